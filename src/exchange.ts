@@ -1,0 +1,111 @@
+// One request and its answer: its id, what is noted of it on the way, the headers that every answer carries, and its one
+// log line. Knows nothing of tokens, runs or failures.
+import { grantOrigin } from "./cors.ts";
+import type { Settings } from "./settings.ts";
+
+/** What the log line tells of a request; the names are documented in docs/logging.md. Never a token, never a secret. */
+export interface Notes {
+  route?: string | undefined;
+  run_id?: string | undefined;
+  code?: string | undefined;
+  why?: string | undefined;
+  auth?: "remembered" | "verified" | undefined;
+  subject?: string | undefined;
+  cache?: "hit" | "miss" | "bypass" | undefined;
+  cache_layer?: "isolate" | "data_centre" | undefined;
+  key_set?: string | undefined;
+  db_attempts?: number | undefined;
+  db_ms?: number | undefined;
+  db_faults?: string | undefined;
+  waited_ms?: number | undefined;
+}
+
+/** An incoming id is kept where it is short and plain enough to stand in a header, a log and a shell. */
+const SANE_REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+
+export class Exchange {
+  readonly requestId: string;
+  readonly startedMs = Date.now();
+  readonly notes: Notes = {};
+  readonly request: Request;
+  /** Absent where the settings are unusable. */
+  readonly settings: Settings | undefined;
+  readonly #waitUntil: ((promise: Promise<unknown>) => void) | undefined;
+
+  constructor(
+    request: Request,
+    settings: Settings | undefined,
+    waitUntil?: (promise: Promise<unknown>) => void,
+  ) {
+    this.request = request;
+    this.settings = settings;
+    this.#waitUntil = waitUntil;
+    const given = request.headers.get("x-request-id");
+    this.requestId = given !== null && SANE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
+  }
+
+  get origin(): string {
+    return new URL(this.request.url).origin;
+  }
+
+  /** Lets work outlive the answer. It must not reject: nobody would hear. */
+  finishLater(work: Promise<unknown>): void {
+    this.#waitUntil?.(work);
+  }
+
+  note(notes: Notes): void {
+    Object.assign(this.notes, notes);
+  }
+
+  /** Makes the answer, with the headers that all answers share, and writes the log line. */
+  answer(status: number, body: BodyInit | null, headers: Record<string, string>): Response {
+    const { request, settings } = this;
+    headers["x-request-id"] = this.requestId;
+    headers["x-content-type-options"] = "nosniff";
+    headers["referrer-policy"] = "no-referrer";
+    headers["server-timing"] = this.#serverTiming();
+    headers["vary"] ??= "Authorization";
+    if (request.url.startsWith("https:")) {
+      headers["strict-transport-security"] = "max-age=31536000";
+    }
+    if (settings !== undefined) grantOrigin(request, settings.CORS_ORIGINS, headers);
+    this.#log(status);
+    return new Response(body, { status, headers });
+  }
+
+  #serverTiming(): string {
+    const { auth, cache, db_ms } = this.notes;
+    let timing = `total;dur=${Date.now() - this.startedMs}`;
+    if (auth !== undefined) timing += `, auth;desc=${auth}`;
+    if (cache !== undefined) timing += `, cache;desc=${cache}`;
+    if (db_ms !== undefined) timing += `, db;dur=${db_ms}`;
+    return timing;
+  }
+
+  #log(status: number): void {
+    const { request, notes } = this;
+    const line = JSON.stringify({
+      level: status >= 500 ? "error" : "info",
+      request_id: this.requestId,
+      trace_id: TRACEPARENT.exec(request.headers.get("traceparent") ?? "")?.[1],
+      method: request.method,
+      route: notes.route,
+      run_id: notes.run_id,
+      status,
+      ms: Date.now() - this.startedMs,
+      colo: colo(request),
+      ...notes,
+    });
+    if (status >= 500) console.error(line);
+    else console.log(line);
+  }
+}
+
+let knownColo: unknown;
+
+/** An isolate lives in one data centre; `cf` is parsed anew for each request that touches it. */
+function colo(request: Request): unknown {
+  knownColo ??= request.cf?.["colo"] ?? null;
+  return knownColo;
+}

@@ -1,0 +1,136 @@
+// Every setting of the Worker, declared once: its name, its form, its bounds, its default.
+// A value never appears in a message: a setting may be a secret.
+import * as z from "zod/mini";
+
+/**
+ * The signature algorithms that a token may bear, in order of preference: asymmetric ones only (RFC 8725 §3.1, §3.2).
+ * A shared secret would let every verifier forge, and `none` is no signature.
+ */
+export const SIGNATURE_ALGORITHMS: readonly string[] = [
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+  "Ed25519",
+];
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+const text = z.string({ error: "is required" });
+const name = text.check(z.regex(/^[\x21-\x7e]+$/, "must be one word of printable ASCII"));
+const list = z.pipe(
+  text,
+  z.transform((value: string) => value.split(/[\s,]+/).filter(Boolean)),
+);
+const flag = z.pipe(
+  z.enum(["true", "false"], { error: "must be true or false" }),
+  z.transform((value) => value === "true"),
+);
+
+function whole(minimum: number, maximum: number) {
+  const rule = `must be a whole number from ${minimum} to ${maximum}`;
+  const fits = (value: string) =>
+    /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum;
+  return z.pipe(text.check(z.refine(fits, rule)), z.transform(Number));
+}
+
+function parseUrl(value: string): URL | undefined {
+  return URL.canParse(value) ? new URL(value) : undefined;
+}
+
+/** https, or http to this machine: keys and queries that cross a network in clear could be replaced on the way. */
+const secureUrl = text.check(
+  z.refine((value) => {
+    const url = parseUrl(value);
+    if (url === undefined || url.username !== "" || url.password !== "") return false;
+    return url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.test(url.hostname));
+  }, "must be an https URL without credentials (http only for a loopback host)"),
+);
+
+const webUrl = text.check(
+  z.refine((value) => /^https?:$/.test(parseUrl(value)?.protocol ?? ""), "must be a URL"),
+);
+
+const databaseUrl = text.check(
+  z.refine((value) => {
+    const url = parseUrl(value);
+    if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol)) return false;
+    return [url.hostname, url.username, url.password, url.pathname.slice(1)].every(Boolean);
+  }, "must be postgresql://user:password@host/database"),
+);
+
+const algorithms = list.check(
+  z.refine(
+    (value) =>
+      Array.isArray(value) &&
+      value.length > 0 &&
+      value.every((algorithm) => SIGNATURE_ALGORITHMS.includes(algorithm)),
+    `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`,
+  ),
+);
+
+const origins = list.check(
+  z.refine(
+    (value) => Array.isArray(value) && value.every((origin) => parseUrl(origin)?.origin === origin),
+    "must list exact origins such as https://app.example.com",
+  ),
+);
+
+export const SettingsSchema = z.object({
+  DATABASE_URL: databaseUrl,
+  NEON_FETCH_ENDPOINT: z.optional(secureUrl),
+  DATABASE_ATTEMPT_TIMEOUT_MS: z._default(whole(100, 9_000), 4_000),
+  REQUEST_TIMEOUT_MS: z._default(whole(100, 9_500), 9_000),
+  JWT_ISSUER: webUrl,
+  JWT_AUDIENCE: name,
+  JWKS_URL: secureUrl,
+  JWKS_MAX_STALE_SECONDS: z._default(whole(600, 86_400), 14_400),
+  JWT_ALGORITHMS: z._default(algorithms, [...SIGNATURE_ALGORITHMS]),
+  JWT_REQUIRE_AT_JWT: z._default(flag, false),
+  JWT_LEEWAY_SECONDS: z._default(whole(0, 60), 10),
+  AUDIENCE_CLAIM: z._default(name, "aud"),
+  SUBJECT_CLAIM: z._default(name, "sub"),
+  RIGHTS_CLAIMS: z._default(list, ["scope", "scp", "permissions"]),
+  ADMIN_SCOPE: z._default(name, "crew-runs:admin"),
+  REQUIRED_SCOPE: z.optional(name),
+  FINISHED_RUN_TTL_SECONDS: z._default(whole(0, 604_800), 3_600),
+  MAX_WAIT_SECONDS: z._default(whole(0, 60), 30),
+  CORS_ORIGINS: z._default(origins, []),
+  LOG_SUBJECT: z._default(
+    z.enum(["omit", "hash", "plain"], { error: "must be omit, hash or plain" }),
+    "omit",
+  ),
+  AUTHORIZATION_ENDPOINT: z.optional(webUrl),
+  TOKEN_ENDPOINT: z.optional(webUrl),
+  DOCS_CLIENT_ID: z.optional(name),
+});
+
+export type Settings = z.infer<typeof SettingsSchema>;
+
+/**
+ * Reads the settings from the Worker's environment. An empty value counts as absent.
+ * Gives the settings, or one line a problem: the variable's name and the rule that it breaks.
+ */
+export function readSettings(
+  environment: object,
+): { ok: true; settings: Settings } | { ok: false; problems: string[] } {
+  const given: Record<string, unknown> = {};
+  for (const key of Object.keys(SettingsSchema.shape)) {
+    const value: unknown = Reflect.get(environment, key);
+    // wrangler.toml may hold numbers and booleans where the dashboard holds text.
+    const scalar = typeof value === "number" || typeof value === "boolean" ? String(value) : value;
+    if (scalar !== "" && scalar !== undefined) given[key] = scalar;
+  }
+  const parsed = z.safeParse(SettingsSchema, given);
+  if (parsed.success) return { ok: true, settings: parsed.data };
+  return {
+    ok: false,
+    problems: parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`),
+  };
+}
