@@ -33,7 +33,7 @@ export const CrewConfig = z.object({
 const timestamp = z.iso.datetime({ precision: 6 });
 
 export const CrewRun = z.object({
-  id: z.uuid(),
+  id: z.guid(),
   correlation_id: z.string(),
   owner_id: z.string(),
   status: z.enum(["pending", "running", "completed", "failed"]),
@@ -47,17 +47,18 @@ export const CrewRun = z.object({
   completed_at: z.nullable(timestamp),
 });
 
+/** A text that is no JSON becomes no config at all, so that the record is refused by the schema. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The record as the statement yields it: JSON columns as their text. */
 const StoredRun = z.extend(CrewRun, {
-  crew_config: z.nullable(
-    z.pipe(
-      z.pipe(
-        z.string(),
-        z.transform((text: string): unknown => JSON.parse(text)),
-      ),
-      CrewConfig,
-    ),
-  ),
+  crew_config: z.nullable(z.pipe(z.pipe(z.string(), z.transform(parseJson)), CrewConfig)),
   task_input: z.nullable(z.string().check(z.startsWith("{"))),
 });
 

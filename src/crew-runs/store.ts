@@ -18,9 +18,12 @@ const time = (column: string) =>
   `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS ${column}`;
 const VISIBLE = "FROM crew_runs WHERE id = $1::uuid AND (owner_id::text = $2 OR $3::boolean)";
 
+// Some writers put a missing value into a JSON column as the JSON value null.
+const json = (column: string) => `NULLIF(${column}::text, 'null') AS ${column}`;
+
 // Everything is cast to text in SQL: the driver's own types would round numbers and microseconds.
 const FIND = `SELECT id::text, correlation_id::text, owner_id::text, status::text, ${time("created_at")}, crew_type::text, \
-crew_config::text, task_input::text, result::text, error::text, ${time("started_at")}, ${time("completed_at")} ${VISIBLE}`;
+${json("crew_config")}, ${json("task_input")}, result::text, error::text, ${time("started_at")}, ${time("completed_at")} ${VISIBLE}`;
 
 // All that a writer can change, reduced to a few bytes by the database: the body stays where it is.
 const FIND_VERSION = `SELECT md5(ROW(correlation_id, owner_id, status, created_at, crew_type, crew_config, task_input, \

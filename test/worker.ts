@@ -1,0 +1,32 @@
+// The Worker under test: an application with a state of its own, on the stack's settings unless a test says otherwise.
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { inject } from "vitest";
+import { createApp } from "../src/app.ts";
+
+export interface Worker {
+  /** `path` is resolved against https://api.test, byte for byte as the URL parser leaves it. */
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** Waits for what the requests so far left to be finished later. */
+  settle(): Promise<void>;
+}
+
+/** Starts an isolate of its own, so to speak. A variable that is undefined is left out. */
+export function startWorker(variables: Record<string, string | number | undefined> = {}): Worker {
+  const app = createApp();
+  const all = { ...inject("stack").variables, ...variables };
+  const environment = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const contexts: ExecutionContext[] = [];
+  return {
+    async fetch(path, init) {
+      const context = createExecutionContext();
+      contexts.push(context);
+      return app.fetch(new Request(`https://api.test${path}`, init), environment, context);
+    },
+    async settle() {
+      for (const context of contexts.splice(0)) await waitOnExecutionContext(context);
+    },
+  };
+}
+
+/** A request's headers with this token. */
+export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` });
