@@ -1,5 +1,6 @@
 // Wires paths to what serves them. What the requests share is made once for an environment, from its settings.
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { Authenticator } from "./auth/authenticate.ts";
 import { KeySet } from "./auth/key-set.ts";
 import { readPreflight } from "./cors.ts";
@@ -38,9 +39,7 @@ type Serve = (
 ) => Response | Promise<Response>;
 
 const ROUTES: Record<string, Serve> = {
-  [CREW_RUN_PATH]: configured((exchange, service, c) =>
-    getCrewRun(exchange, service, c.req.param("run_id") ?? ""),
-  ),
+  [CREW_RUN_PATH]: configured((exchange, service, c) => getCrewRun(exchange, service, c.req.param("run_id") ?? "")),
   "/health": answerHealth,
   "/ready": (exchange, service) =>
     service.settings === undefined
@@ -67,37 +66,36 @@ export function createApp() {
     return { service, exchange };
   }
 
+  // One handler a path, whatever the method: hono composes middleware only where a request meets several.
   for (const [path, serve] of Object.entries(ROUTES)) {
-    app.get(path, async (c) => {
+    app.all(path, async (c) => {
       const { service, exchange } = start(c);
       try {
-        return await serve(exchange, service, c);
+        return isRead(c.req.raw) ? await serve(exchange, service, c) : answerOtherMethod(exchange);
       } catch (error) {
         return refuse(exchange, { reason: "internal_error", why: String(error) });
       }
-    });
-    app.all(path, (c) => {
-      const { exchange } = start(c);
-      const preflight = readPreflight(c.req.raw, exchange.settings?.CORS_ORIGINS ?? []);
-      return preflight === undefined
-        ? refuse(exchange, { reason: "method_not_allowed", allow: "GET" })
-        : exchange.answer(204, null, preflight);
     });
   }
   app.notFound((c) => refuse(start(c).exchange, { reason: "path_not_found" }));
   return app;
 }
 
+const isRead = ({ method }: Request) => method === "GET" || method === "HEAD";
+
+function answerOtherMethod(exchange: Exchange): Response {
+  const preflight = readPreflight(exchange.request, exchange.settings?.CORS_ORIGINS ?? []);
+  return preflight === undefined
+    ? refuse(exchange, { reason: "method_not_allowed" })
+    : exchange.answer(204, null, preflight);
+}
+
 function configured(
-  serve: (
-    exchange: Exchange,
-    service: Service,
-    c: Context<{ Bindings: Environment }>,
-  ) => Response | Promise<Response>,
+  serve: (exchange: Exchange, service: Service, c: Context<{ Bindings: Environment }>) => Response | Promise<Response>,
 ): Serve {
   return (exchange, service, c) =>
     service.settings === undefined
-      ? refuse(exchange, { reason: "misconfigured", problems: service.problems })
+      ? refuse(exchange, { reason: "misconfigured", why: service.problems.join("; ") })
       : serve(exchange, service, c);
 }
 

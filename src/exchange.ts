@@ -33,11 +33,7 @@ export class Exchange {
   readonly settings: Settings | undefined;
   readonly #waitUntil: ((promise: Promise<unknown>) => void) | undefined;
 
-  constructor(
-    request: Request,
-    settings: Settings | undefined,
-    waitUntil?: (promise: Promise<unknown>) => void,
-  ) {
+  constructor(request: Request, settings: Settings | undefined, waitUntil?: (promise: Promise<unknown>) => void) {
     this.request = request;
     this.settings = settings;
     this.#waitUntil = waitUntil;

@@ -17,15 +17,15 @@ export const TOKEN_PROBLEMS = {
 export type Failure =
   | { reason: "no_credentials" }
   | { reason: "invalid_token"; problem: keyof typeof TOKEN_PROBLEMS; why: string }
-  | { reason: "insufficient_scope"; scope: string }
+  | { reason: "insufficient_scope"; why: string }
   | { reason: "invalid_run_id"; input: string }
   | { reason: "run_not_found" }
   | { reason: "path_not_found" }
-  | { reason: "method_not_allowed"; allow: string }
+  | { reason: "method_not_allowed" }
   | { reason: "key_set_unavailable"; why: string; retryAfterSeconds: number }
   | { reason: "database_unavailable"; why: string; retryAfterSeconds: number }
   | { reason: "invalid_record"; why: string }
-  | { reason: "misconfigured"; problems: string[] }
+  | { reason: "misconfigured"; why: string }
   | { reason: "internal_error"; why: string };
 
 export type Result<T> = { ok: true; value: T } | { ok: false; failure: Failure };
@@ -33,97 +33,70 @@ export type Result<T> = { ok: true; value: T } | { ok: false; failure: Failure }
 export const succeed = <T>(value: T): Result<T> => ({ ok: true, value });
 export const fail = (failure: Failure): { ok: false; failure: Failure } => ({ ok: false, failure });
 
-/** FastAPI cuts nothing; a path may be kilobytes long, and an echo should not be. */
+/** FastAPI cuts nothing; but a path may be kilobytes long, and an echo should not be. */
 const MAX_ECHO_LENGTH = 100;
 
-interface Problem {
-  status: number;
-  code: string;
-  detail: unknown;
-  headers?: Record<string, string>;
-  why?: string;
-}
+/** Status, stable `code`, and `detail` as the original service words it. */
+const ANSWERS: Record<Failure["reason"], [status: number, code: string, detail: string]> = {
+  no_credentials: [401, "not_authenticated", "Not authenticated"],
+  invalid_token: [401, "invalid_token", "Could not validate credentials"],
+  insufficient_scope: [403, "insufficient_scope", "Not enough permissions"],
+  invalid_run_id: [422, "invalid_run_id", "Input should be a valid UUID"],
+  run_not_found: [404, "run_not_found", "Run not found"],
+  path_not_found: [404, "not_found", "Not Found"],
+  method_not_allowed: [405, "method_not_allowed", "Method Not Allowed"],
+  key_set_unavailable: [503, "key_set_unavailable", "Service temporarily unavailable"],
+  database_unavailable: [503, "database_unavailable", "Service temporarily unavailable"],
+  invalid_record: [500, "invalid_record", "Internal Server Error"],
+  misconfigured: [500, "misconfigured", "Internal Server Error"],
+  internal_error: [500, "internal_error", "Internal Server Error"],
+};
 
-/** Puts a failure on the wire: status, `detail`, stable `code`, `request_id`, and the headers that its kind demands. */
+/** Puts a failure on the wire: status, `detail`, `code`, `request_id`, and the headers that its kind demands. */
 export function refuse(exchange: Exchange, failure: Failure): Response {
-  const { status, code, detail, headers, why } = describe(exchange, failure);
-  exchange.note({ code, why: why ?? ("why" in failure ? failure.why : undefined) });
+  const [status, code, text] = ANSWERS[failure.reason];
+  exchange.note({ code, why: explain(failure) });
+  const detail = failure.reason === "invalid_run_id" ? [describeInput(failure.input, text)] : text;
   return exchange.answer(status, JSON.stringify({ detail, code, request_id: exchange.requestId }), {
     "content-type": "application/json",
     "cache-control": "no-store",
-    ...headers,
+    ...demandedHeaders(exchange, failure),
   });
 }
 
-function describe(exchange: Exchange, failure: Failure): Problem {
+/** One entry of FastAPI's HTTPValidationError. */
+function describeInput(input: string, msg: string) {
+  const echo = input.length > MAX_ECHO_LENGTH ? `${input.slice(0, MAX_ECHO_LENGTH)}…` : input;
+  return { type: "uuid_parsing", loc: ["path", "run_id"], msg, input: echo };
+}
+
+function demandedHeaders(exchange: Exchange, failure: Failure): Record<string, string> {
   switch (failure.reason) {
     case "no_credentials":
-      // RFC 6750 §3.1: no error code where no credentials were sent.
-      return {
-        status: 401,
-        code: "not_authenticated",
-        detail: "Not authenticated",
-        headers: challenge(exchange),
-      };
+      return challenge(exchange);
     case "invalid_token":
-      return {
-        status: 401,
-        code: "invalid_token",
-        detail: "Could not validate credentials",
-        headers: challenge(exchange, "invalid_token", TOKEN_PROBLEMS[failure.problem]),
-        why: `${failure.problem}: ${failure.why}`,
-      };
+      return challenge(exchange, failure.reason, TOKEN_PROBLEMS[failure.problem]);
     case "insufficient_scope":
-      return {
-        status: 403,
-        code: "insufficient_scope",
-        detail: "Not enough permissions",
-        headers: challenge(exchange, "insufficient_scope", "The access token lacks a scope"),
-        why: `the token lacks ${failure.scope}`,
-      };
-    case "invalid_run_id": {
-      const { input } = failure;
-      const echo = input.length > MAX_ECHO_LENGTH ? `${input.slice(0, MAX_ECHO_LENGTH)}…` : input;
-      const msg = "Input should be a valid UUID";
-      return {
-        status: 422,
-        code: "invalid_run_id",
-        detail: [{ type: "uuid_parsing", loc: ["path", "run_id"], msg, input: echo }],
-      };
-    }
-    case "run_not_found":
-      return { status: 404, code: "run_not_found", detail: "Run not found" };
-    case "path_not_found":
-      return { status: 404, code: "not_found", detail: "Not Found" };
+      return challenge(exchange, failure.reason, "The access token lacks a scope");
     case "method_not_allowed":
-      return {
-        status: 405,
-        code: "method_not_allowed",
-        detail: "Method Not Allowed",
-        headers: { allow: failure.allow },
-      };
+      return { allow: "GET" };
     case "key_set_unavailable":
     case "database_unavailable":
-      return {
-        status: 503,
-        code: failure.reason,
-        detail: "Service temporarily unavailable",
-        headers: { "retry-after": String(failure.retryAfterSeconds) },
-      };
-    case "invalid_record":
-    case "internal_error":
-      return { status: 500, code: failure.reason, detail: "Internal Server Error" };
-    case "misconfigured":
-      return {
-        status: 500,
-        code: "misconfigured",
-        detail: "Internal Server Error",
-        why: failure.problems.join("; "),
-      };
+      return { "retry-after": String(failure.retryAfterSeconds) };
+    default:
+      return {};
   }
 }
 
-/** RFC 6750 §3 with RFC 9728 §5.1: where to learn which authorization server to ask. */
+function explain(failure: Failure): string | undefined {
+  if (failure.reason === "invalid_token") return `${failure.problem}: ${failure.why}`;
+  return "why" in failure ? failure.why : undefined;
+}
+
+/**
+ * RFC 6750 §3, with RFC 9728 §5.1: where to learn which authorization server to ask. No error code where no credentials
+ * were sent (RFC 6750 §3.1).
+ */
 function challenge(exchange: Exchange, error?: string, description?: string) {
   const scope = exchange.settings?.REQUIRED_SCOPE;
   const parameters = [

@@ -23,7 +23,8 @@ export const SIGNATURE_ALGORITHMS: readonly string[] = [
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const text = z.string({ error: "is required" });
-const name = text.check(z.regex(/^[\x21-\x7e]+$/, "must be one word of printable ASCII"));
+/** The characters of a scope (RFC 6749 §3.3): no space, quote or backslash, so that it may stand in a header. */
+const name = text.check(z.regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be one word of printable ASCII"));
 const list = z.pipe(
   text,
   z.transform((value: string) => value.split(/[\s,]+/).filter(Boolean)),
@@ -35,8 +36,7 @@ const flag = z.pipe(
 
 function whole(minimum: number, maximum: number) {
   const rule = `must be a whole number from ${minimum} to ${maximum}`;
-  const fits = (value: string) =>
-    /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum;
+  const fits = (value: string) => /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum;
   return z.pipe(text.check(z.refine(fits, rule)), z.transform(Number));
 }
 
@@ -53,9 +53,7 @@ const secureUrl = text.check(
   }, "must be an https URL without credentials (http only for a loopback host)"),
 );
 
-const webUrl = text.check(
-  z.refine((value) => /^https?:$/.test(parseUrl(value)?.protocol ?? ""), "must be a URL"),
-);
+const webUrl = text.check(z.refine((value) => /^https?:$/.test(parseUrl(value)?.protocol ?? ""), "must be a URL"));
 
 const databaseUrl = text.check(
   z.refine((value) => {
@@ -68,9 +66,7 @@ const databaseUrl = text.check(
 const algorithms = list.check(
   z.refine(
     (value) =>
-      Array.isArray(value) &&
-      value.length > 0 &&
-      value.every((algorithm) => SIGNATURE_ALGORITHMS.includes(algorithm)),
+      Array.isArray(value) && value.length > 0 && value.every((algorithm) => SIGNATURE_ALGORITHMS.includes(algorithm)),
     `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`,
   ),
 );
@@ -102,10 +98,7 @@ export const SettingsSchema = z.object({
   FINISHED_RUN_TTL_SECONDS: z._default(whole(0, 604_800), 3_600),
   MAX_WAIT_SECONDS: z._default(whole(0, 60), 30),
   CORS_ORIGINS: z._default(origins, []),
-  LOG_SUBJECT: z._default(
-    z.enum(["omit", "hash", "plain"], { error: "must be omit, hash or plain" }),
-    "omit",
-  ),
+  LOG_SUBJECT: z._default(z.enum(["omit", "hash", "plain"], { error: "must be omit, hash or plain" }), "omit"),
   AUTHORIZATION_ENDPOINT: z.optional(webUrl),
   TOKEN_ENDPOINT: z.optional(webUrl),
   DOCS_CLIENT_ID: z.optional(name),

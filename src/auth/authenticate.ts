@@ -81,7 +81,7 @@ export class Authenticator {
     const alias = await name(subject, settings.LOG_SUBJECT);
     exchange.note({ auth: "verified", subject: alias });
     if (settings.REQUIRED_SCOPE !== undefined && !rights.has(settings.REQUIRED_SCOPE)) {
-      return fail({ reason: "insufficient_scope", scope: settings.REQUIRED_SCOPE });
+      return fail({ reason: "insufficient_scope", why: `the token lacks ${settings.REQUIRED_SCOPE}` });
     }
     const expiresMs = (token.expiresAtSeconds + settings.JWT_LEEWAY_SECONDS) * 1_000;
     const isAdmin = rights.has(settings.ADMIN_SCOPE);

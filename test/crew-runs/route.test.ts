@@ -72,7 +72,6 @@ test.each([
   "/api",
   "/api/crew-runs",
   "/api/crew-runs/",
-  "/api/crew-runs/11111111-1111-4111-8111-111111111111/",
   "//api/crew-runs/11111111-1111-4111-8111-111111111111",
   "/api//crew-runs/11111111-1111-4111-8111-111111111111",
   "/API/crew-runs/11111111-1111-4111-8111-111111111111",
@@ -83,6 +82,11 @@ test.each([
   expect(response.status).toBe(404);
   expect(response.headers.get("content-type")).toBe("application/json");
   expect(await response.json()).toMatchObject({ detail: "Not Found", code: "not_found" });
+});
+
+test("a trailing slash changes nothing", async () => {
+  const id = await insertRun(FINISHED);
+  expect((await get(`/api/crew-runs/${id}/`, "owner")).status).toBe(200);
 });
 
 test("unknown query parameters change nothing", async () => {
