@@ -1,0 +1,199 @@
+// The runs that the local stack starts with: every status, small and large, of two users.
+// Their ids are fixed, so that documentation and habits can rely on them. The tests bring their own rows.
+import type { Database } from "./database.ts";
+
+/** What a panel or a script needs to know of a seeded run. */
+export interface SeededRun {
+  id: string;
+  /** The subject of its owner's tokens. */
+  ownerId: "owner" | "stranger";
+  status: "pending" | "running" | "completed" | "failed";
+  /** One line. */
+  description: string;
+}
+
+interface Row {
+  crew_type?: string;
+  crew_config?: string;
+  task_input?: string;
+  result?: string;
+  error?: string;
+  created_at: string;
+  started_at?: string;
+  completed_at?: string;
+}
+
+const researchCrew = JSON.stringify({
+  agents: [
+    {
+      role: "Researcher",
+      goal: "Find what has changed in the city's tram network since 2020",
+      backstory: "A patient reader of timetables.",
+      tools: ["web_search"],
+    },
+    {
+      role: "Writer",
+      goal: "Turn the findings into one page that a passenger understands",
+      backstory: "Has edited a local newspaper for ten years.",
+      allow_delegation: true,
+    },
+  ],
+  tasks: [
+    {
+      description: "List every new stop, with its date",
+      expected_output: "A table",
+      tools: ["web_search"],
+    },
+    { description: "Write the page", agent_index: 1, expected_output: "Markdown, 300 words" },
+  ],
+});
+
+/** JSON text, not an object: through JavaScript's numbers and prototypes half of it would be lost. */
+const exactInput = `{
+  "note": "each value below reaches you digit by digit",
+  "integer_beyond_2_53": 9007199254740993,
+  "sixty_digits": 123456789012345678901234567890123456789012345678901234567890,
+  "long_decimal": 3.14159265358979323846264338327950288419716939937510,
+  "one_point_zero": 1.0,
+  "tiny": 0.000000000000000000000000000001,
+  "__proto__": {"is": "a key like any other"},
+  "nested": {"empty": {}, "list": [1, 1.0, 1.00, null, "\\u00e9", "😀"]}
+}`;
+
+const paragraph =
+  "The line was extended in two steps. The first opened in spring with four stops, all of them step-free; the " +
+  "second followed in autumn, once the bridge had been strengthened. Passengers gained eleven minutes on the way " +
+  "to the harbour.\n\n";
+
+/** About 200 KB. */
+const largeResult = Array.from({ length: 1000 }, (_, index) => `## Finding ${index + 1}\n\n${paragraph}`)
+  .join("")
+  .slice(0, 200_000);
+
+const seeds: (SeededRun & { row: Row })[] = [
+  {
+    id: "11111111-1111-4111-8111-111111111111",
+    ownerId: "owner",
+    status: "completed",
+    description: "completed, with a crew and an input that shows how exact the record is",
+    row: {
+      created_at: "2026-03-01T10:00:00.123456Z",
+      crew_type: "research",
+      crew_config: researchCrew,
+      task_input: exactInput,
+      result: "# Trams since 2020\n\nNine new stops, and one line that runs through the night.",
+      started_at: "2026-03-01T10:00:01.000001Z",
+      completed_at: "2026-03-01T10:04:59.999999Z",
+    },
+  },
+  {
+    id: "22222222-2222-4222-8222-222222222222",
+    ownerId: "owner",
+    status: "pending",
+    description: "pending, with nothing but what a pending run must have",
+    row: { created_at: "2026-03-01T11:00:00Z" },
+  },
+  {
+    id: "33333333-3333-4333-8333-333333333333",
+    ownerId: "owner",
+    status: "running",
+    description: "running, not finished yet",
+    row: {
+      created_at: "2026-03-01T12:00:00.5Z",
+      crew_type: "research",
+      crew_config: researchCrew,
+      task_input: `{"city": "Brno"}`,
+      started_at: "2026-03-01T12:00:02.25Z",
+    },
+  },
+  {
+    id: "44444444-4444-4444-8444-444444444444",
+    ownerId: "owner",
+    status: "failed",
+    description: "failed while running, with an error",
+    row: {
+      created_at: "2026-03-01T13:00:00Z",
+      crew_type: "",
+      crew_config: researchCrew,
+      task_input: `{"city": "Atlantis"}`,
+      error: "The search found no such city.",
+      started_at: "2026-03-01T13:00:01Z",
+      completed_at: "2026-03-01T13:00:09.75Z",
+    },
+  },
+  {
+    id: "55555555-5555-4555-8555-555555555555",
+    ownerId: "owner",
+    status: "completed",
+    description: "completed, with a result of 200 KB",
+    row: {
+      created_at: "2026-03-01T14:00:00Z",
+      crew_type: "research",
+      crew_config: researchCrew,
+      task_input: `{"city": "Lisbon", "detail": "everything"}`,
+      result: largeResult,
+      started_at: "2026-03-01T14:00:01Z",
+      completed_at: "2026-03-01T14:59:00Z",
+    },
+  },
+  {
+    id: "66666666-6666-4666-8666-666666666666",
+    ownerId: "stranger",
+    status: "completed",
+    description: "completed, the stranger's: a 404 to the owner",
+    row: {
+      created_at: "2026-03-02T10:00:00Z",
+      crew_type: "support",
+      task_input: `{}`,
+      result: "",
+      started_at: "2026-03-02T10:00:00Z",
+      completed_at: "2026-03-02T10:00:00.000001Z",
+    },
+  },
+  {
+    id: "77777777-7777-4777-8777-777777777777",
+    ownerId: "stranger",
+    status: "failed",
+    description: "failed before it started, the stranger's",
+    row: {
+      created_at: "2026-03-02T11:00:00Z",
+      error: "No worker was free within ten minutes.",
+      completed_at: "2026-03-02T11:10:00Z",
+    },
+  },
+];
+
+/** Every seeded run, the showpiece first. */
+export const seededRuns: readonly SeededRun[] = seeds.map(({ id, ownerId, status, description }) => ({
+  id,
+  ownerId,
+  status,
+  description,
+}));
+
+/** Inserts the seeded runs that are missing; a row that is there, however it has changed, stays as it is. */
+export async function seedRuns(database: Database): Promise<void> {
+  for (const { id, ownerId, status, row } of seeds) {
+    await database.query(
+      `insert into public.crew_runs (id, correlation_id, owner_id, status, created_at, crew_type, crew_config, task_input,
+                                     result, error, started_at, completed_at)
+       values ($1::uuid, $2, $3, $4, $5::text::timestamptz, $6, $7::text::jsonb, $8::text::jsonb,
+               $9, $10, $11::text::timestamptz, $12::text::timestamptz)
+       on conflict (id) do nothing`,
+      [
+        id,
+        `seed-${id.slice(0, 8)}`,
+        ownerId,
+        status,
+        row.created_at,
+        row.crew_type ?? null,
+        row.crew_config ?? null,
+        row.task_input ?? null,
+        row.result ?? null,
+        row.error ?? null,
+        row.started_at ?? null,
+        row.completed_at ?? null,
+      ],
+    );
+  }
+}

@@ -1,0 +1,8 @@
+// The environment of the Worker under test: what vitest.config.ts binds.
+import type { StackAddresses } from "./stack/addresses.ts";
+
+declare global {
+  namespace Cloudflare {
+    interface Env extends Readonly<StackAddresses["variables"]> {}
+  }
+}

@@ -1,0 +1,180 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import schema from "../schema.sql?raw";
+import { type NewRun, connectAsOwner, insertRun } from "./rows.ts";
+
+let owner: ReturnType<typeof connectAsOwner>;
+beforeAll(() => {
+  owner = connectAsOwner();
+});
+
+/** The name of the constraint that kept the row out. */
+async function insertRefused(run: NewRun): Promise<unknown> {
+  try {
+    await insertRun(run);
+  } catch (error) {
+    return error instanceof Error && "constraint" in error ? error.constraint : error;
+  }
+  throw new Error("the row was taken");
+}
+
+const created = "2026-03-01T10:00:00.000002Z";
+const started = "2026-03-01T10:00:00.000003Z";
+const completed = "2026-03-01T10:00:00.000004Z";
+
+describe("a writer may insert", () => {
+  test("a pending run with nothing but id, correlation_id, owner_id and status", async () => {
+    const id = crypto.randomUUID();
+    await owner`insert into crew_runs (id, correlation_id, owner_id, status) values (${id}, 'c', 'o', 'pending')`;
+    const [row] = await owner`select *, now() - created_at < '1 minute' as fresh from crew_runs where id = ${id}`;
+    expect(row).toMatchObject({
+      fresh: true,
+      crew_type: null,
+      crew_config: null,
+      task_input: null,
+      result: null,
+      error: null,
+      started_at: null,
+      completed_at: null,
+    });
+  });
+
+  test.for<[string, NewRun]>([
+    ["an id of no version", { id: crypto.randomUUID().replace("-4", "-0") }],
+    ["an owner of 255 characters", { owner_id: "é".repeat(255) }],
+    ["a correlation id that is empty", { correlation_id: "" }],
+    ["a run that is running", { status: "running", created_at: created, started_at: started }],
+    [
+      "a run whose three times are one",
+      { status: "completed", created_at: created, started_at: created, completed_at: created },
+    ],
+    [
+      "a run that failed before it started",
+      { status: "failed", created_at: created, completed_at: completed, error: "x" },
+    ],
+    ["a final run whose times were lost", { status: "completed", created_at: created }],
+    ["an empty object as input", { task_input: "{}" }],
+    ["the JSON value null as input and as config", { task_input: "null", crew_config: "null" }],
+    ["a config that lacks everything", { crew_config: "{}" }],
+    [
+      "the first and the last time that RFC 3339 can write",
+      {
+        status: "completed",
+        created_at: "0001-01-01T00:00:00Z",
+        started_at: "0001-01-01T00:00:00Z",
+        completed_at: "9999-12-31T23:59:59.999999Z",
+      },
+    ],
+  ])("%s", async ([, run]) => {
+    const id = await insertRun(run);
+    expect(await owner`select 1 as found from crew_runs where id = ${id}`).toHaveLength(1);
+  });
+});
+
+describe("no writer can insert", () => {
+  test.for<[string, NewRun]>([
+    ["crew_runs_owner_id_length", { owner_id: "" }],
+    ["crew_runs_owner_id_length", { owner_id: "é".repeat(256) }],
+    ["crew_runs_crew_config_object", { crew_config: "[]" }],
+    ["crew_runs_task_input_object", { task_input: "[{}]" }],
+    ["crew_runs_task_input_object", { task_input: `"{}"` }],
+    ["crew_runs_task_input_object", { task_input: "1" }],
+    ["crew_runs_created_at_writable", { created_at: "infinity" }],
+    ["crew_runs_created_at_writable", { created_at: "-infinity" }],
+    ["crew_runs_created_at_writable", { created_at: "0001-12-31T23:59:59Z BC" }],
+    ["crew_runs_created_at_writable", { created_at: "9999-12-31T23:59:59-00:01" }],
+    ["crew_runs_started_at_writable", { status: "running", created_at: created, started_at: "infinity" }],
+    [
+      "crew_runs_completed_at_writable",
+      { status: "failed", created_at: created, completed_at: "10000-01-01T00:00:00Z" },
+    ],
+    ["crew_runs_started_after_created", { status: "running", created_at: started, started_at: created }],
+    [
+      "crew_runs_completed_after_started",
+      { status: "completed", created_at: created, started_at: completed, completed_at: started },
+    ],
+    ["crew_runs_completed_after_started", { status: "failed", created_at: started, completed_at: created }],
+    ["crew_runs_pending_not_started", { created_at: created, started_at: started }],
+    ["crew_runs_completed_only_when_final", { created_at: created, completed_at: completed }],
+    [
+      "crew_runs_completed_only_when_final",
+      { status: "running", created_at: created, started_at: started, completed_at: completed },
+    ],
+  ])("against %s (case %#)", async ([constraint, run]) => {
+    expect(await insertRefused(run)).toBe(constraint);
+  });
+
+  test("a status of another name", async () => {
+    const insert = owner`insert into crew_runs (id, correlation_id, owner_id, status)
+                         values (${crypto.randomUUID()}, 'c', 'o', 'Pending')`;
+    await expect(insert).rejects.toMatchObject({ constraint: "crew_runs_status_known" });
+  });
+});
+
+/** All that schema.sql makes, as the catalogue has it; object ids tell whether something was made anew. */
+async function describeSchema(): Promise<unknown> {
+  return await owner`
+    select (select jsonb_agg(to_jsonb(c) order by conname) from pg_constraint c where conrelid = 'crew_runs'::regclass),
+           (select jsonb_agg(jsonb_build_array(attname, atttypid, attnotnull, col_description(attrelid, attnum)) order by attnum)
+            from pg_attribute where attrelid = 'crew_runs'::regclass and attnum > 0) as columns,
+           (select jsonb_build_array(oid, relacl::text, obj_description(oid)) from pg_class where oid = 'crew_runs'::regclass) as table,
+           (select jsonb_build_array(oid, rolcanlogin, rolconfig, shobj_description(oid, 'pg_authid'))
+            from pg_roles where rolname = 'crew_runs_reader') as reader`;
+}
+
+/** As one statement, since the protocol takes no more: its transaction is then the statement's own. */
+function applySchema() {
+  const inner = schema.replace(/^begin;$/m, "").replace(/^commit;$/m, "");
+  return owner.query(`do $apply$ begin execute $schema$${inner}$schema$; end $apply$`);
+}
+
+describe("schema.sql", () => {
+  test("does no harm when applied again", async () => {
+    const id = await insertRun({ task_input: `{"kept": 1.0}` });
+    const before = await describeSchema();
+    await applySchema();
+    expect(await describeSchema()).toEqual(before);
+    expect(await owner`select task_input::text from crew_runs where id = ${id}`).toEqual([
+      { task_input: '{"kept": 1.0}' },
+    ]);
+  });
+
+  // The next two change what other tests rely on, so each does it in one transaction.
+  test("adds a constraint that an older table lacks", async () => {
+    const transaction = owner.transaction([
+      owner`alter table crew_runs drop constraint crew_runs_task_input_object`,
+      applySchema(),
+      owner`insert into crew_runs (id, correlation_id, owner_id, status, task_input)
+            values (${crypto.randomUUID()}, 'c', 'o', 'pending', '[]')`,
+    ]);
+    await expect(transaction).rejects.toMatchObject({ constraint: "crew_runs_task_input_object" });
+  });
+
+  test("leaves an operator's settings of the role alone", async () => {
+    const [, , roles] = await owner.transaction([
+      owner`alter role crew_runs_reader set statement_timeout = '9s'`,
+      applySchema(),
+      owner`select rolconfig from pg_roles where rolname = 'crew_runs_reader'`,
+      owner`alter role crew_runs_reader set statement_timeout = '5s'`,
+    ]);
+    expect(roles).toEqual([{ rolconfig: ["default_transaction_read_only=on", "statement_timeout=9s"] }]);
+  });
+
+  test("describes the table and each column for those who write it", async () => {
+    const undescribed = await owner`
+      select attname from pg_attribute
+      where attrelid = 'crew_runs'::regclass and attnum > 0 and coalesce(col_description(attrelid, attnum), '') = ''`;
+    expect(undescribed).toEqual([]);
+  });
+
+  test("gives the reader no login and nothing but SELECT on the one table", async () => {
+    const [role] = await owner`
+      select rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls
+      from pg_roles where rolname = 'crew_runs_reader'`;
+    expect(new Set(Object.values(role ?? {}))).toEqual(new Set([false]));
+    const grants = await owner`
+      select relname, privilege_type
+      from pg_class, aclexplode(relacl) where grantee = 'crew_runs_reader'::regrole`;
+    expect(grants).toEqual([{ relname: "crew_runs", privilege_type: "SELECT" }]);
+    expect(await owner`select roleid from pg_auth_members where member = 'crew_runs_reader'::regrole`).toEqual([]);
+  });
+});

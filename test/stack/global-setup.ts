@@ -1,0 +1,23 @@
+// Starts, in Node and once for all test files, what the tests in workerd talk to; the function it gives back ends it.
+import type { TestProject } from "vitest/node";
+import { startStack } from "../../dev/stack.ts";
+import type {} from "./addresses.ts";
+import { startUnreliableUpstream } from "./unreliable-upstream.ts";
+
+export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
+  const stack = await startStack();
+  const upstream = await startUnreliableUpstream();
+  const { tokenEndpoint, authorizationEndpoint, clients } = stack.authorizationServer;
+  provide("stack", {
+    variables: stack.variables,
+    ownerDatabaseUrl: stack.ownerDatabaseUrl,
+    tokenEndpoint,
+    authorizationEndpoint,
+    clients,
+    unreliableUpstream: upstream.url,
+  });
+  return async () => {
+    await upstream.close();
+    await stack.close();
+  };
+}

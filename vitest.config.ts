@@ -1,0 +1,21 @@
+// The tests run inside workerd, against the local stack of dev/ with a database of their own.
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+import type {} from "./test/stack/addresses.ts";
+
+export default defineConfig({
+  plugins: [
+    cloudflareTest(({ inject }) => ({
+      wrangler: { configPath: "./wrangler.toml" },
+      // Keeps workerd from reporting each connection that a test breaks on purpose.
+      verbose: false,
+      miniflare: { bindings: inject("stack").variables },
+    })),
+  ],
+  test: {
+    include: ["test/**/*.test.ts"],
+    // What runs in Node has Node's own test runner.
+    exclude: ["test/generated-client/**", "test/node/**"],
+    globalSetup: ["./test/stack/global-setup.ts"],
+  },
+});
