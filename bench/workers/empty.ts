@@ -1,0 +1,3 @@
+// A Worker that does nothing: what workerd itself costs at start.
+
+export default { fetch: () => new Response() };
