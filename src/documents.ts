@@ -4,18 +4,19 @@ import type { Exchange } from "./exchange.ts";
 import { refuse } from "./failure.ts";
 import type { Settings } from "./settings.ts";
 
-/** An hour, then revalidated: documents change with a deployment. */
-const CACHE_CONTROL = "public, max-age=3600";
+/** Documents change with a deployment only, and are the same for everybody. */
+const HEADERS = { "cache-control": "public, max-age=3600", vary: "Accept-Encoding" };
+const JSON_HEADERS = { ...HEADERS, "content-type": "application/json" };
 
 /** Serves the static file at `path`, or a 404 where it, or the binding, is missing. */
-export async function answerAsset(
-  exchange: Exchange,
-  assets: Fetcher | undefined,
-  path: string,
-): Promise<Response> {
-  const asset = await fetchAsset(exchange, assets, path);
-  if (asset === undefined) return refuse(exchange, { reason: "path_not_found" });
-  const headers: Record<string, string> = { "cache-control": CACHE_CONTROL, vary: "Accept-Encoding" };
+export async function answerAsset(exchange: Exchange, assets: Fetcher | undefined, path: string): Promise<Response> {
+  const tag = exchange.request.headers.get("if-none-match");
+  const init: RequestInit = { redirect: "manual", headers: tag === null ? {} : { "if-none-match": tag } };
+  // Names of ours are plain. Others may mean something to the binding: NUL is the folder's page.
+  const isPlain = /^[\w./-]+$/.test(path);
+  const asset = isPlain ? await assets?.fetch(new URL(path, exchange.request.url), init) : undefined;
+  if (!asset?.ok && asset?.status !== 304) return refuse(exchange, { reason: "path_not_found" });
+  const headers: Record<string, string> = { ...HEADERS };
   for (const name of ["content-type", "etag"]) {
     const value = asset.headers.get(name);
     if (value !== null) headers[name] = value;
@@ -28,29 +29,38 @@ export async function answerAsset(
 
 /** The OpenAPI document, with this deployment's address and the issuer's endpoints. */
 export async function answerOpenApi(exchange: Exchange, assets: Fetcher | undefined): Promise<Response> {
-  const asset = await fetchAsset(exchange, assets, "/openapi.json");
-  if (asset === undefined) return refuse(exchange, { reason: "path_not_found" });
-  const document = await asset.json<{
-    servers: unknown;
-    components: { securitySchemes: Record<string, unknown> };
-  }>();
-  document.servers = [{ url: exchange.origin }];
-  const { settings } = exchange;
-  if (settings !== undefined) {
-    const { oauth2, ...rest } = document.components.securitySchemes;
-    document.components.securitySchemes = {
-      ...rest,
-      ...(settings.TOKEN_ENDPOINT === undefined ? {} : { oauth2: completeScheme(oauth2, settings) }),
-    };
-  }
-  return exchange.answer(200, JSON.stringify(document), {
-    "content-type": "application/json",
-    "cache-control": CACHE_CONTROL,
-  });
+  const asset = await assets?.fetch(new URL("/openapi.json", exchange.request.url));
+  if (!asset?.ok) return refuse(exchange, { reason: "path_not_found" });
+  const document = await asset.json<{ components: { securitySchemes: Record<string, object> } }>();
+  const { oauth2, ...others } = document.components.securitySchemes;
+  const securitySchemes = { ...describeIssuer(exchange.settings, oauth2), ...others };
+  const completed = {
+    ...document,
+    servers: [{ url: exchange.origin }],
+    security: Object.keys(securitySchemes).map((name) => ({ [name]: [] })),
+    components: { ...document.components, securitySchemes },
+  };
+  return exchange.answer(200, JSON.stringify(completed), { ...JSON_HEADERS });
 }
 
-function completeScheme(scheme: unknown, settings: Settings): unknown {
-  return scheme ?? settings;
+/** How to get a token: the issuer's endpoints where the settings name them, else where they can be discovered. */
+function describeIssuer(settings: Settings | undefined, oauth2: object | undefined): Record<string, object> {
+  if (settings === undefined) return {};
+  const { JWT_ISSUER, AUTHORIZATION_ENDPOINT, TOKEN_ENDPOINT, DOCS_CLIENT_ID, ADMIN_SCOPE, REQUIRED_SCOPE } = settings;
+  if (AUTHORIZATION_ENDPOINT === undefined || TOKEN_ENDPOINT === undefined) {
+    // OpenID Connect Discovery §4: a trailing slash of the issuer goes.
+    const openIdConnectUrl = `${JWT_ISSUER.replace(/\/$/, "")}/.well-known/openid-configuration`;
+    return { openIdConnect: { type: "openIdConnect", openIdConnectUrl, "x-client-id": DOCS_CLIENT_ID } };
+  }
+  const authorizationCode = {
+    authorizationUrl: AUTHORIZATION_ENDPOINT,
+    tokenUrl: TOKEN_ENDPOINT,
+    scopes: {
+      ...(REQUIRED_SCOPE !== undefined && { [REQUIRED_SCOPE]: "Read runs" }),
+      [ADMIN_SCOPE]: "See every run",
+    },
+  };
+  return { oauth2: { ...oauth2, "x-client-id": DOCS_CLIENT_ID, flows: { authorizationCode } } };
 }
 
 /**
@@ -59,34 +69,21 @@ function completeScheme(scheme: unknown, settings: Settings): unknown {
  */
 export function answerResourceMetadata(exchange: Exchange, settings: Settings): Response {
   const { JWT_AUDIENCE, JWT_ISSUER, ADMIN_SCOPE, REQUIRED_SCOPE } = settings;
-  const isUrl = /^https?:\/\//.test(JWT_AUDIENCE);
   const metadata = {
-    resource: isUrl ? JWT_AUDIENCE : exchange.origin,
-    authorization_servers: [JWT_ISSUER],
-    scopes_supported: REQUIRED_SCOPE === undefined ? [ADMIN_SCOPE] : [REQUIRED_SCOPE, ADMIN_SCOPE],
-    bearer_methods_supported: ["header"],
+    resource: /^https?:\/\//.test(JWT_AUDIENCE) ? JWT_AUDIENCE : exchange.origin,
     resource_name: "Crew runs",
+    authorization_servers: [JWT_ISSUER],
+    bearer_methods_supported: ["header"],
+    scopes_supported: REQUIRED_SCOPE === undefined ? [ADMIN_SCOPE] : [REQUIRED_SCOPE, ADMIN_SCOPE],
     resource_documentation: `${exchange.origin}/docs`,
   };
-  return exchange.answer(200, JSON.stringify(metadata), {
-    "content-type": "application/json",
-    "cache-control": CACHE_CONTROL,
-  });
+  return exchange.answer(200, JSON.stringify(metadata), { ...JSON_HEADERS });
 }
 
-async function fetchAsset(
-  exchange: Exchange,
-  assets: Fetcher | undefined,
-  path: string,
-): Promise<Response | undefined> {
-  const response = await assets?.fetch(new Request(new URL(path, exchange.request.url), exchange.request));
-  return response !== undefined && (response.ok || response.status === 304) ? response : undefined;
-}
-
-/** Only our own files run; the page may talk to this API and to the issuer's token endpoint. */
+/** Only our own files run; the page may talk to this API and to who issues tokens. */
 function contentSecurityPolicy(settings: Settings | undefined): string {
-  const endpoint = settings?.TOKEN_ENDPOINT;
+  const endpoint = settings?.TOKEN_ENDPOINT ?? settings?.JWT_ISSUER;
   const issuer = endpoint === undefined ? "" : ` ${new URL(endpoint).origin}`;
-  return `default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-connect-src 'self'${issuer}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+  return `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'${issuer}; \
+base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 }

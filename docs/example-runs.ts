@@ -1,0 +1,72 @@
+// The runs that the document shows, as the database's statement yields them. Their JSON is written by the Worker's own code;
+// a test inserts these rows and gets these examples. Ids are those of the local stack's seed, so that "try it" finds a run.
+import { readRun } from "../src/crew-runs/record.ts";
+
+const crew = JSON.stringify({
+  agents: [
+    {
+      role: "Researcher",
+      goal: "Find what has changed in the city's tram network since 2020",
+      backstory: "A patient reader of timetables.",
+      tools: ["web_search"],
+    },
+  ],
+  tasks: [{ description: "List every new stop, with its date", expected_output: "A table" }],
+});
+
+const running = {
+  id: "33333333-3333-4333-8333-333333333333",
+  correlation_id: "req-5f0c9a",
+  owner_id: "owner",
+  status: "running",
+  created_at: "2026-03-01T12:00:00.500000Z",
+  crew_type: "research",
+  crew_config: crew,
+  task_input: `{"city": "Brno", "since": 2020}`,
+  result: null,
+  error: null,
+  started_at: "2026-03-01T12:00:02.250000Z",
+  completed_at: null,
+} as const;
+
+export const EXAMPLE_ROWS = {
+  completed: {
+    ...running,
+    id: "11111111-1111-4111-8111-111111111111",
+    status: "completed",
+    result: "| Stop | Opened |\n|---|---|\n| Harbour | 2022-03-01 |",
+    completed_at: "2026-03-01T12:04:59.999999Z",
+  },
+  running,
+  failed: {
+    ...running,
+    id: "44444444-4444-4444-8444-444444444444",
+    status: "failed",
+    crew_type: null,
+    crew_config: null,
+    task_input: null,
+    error: "The search found no such city.",
+    completed_at: "2026-03-01T12:00:09.750000Z",
+  },
+} as const;
+
+/** The tag of the completed example. */
+export const EXAMPLE_ETAG = `"ey6hMz86wIe_IB6bTuzBMQ"`;
+
+const SUMMARIES: Record<keyof typeof EXAMPLE_ROWS, string> = {
+  completed: "A finished run: it may be kept, and needs no further request",
+  running: "A run under way: ask again after Retry-After, or with Prefer: wait",
+  failed: "A run that failed, of a crew that was not recorded",
+};
+
+/** The OpenAPI Example Objects of the runs. */
+export function describeExampleRuns(): Record<string, { summary: string; value: unknown }> {
+  return Object.fromEntries(
+    Object.entries(EXAMPLE_ROWS).map(([name, row]) => {
+      const run = readRun(row);
+      if (!run.ok) throw new Error(`the example ${name} is no record`);
+      const value: unknown = JSON.parse(run.value.json);
+      return [name, { summary: SUMMARIES[name as keyof typeof EXAMPLE_ROWS], value }];
+    }),
+  );
+}

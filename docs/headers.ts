@@ -1,0 +1,214 @@
+// The headers of requests and answers, as OpenAPI describes them.
+import { EXAMPLE_ETAG } from "./example-runs.ts";
+import { EXAMPLE_REQUEST_ID, type FailureAnswer } from "./failure-answers.ts";
+
+interface Header {
+  name: string;
+  /** Whether it is there in each answer that lists it. */
+  required: boolean;
+  description: string;
+  schema: { type: "string" | "integer"; const?: string; pattern?: string; minimum?: number; maximum?: number };
+  example?: string | number;
+}
+
+/** By the name of the component. A header that means different things in different answers is described once for each. */
+export const HEADERS = {
+  ETag: {
+    name: "ETag",
+    required: true,
+    description:
+      "Names these very bytes: it changes when the body does, and with nothing else; not with the token. " +
+      "Send it back in `If-None-Match`.",
+    schema: { type: "string", pattern: `^"[\\w-]+"$` },
+    example: EXAMPLE_ETAG,
+  },
+  RunCacheControl: {
+    name: "Cache-Control",
+    required: true,
+    description:
+      "`private, max-age=N` for a finished run, which does not change any more; `private, no-cache` otherwise: " +
+      "keep it, but ask with `If-None-Match` before each use.",
+    schema: { type: "string", pattern: "^private, (no-cache|max-age=\\d+)$" },
+    example: "private, max-age=3600",
+  },
+  NoStore: {
+    name: "Cache-Control",
+    required: true,
+    description: "Not to be kept.",
+    schema: { type: "string", const: "no-store" },
+  },
+  Age: {
+    name: "Age",
+    required: false,
+    description: "How many seconds ago a finished run, kept by this service, was read from the database.",
+    schema: { type: "integer", minimum: 0 },
+    example: 42,
+  },
+  CacheStatus: {
+    name: "Cache-Status",
+    required: true,
+    description: "Whether this service had the run at hand (`hit`) or read it from the database (RFC 9211).",
+    schema: { type: "string", pattern: "^crew-runs; " },
+    example: "crew-runs; hit; ttl=3558",
+  },
+  UnfinishedRetryAfter: {
+    name: "Retry-After",
+    required: false,
+    description:
+      "Only while the run is not finished: seconds until it is worth asking again. A tenth of the run's age, from 1 to 30.",
+    schema: { type: "integer", minimum: 1, maximum: 30 },
+    example: 6,
+  },
+  ReadinessRetryAfter: {
+    name: "Retry-After",
+    required: true,
+    description: "Seconds for which this answer is remembered.",
+    schema: { type: "integer", minimum: 1 },
+  },
+  PreferenceApplied: {
+    name: "Preference-Applied",
+    required: false,
+    description: "The seconds of `Prefer: wait` that were granted, where they were (RFC 7240).",
+    schema: { type: "string", pattern: "^wait=\\d+$" },
+    example: "wait=30",
+  },
+  RequestId: {
+    name: "X-Request-Id",
+    required: true,
+    description: "The id of this request: the one that was sent, or a new one. The log has it too.",
+    schema: { type: "string", pattern: "^[A-Za-z0-9._:-]{1,128}$" },
+    example: EXAMPLE_REQUEST_ID,
+  },
+  ServerTiming: {
+    name: "Server-Timing",
+    required: true,
+    description: "Where the time went, in milliseconds (W3C Server Timing).",
+    schema: { type: "string", pattern: "^total;dur=\\d+" },
+    example: "total;dur=21, auth;desc=remembered, cache;desc=miss, db;dur=20",
+  },
+  Vary: {
+    name: "Vary",
+    required: true,
+    description: "What the answer depends on besides its URL.",
+    schema: { type: "string" },
+    example: "Authorization",
+  },
+  NoSniff: {
+    name: "X-Content-Type-Options",
+    required: true,
+    description: "The content type is meant.",
+    schema: { type: "string", const: "nosniff" },
+  },
+  NoReferrer: {
+    name: "Referrer-Policy",
+    required: true,
+    description: "The URL, which holds an id, is nobody else's business.",
+    schema: { type: "string", const: "no-referrer" },
+  },
+  StrictTransportSecurity: {
+    name: "Strict-Transport-Security",
+    required: false,
+    description: "Only over https: stay there.",
+    schema: { type: "string", pattern: "^max-age=\\d+" },
+    example: "max-age=31536000",
+  },
+} satisfies Record<string, Header>;
+
+export type HeaderName = keyof typeof HEADERS;
+
+/** What only some failures bear. */
+const FAILURE_HEADERS: readonly Header[] = [
+  {
+    name: "WWW-Authenticate",
+    required: true,
+    description:
+      "The challenge (RFC 6750 §3): `error` and `error_description` where a token was sent, `scope` where one is demanded, " +
+      "and in `resource_metadata` where to learn who issues tokens (RFC 9728).",
+    schema: { type: "string", pattern: "^Bearer .*resource_metadata=" },
+  },
+  {
+    name: "Allow",
+    required: true,
+    description: "The methods that there are; HEAD works wherever GET does.",
+    schema: { type: "string" },
+  },
+  {
+    name: "Retry-After",
+    required: true,
+    description: "Seconds until it is worth trying again.",
+    schema: { type: "integer", minimum: 1 },
+  },
+];
+
+/** What every answer bears. */
+const COMMON: readonly HeaderName[] = [
+  "RequestId",
+  "ServerTiming",
+  "Vary",
+  "NoSniff",
+  "NoReferrer",
+  "StrictTransportSecurity",
+];
+
+/** The OpenAPI Header Objects, for the document's components. */
+export function describeHeaders(): object {
+  return Object.fromEntries(Object.entries(HEADERS).map(([key, header]) => [key, { ...header, name: undefined }]));
+}
+
+/** The `headers` of an OpenAPI Response Object: the given ones and those that every answer bears. */
+export function listHeaders(...names: HeaderName[]): Record<string, { $ref: string }> {
+  return Object.fromEntries(
+    [...names, ...COMMON].map((name) => [HEADERS[name].name, { $ref: `#/components/headers/${name}` }]),
+  );
+}
+
+/** The `headers` of the answers of one status, with what those that only they bear look like, by code. */
+export function listFailureHeaders(answers: readonly FailureAnswer[]): object {
+  const demanded = FAILURE_HEADERS.flatMap(({ name, ...header }) => {
+    const examples = answers.flatMap(({ headers, body }) => {
+      const value = headers[name.toLowerCase()];
+      return value === undefined
+        ? []
+        : [[body.code, { value: header.schema.type === "integer" ? Number(value) : value }]];
+    });
+    return examples.length === 0 ? [] : [[name, { ...header, examples: Object.fromEntries(examples) }]];
+  });
+  return { ...Object.fromEntries(demanded), ...listHeaders("NoStore") };
+}
+
+/** The request's headers, as OpenAPI parameters. They bear no example: the documentation's page would send it. */
+export const PARAMETERS = {
+  IfNoneMatch: {
+    name: "If-None-Match",
+    in: "header",
+    required: false,
+    description:
+      "The `ETag` of what you hold: the answer is 304, without a body, where it is still so. Lists, weak tags and `*` work " +
+      `as in RFC 9110 §13.1.2. For example \`${EXAMPLE_ETAG}\`.`,
+    schema: { type: "string" },
+  },
+  Prefer: {
+    name: "Prefer",
+    in: "header",
+    required: false,
+    description:
+      "`wait=N` (RFC 7240 §4.3): hold the answer for up to N seconds, until the run is finished or, with `If-None-Match`, " +
+      "until it changes. The answer says in `Preference-Applied` how much was granted. Ignored for a finished run.",
+    schema: { type: "string" },
+  },
+  RequestId: {
+    name: "X-Request-Id",
+    in: "header",
+    required: false,
+    description:
+      "Your own id for this request: up to 128 letters, digits and `._:-`. Anything else is replaced by a new one.",
+    schema: { type: "string" },
+  },
+  Traceparent: {
+    name: "traceparent",
+    in: "header",
+    required: false,
+    description: "W3C Trace Context. The trace id is noted in the log.",
+    schema: { type: "string" },
+  },
+};

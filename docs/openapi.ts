@@ -1,0 +1,304 @@
+// The OpenAPI 3.1 document, made from what serves: the record's schemas, and the answers of the Worker's own code where a
+// request fails. What only a deployment knows (its address, the issuer's endpoints) is filled in at request time by
+// src/documents.ts.
+import * as z from "zod";
+import { AgentConfig, CrewConfig, CrewRun, TaskConfig } from "../src/crew-runs/record.ts";
+import { FIELD_DESCRIPTIONS, SCHEMA_DESCRIPTIONS } from "./descriptions.ts";
+import { describeExampleRuns } from "./example-runs.ts";
+import { EXAMPLE_REQUEST_ID, type FailureAnswer, collectFailureAnswers } from "./failure-answers.ts";
+import { type HeaderName, PARAMETERS, describeHeaders, listFailureHeaders, listHeaders } from "./headers.ts";
+
+const SCHEMAS = { CrewRun, CrewConfig, AgentConfig, TaskConfig };
+
+const PART_STATE = { type: "string", enum: ["ok", "unavailable"] };
+
+const SERVICE_SCHEMAS = {
+  Health: {
+    description: "That this service runs.",
+    type: "object",
+    properties: { status: { type: "string", const: "ok", description: "Always `ok`." } },
+    required: ["status"],
+  },
+  Readiness: {
+    description: "What this service can reach.",
+    type: "object",
+    properties: {
+      status: {
+        type: "string",
+        enum: ["ready", "not_ready"],
+        description: "`ready` if everything that is needed can be reached.",
+      },
+      database: { ...PART_STATE, description: "Whether the table of runs can be read." },
+      key_set: { ...PART_STATE, description: "Whether the issuer's keys are at hand." },
+      settings: {
+        type: "string",
+        const: "misconfigured",
+        description: "Only where a setting is missing or wrong; nothing was tried then. The log names it.",
+      },
+    },
+    required: ["status"],
+  },
+};
+
+const DESCRIPTION = `Read the record of a CrewAI crew run: what was asked for, what became of it, and when.
+
+Send the access token that your authorization server gave you as a bearer token. Finished runs may be kept; for a run under
+way, \`Retry-After\` says when to ask again, and \`Prefer: wait\` lets the request wait for you.
+
+- [Read a run](/docs/get-run.md)
+- [Authentication](/docs/authentication.md)
+- [Polling](/docs/polling.md)
+- [Errors](/docs/errors.md)`;
+
+const GET_RUN_DESCRIPTION = `The record of one run. You see your own runs; an admin sees every run. A run of somebody else
+and a run that does not exist are the same 404.
+
+Credentials are checked first, then the id, then the run. HEAD gives the same answer without its body. A doubled slash or
+another case in the path is a 404; a trailing slash changes nothing. Query parameters are ignored.`;
+
+const STATUS_DESCRIPTIONS: Record<number, string> = {
+  401: "Who asks is not known: no bearer token, or one that is not accepted.",
+  403: "The token is good but lacks a scope. Only where a deployment demands one of everyone.",
+  404: "No such run, or not yours; or no such path.",
+  405: "Another method than GET and HEAD. It stands here because OpenAPI has no place for it outside an operation.",
+  422: "The id is no spelling of a UUID.",
+  500: "A fault on this side that will not pass by itself.",
+  503: "The issuer's keys or the database cannot be reached at the moment. `Retry-After` says when to try again.",
+};
+
+/**
+ * Makes the document.
+ *
+ * @param version the product's, from package.json
+ */
+export async function createOpenApi(version: string): Promise<object> {
+  const failures = await collectFailureAnswers();
+  const failureResponses = describeFailures(failures);
+  const { 405: methodNotAllowed } = failureResponses;
+  return {
+    openapi: "3.1.1",
+    info: {
+      title: "Crew runs",
+      version,
+      description: DESCRIPTION,
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    security: [{ oauth2: [] }, { bearer: [] }],
+    tags: [
+      { name: "Crew runs", description: "What crews were asked to do, and what they did." },
+      { name: "Service", description: "Whether this service works. No token needed." },
+    ],
+    paths: {
+      "/api/crew-runs/{run_id}": {
+        get: {
+          operationId: "getCrewRun",
+          tags: ["Crew runs"],
+          summary: "Get run",
+          description: GET_RUN_DESCRIPTION,
+          parameters: [
+            {
+              name: "run_id",
+              in: "path",
+              required: true,
+              description:
+                "The run's UUID, of any version: canonical, in any case, without dashes, in braces, or after `urn:uuid:`.",
+              schema: { type: "string", format: "uuid" },
+              example: "11111111-1111-4111-8111-111111111111",
+            },
+            ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` })),
+          ],
+          responses: { ...describeRunResponses(), ...failureResponses },
+        },
+      },
+      "/health": {
+        get: {
+          operationId: "getHealth",
+          tags: ["Service"],
+          summary: "Health",
+          description: "Whether this service runs. Touches nothing else.",
+          security: [],
+          responses: { 200: describeState("It runs.", "Health", { status: "ok" }), 405: methodNotAllowed },
+        },
+      },
+      "/ready": {
+        get: {
+          operationId: "getReadiness",
+          tags: ["Service"],
+          summary: "Readiness",
+          description:
+            "Whether the database and the issuer's keys can be reached. The answer is up to ten seconds old.",
+          security: [],
+          responses: {
+            200: describeState("Everything can be reached.", "Readiness", {
+              status: "ready",
+              database: "ok",
+              key_set: "ok",
+            }),
+            405: methodNotAllowed,
+            503: describeState(
+              "Something cannot be reached, or a setting is missing or wrong.",
+              "Readiness",
+              { status: "not_ready", database: "unavailable", key_set: "ok" },
+              "ReadinessRetryAfter",
+            ),
+          },
+        },
+      },
+    },
+    components: {
+      schemas: { ...describeRecord(), ...describeProblems(failures), ...SERVICE_SCHEMAS },
+      headers: describeHeaders(),
+      parameters: PARAMETERS,
+      securitySchemes: {
+        oauth2: {
+          type: "oauth2",
+          description: "Get a token from the authorization server, by authorization code with PKCE.",
+          flows: {
+            authorizationCode: {
+              authorizationUrl: "https://login.example.com/authorize",
+              tokenUrl: "https://login.example.com/token",
+              scopes: { "crew-runs:admin": "See every run" },
+            },
+          },
+        },
+        bearer: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description: "The access token received from the authorization server in the OAuth 2.0 flow.",
+        },
+      },
+    },
+  };
+}
+
+function describeRunResponses(): object {
+  const headers: HeaderName[] = [
+    "ETag",
+    "RunCacheControl",
+    "CacheStatus",
+    "Age",
+    "UnfinishedRetryAfter",
+    "PreferenceApplied",
+  ];
+  return {
+    200: {
+      description: "The record.",
+      headers: listHeaders(...headers),
+      content: {
+        "application/json": { schema: { $ref: "#/components/schemas/CrewRun" }, examples: describeExampleRuns() },
+      },
+    },
+    304: { description: "It is still what `If-None-Match` names. No body.", headers: listHeaders(...headers) },
+  };
+}
+
+/** A Response Object for each status, with an example for each code. */
+function describeFailures(failures: readonly FailureAnswer[]): Record<number, object> {
+  return Object.fromEntries(
+    [...Map.groupBy(failures, ({ status }) => status)].map(([status, answers]) => {
+      const examples = answers.map(({ body, summary }) => [body.code, { summary, value: body }]);
+      const content = { schema: describeProblem(answers), examples: Object.fromEntries(examples) };
+      const description = STATUS_DESCRIPTIONS[status];
+      return [status, { description, headers: listFailureHeaders(answers), content: { "application/json": content } }];
+    }),
+  );
+}
+
+function describeProblem(answers: readonly FailureAnswer[]): object {
+  if (answers.some(({ body }) => Array.isArray(body.detail))) {
+    return { $ref: "#/components/schemas/HTTPValidationError" };
+  }
+  const code = { type: "string", enum: answers.map(({ body }) => body.code) };
+  return { allOf: [{ $ref: "#/components/schemas/Problem" }, { type: "object", properties: { code } }] };
+}
+
+function describeState(description: string, schema: string, value: object, ...headers: HeaderName[]): object {
+  return {
+    description,
+    headers: listHeaders("NoStore", ...headers),
+    content: { "application/json": { schema: { $ref: `#/components/schemas/${schema}` }, example: value } },
+  };
+}
+
+/** The record's schemas as they serve, with the words of descriptions.ts. */
+function describeRecord(): Record<string, object> {
+  const registry = z.registry<{ id: string }>();
+  for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id });
+  const { schemas } = z.toJSONSchema(registry, {
+    uri: (id) => `#/components/schemas/${id}`,
+    override: ({ jsonSchema }) => simplify(jsonSchema),
+  });
+  return Object.fromEntries(
+    Object.entries(FIELD_DESCRIPTIONS).map(([name, texts]) => {
+      const { $schema: _, $id: __, properties = {}, ...schema } = schemas[name] ?? {};
+      const described = Object.entries(texts).map(([field, description]) => [
+        field,
+        { description, ...(properties[field] as object) },
+      ]);
+      const description = SCHEMA_DESCRIPTIONS[name as keyof typeof SCHEMAS];
+      return [name, { description, ...schema, properties: Object.fromEntries(described) }];
+    }),
+  );
+}
+
+/** Leaves out what a reader of answers need not know; later versions may add members. */
+function simplify(schema: z.core.JSONSchema.BaseSchema): void {
+  const [inner, none] = schema.anyOf ?? [];
+  if (inner?.type !== undefined && none?.type === "null") {
+    delete schema.anyOf;
+    Object.assign(schema, inner, { type: [inner.type, "null"] });
+  }
+  if (schema.format !== undefined) delete schema.pattern;
+  if (schema.additionalProperties === false) delete schema.additionalProperties;
+  delete schema.propertyNames;
+}
+
+function describeProblems(failures: readonly FailureAnswer[]): Record<string, object> {
+  const validation = failures.find(({ body }) => Array.isArray(body.detail));
+  const codes = failures.filter((failure) => failure !== validation).map(({ body }) => body.code);
+  const requestId = { type: "string", description: "The same as in `X-Request-Id`.", examples: [EXAMPLE_REQUEST_ID] };
+  const text = (description: string) => ({ type: "string", description });
+  return {
+    Problem: {
+      description: "Why there is no record.",
+      type: "object",
+      properties: {
+        detail: text("In words, for people. They may change."),
+        code: { ...text("In one word, for programs. It does not change."), enum: codes },
+        request_id: requestId,
+      },
+      required: ["detail", "code", "request_id"],
+    },
+    HTTPValidationError: {
+      description: "What is wrong with the request.",
+      type: "object",
+      properties: {
+        detail: {
+          description: "One entry for each thing that is wrong.",
+          type: "array",
+          items: { $ref: "#/components/schemas/ValidationError" },
+        },
+        code: { ...text("In one word, for programs. It does not change."), enum: [validation?.body.code] },
+        request_id: requestId,
+      },
+      required: ["detail", "code", "request_id"],
+    },
+    ValidationError: {
+      description: "One thing that is wrong with the request.",
+      type: "object",
+      properties: {
+        type: text("What kind of thing."),
+        loc: {
+          description: "Where: the part of the request, and the name in it.",
+          type: "array",
+          items: { type: ["string", "integer"] },
+        },
+        msg: text("In words, for people."),
+        input: text("What was sent, percent-decoded; cut after 100 characters."),
+      },
+      required: ["type", "loc", "msg", "input"],
+    },
+  };
+}

@@ -1,0 +1,196 @@
+import { createExecutionContext } from "cloudflare:test";
+import { beforeAll, expect, inject, test } from "vitest";
+import { EXAMPLE_ROWS } from "../docs/example-runs.ts";
+import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
+import { createApp } from "../src/app.ts";
+import { type OpenApi, expectDocumented, listHeaders } from "./documented.ts";
+import { fetchToken, makeKey, openIssuer } from "./issuer.ts";
+import { openLane } from "./lane.ts";
+import { insertRun } from "./rows.ts";
+import { bearer, startWorker } from "./worker.ts";
+
+const RUN_PATH = "/api/crew-runs/{run_id}";
+const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "done" } as const;
+
+let document: OpenApi;
+
+beforeAll(async () => {
+  const response = await startWorker().fetch("/openapi.json");
+  document = await response.json();
+  for (const row of Object.values(EXAMPLE_ROWS)) await insertRun(row);
+});
+
+async function get(id: string, headers: Record<string, string> = {}, variables = {}): Promise<Response> {
+  return startWorker(variables).fetch(`/api/crew-runs/${id}`, {
+    headers: { ...bearer(await fetchToken("owner")), ...headers },
+  });
+}
+
+test.each([
+  ["finished", FINISHED],
+  ["failed", { status: "failed", completed_at: "2036-01-01T00:00:00Z", error: "no" }],
+  ["pending", {}],
+  ["running, with numbers that JavaScript rounds", { status: "running", task_input: `{"n": 9007199254740993}` }],
+  ["with all that a configuration may lack", { crew_config: { agents: [], tasks: [{ description: "" }] } }],
+] as const)("the answer for a run that is %s is documented", async (_, row) => {
+  const response = await get(await insertRun(row));
+  expect(response.status).toBe(200);
+  await expectDocumented(document, RUN_PATH, response);
+});
+
+test("the answer from memory is documented", async () => {
+  const worker = startWorker();
+  const path = `/api/crew-runs/${await insertRun(FINISHED)}`;
+  const headers = bearer(await fetchToken("owner"));
+  await (await worker.fetch(path, { headers })).arrayBuffer();
+  const response = await worker.fetch(path, { headers });
+  expect(response.headers.get("cache-status")).toMatch(/hit/);
+  expect(response.headers.get("age")).toBe("0");
+  await expectDocumented(document, RUN_PATH, response);
+});
+
+test("the answer after a wait is documented", async () => {
+  const response = await get(await insertRun(), { prefer: "wait=1" });
+  expect(response.headers.get("preference-applied")).toBe("wait=1");
+  await expectDocumented(document, RUN_PATH, response);
+});
+
+test.each([
+  ["finished", FINISHED],
+  ["pending", {}],
+])("the 304 of a %s run is documented", async (_, row) => {
+  const response = await get(await insertRun(row), { "if-none-match": "*" });
+  expect(response.status).toBe(304);
+  expect(await expectDocumented(document, RUN_PATH, response)).toBeUndefined();
+});
+
+test("the answer over http, without a word on https, is documented", async () => {
+  const request = new Request("http://api.test/api/crew-runs/x");
+  const response = await createApp().fetch(request, inject("stack").variables, createExecutionContext());
+  expect(response.headers.has("strict-transport-security")).toBe(false);
+  await expectDocumented(document, RUN_PATH, response);
+});
+
+/** Each failure by its code, made to happen; the request bears the id of the examples. */
+const FAILURES: Record<string, () => Promise<Response>> = {
+  not_authenticated: () => startWorker().fetch("/api/crew-runs/x", { headers: exampleId }),
+  async invalid_token() {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const headers = { ...exampleId, ...bearer(await issuer.sign({ exp: 1_000_000_000 })) };
+    return startWorker(issuer.variables).fetch("/api/crew-runs/x", { headers });
+  },
+  async insufficient_scope() {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const headers = { ...exampleId, ...bearer(await issuer.sign({ scope: "other" })) };
+    const worker = startWorker({ ...issuer.variables, REQUIRED_SCOPE: "crew-runs:read" });
+    return worker.fetch("/api/crew-runs/x", { headers });
+  },
+  run_not_found: () => get(crypto.randomUUID(), exampleId),
+  not_found: () => startWorker().fetch("/api/crew-runs", { headers: exampleId }),
+  method_not_allowed: () => startWorker().fetch("/api/crew-runs/x", { method: "DELETE", headers: exampleId }),
+  invalid_run_id: () => get("not-a-uuid", exampleId),
+  invalid_record: async () => get(await insertRun({ crew_config: { agents: "none" } }), exampleId),
+  misconfigured: () => get("x", exampleId, { JWT_ISSUER: undefined }),
+  async internal_error() {
+    const headers = { ...exampleId, ...bearer(await fetchToken("owner")) };
+    const request = new Request(`https://api.test/api/crew-runs/${await insertRun(FINISHED)}`, { headers });
+    const context = createExecutionContext();
+    context.waitUntil = () => {
+      throw new Error("no more work is taken");
+    };
+    return createApp().fetch(request, inject("stack").variables, context);
+  },
+  async key_set_unavailable() {
+    const lane = await openLane({ status: 500, text: "" });
+    return get("x", exampleId, { JWKS_URL: lane.url });
+  },
+  async database_unavailable() {
+    const lane = await openLane({ status: 500, text: "" });
+    return get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url });
+  },
+};
+
+const exampleId = { "x-request-id": EXAMPLE_REQUEST_ID };
+
+test.each(Object.entries(FAILURES))("%s is documented, by what is answered", async (code, fail) => {
+  const response = await fail();
+  const { status } = response;
+  const sent = new Map(response.headers);
+  const body = await expectDocumented(document, RUN_PATH, response);
+  expect(body).toMatchObject({ code });
+
+  const answer = document.paths[RUN_PATH]?.get.responses[status];
+  expect(answer?.content?.["application/json"]?.examples?.[code]?.value).toEqual(body);
+  for (const [name, { examples }] of listHeaders(document, answer ?? { description: "", headers: {} })) {
+    const value = sent.get(name)?.replace("https://api.test", EXAMPLE_ORIGIN);
+    if (examples !== undefined) expect({ name, value: String(examples[code]?.value) }).toEqual({ name, value });
+  }
+});
+
+test("a status, a header or a member that is not documented would be noticed", async () => {
+  const good = async () => startWorker().fetch("/health");
+  await expectDocumented(document, "/health", await good());
+  const { headers } = await good();
+  const check = (body: string | null, init: ResponseInit) =>
+    expectDocumented(document, "/health", new Response(body, { headers, ...init }));
+  await expect(check(`{"status":"ok"}`, { status: 201 })).rejects.toThrow("201");
+  await expect(check(`{"status":"ok"}`, { headers: [...headers, ["x-new", "1"]] })).rejects.toThrow("x-new");
+  await expect(check(`{"status":"ok"}`, { headers: {} })).rejects.toThrow("cache-control");
+  await expect(check(`{"status":"ok","new":1}`, {})).rejects.toThrow("new");
+});
+
+test("no failure is documented that was not made to happen here", () => {
+  const responses = Object.entries(document.paths[RUN_PATH]?.get.responses ?? {});
+  expect(responses.map(([status]) => status)).toEqual(["200", "304", "401", "403", "404", "405", "422", "500", "503"]);
+  const codes = responses.flatMap(([status, { content }]) =>
+    Number(status) < 400 ? [] : Object.keys(content?.["application/json"]?.examples ?? {}),
+  );
+  expect(codes.toSorted()).toEqual(Object.keys(FAILURES).toSorted());
+});
+
+test("the documented runs are what the Worker answers for these rows", async () => {
+  const { content } = document.paths[RUN_PATH]?.get.responses[200] ?? {};
+  const examples = content?.["application/json"]?.examples ?? {};
+  expect(Object.keys(examples)).toEqual(Object.keys(EXAMPLE_ROWS));
+  for (const [name, { id }] of Object.entries(EXAMPLE_ROWS)) {
+    const response = await get(id);
+    if (name === "completed") expect(response.headers.get("etag")).toBe(document.components.headers["ETag"]?.example);
+    expect(await response.json()).toEqual(examples[name]?.value);
+  }
+});
+
+test.each([
+  ["/health", 200, {}],
+  ["/ready", 200, {}],
+  ["/ready", 503, { JWT_ISSUER: undefined }],
+  ["/ready", 503, { JWKS_URL: "http://127.0.0.1:1/" }],
+] as const)("%s, answered with %i, is documented", async (path, status, variables) => {
+  const response = await startWorker(variables).fetch(path);
+  expect(response.status).toBe(status);
+  await expectDocumented(document, path, response);
+});
+
+test.each(["/health", "/ready"])("another method on %s is documented", async (path) => {
+  await expectDocumented(document, path, await startWorker().fetch(path, { method: "POST" }));
+});
+
+test("everything has a description", () => {
+  const { schemas, headers, parameters, securitySchemes } = document.components;
+  const fields = Object.entries(schemas).flatMap(([name, { properties }]) =>
+    Object.entries(properties).map(([field, { description }]) => [`${name}.${field}`, description] as const),
+  );
+  const components: [string, { description?: string }][] = Object.entries({ ...schemas, ...headers, ...parameters });
+  const others = components.map(([name, { description }]) => [name, description] as const);
+  expect(fields.length).toBeGreaterThan(30);
+  for (const [name, description] of [...fields, ...others]) expect(description, name).toMatch(/\w+/);
+  // OpenID Connect speaks for itself: the issuer describes it.
+  expect(securitySchemes["bearer"]?.["description"]).toMatch(/\w+/);
+});
+
+test("the operations and schemas have the names that clients are generated with", () => {
+  const operations = Object.values(document.paths).map(({ get: { operationId } }) => operationId);
+  expect(operations).toEqual(["getCrewRun", "getHealth", "getReadiness"]);
+  expect(Object.keys(document.components.schemas)).toEqual(
+    expect.arrayContaining(["CrewRun", "CrewConfig", "AgentConfig", "TaskConfig", "HTTPValidationError"]),
+  );
+});
