@@ -70,6 +70,7 @@ export function createApp() {
   for (const [path, serve] of Object.entries(ROUTES)) {
     app.all(path, async (c) => {
       const { service, exchange } = start(c);
+      exchange.notes.route = path;
       try {
         return isRead(c.req.raw) ? await serve(exchange, service, c) : answerOtherMethod(exchange);
       } catch (error) {

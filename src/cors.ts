@@ -12,26 +12,16 @@ const PREFLIGHT_HEADERS = {
 };
 
 /** Adds the grant for the request's origin, and `Vary: Origin` wherever the answer could depend on it. */
-export function grantOrigin(
-  request: Request,
-  origins: readonly string[],
-  headers: Record<string, string>,
-): void {
-  if (origins.length === 0) return;
-  headers["vary"] = headers["vary"] === undefined ? "Origin" : `${headers["vary"]}, Origin`;
+export function grantOrigin(request: Request, origins: readonly string[], headers: Headers): void {
+  headers.append("vary", "Origin");
   const origin = request.headers.get("origin");
   if (origin === null || !origins.includes(origin)) return;
-  headers["access-control-allow-origin"] = origin;
-  headers["access-control-expose-headers"] = EXPOSED_HEADERS;
+  headers.set("access-control-allow-origin", origin);
+  headers.set("access-control-expose-headers", EXPOSED_HEADERS);
 }
 
 /** What a preflight is told, or undefined where the request is none or its origin is not listed. */
-export function readPreflight(
-  request: Request,
-  origins: readonly string[],
-): Record<string, string> | undefined {
+export function readPreflight(request: Request, origins: readonly string[]): Record<string, string> | undefined {
   const isPreflight = request.method === "OPTIONS" && request.headers.has("access-control-request-method");
-  return isPreflight && origins.includes(request.headers.get("origin") ?? "")
-    ? { ...PREFLIGHT_HEADERS }
-    : undefined;
+  return isPreflight && origins.includes(request.headers.get("origin") ?? "") ? { ...PREFLIGHT_HEADERS } : undefined;
 }

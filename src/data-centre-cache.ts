@@ -3,12 +3,19 @@
 // Keys are URLs of a host that cannot be requested, so that no request from outside ever meets them.
 
 const HOST = "https://crew-run-reader.invalid/";
+/** A look-up that fails costs a third of a request; where there is no cache, each one would. */
+const PAUSE_AFTER_FAILURE_MS = 60_000;
 
-/** `path` must be URL-safe. Gives the entry, or undefined. */
-export async function readShared(path: string): Promise<Response | undefined> {
+let pausedUntilMs = 0;
+
+/** `path` must be URL-safe. Gives the entry, read to its end, or undefined. */
+export async function readShared(path: string): Promise<{ headers: Headers; body: Uint8Array } | undefined> {
+  if (Date.now() < pausedUntilMs) return undefined;
   try {
-    return await caches.default.match(HOST + path);
+    const kept = await caches.default.match(HOST + path);
+    return kept && { headers: kept.headers, body: await kept.bytes() };
   } catch {
+    pausedUntilMs = Date.now() + PAUSE_AFTER_FAILURE_MS;
     return undefined;
   }
 }
@@ -20,6 +27,7 @@ export async function writeShared(
   headers: Record<string, string>,
   maxAgeSeconds: number,
 ): Promise<void> {
+  if (Date.now() < pausedUntilMs) return;
   try {
     const kept = { ...headers, "cache-control": `max-age=${Math.floor(maxAgeSeconds)}` };
     await caches.default.put(HOST + path, new Response(body, { headers: kept }));

@@ -36,11 +36,8 @@ export class Readiness {
   }
 }
 
-export function answerReadiness(
-  exchange: Exchange,
-  isReady: boolean,
-  parts: Record<string, string>,
-): Response {
+export function answerReadiness(exchange: Exchange, isReady: boolean, parts: Record<string, string>): Response {
+  if (!isReady) exchange.note({ code: "not_ready", why: JSON.stringify(parts) });
   const body = JSON.stringify({ status: isReady ? "ready" : "not_ready", ...parts });
   const retry: Record<string, string> = isReady ? {} : { "retry-after": String(MEMORY_MS / 1_000) };
   return exchange.answer(isReady ? 200 : 503, body, { ...HEADERS, ...retry });

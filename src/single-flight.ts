@@ -8,17 +8,16 @@ export class SingleFlight {
 
   /**
    * Runs the task, or waits until the one under way has ended. A task whose request was cut off counts as ended after
-   * `timeoutMs`. Gives whether it ran the task itself. The task must not reject.
+   * `timeoutMs`. The task must not reject.
    */
-  async run(task: () => Promise<void>, timeoutMs: number): Promise<boolean> {
+  async run(task: () => Promise<void>, timeoutMs: number): Promise<void> {
     if (this.busy) {
       while (this.busy) await scheduler.wait(LOOK_AGAIN_MS);
-      return false;
+      return;
     }
     this.#busyUntilMs = Date.now() + timeoutMs;
     await task();
     this.#busyUntilMs = 0;
-    return true;
   }
 
   get busy(): boolean {

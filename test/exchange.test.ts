@@ -55,7 +55,7 @@ test("one line a request tells what happened, with the trace it belongs to and n
       run_id: id,
       status: 200,
       ms: expect.any(Number),
-      colo: null,
+      colo: "",
       auth: "verified",
       key_set: expect.any(String),
       cache: "miss",

@@ -37,11 +37,7 @@ const refuse = (problem: keyof typeof TOKEN_PROBLEMS, why: string): { ok: false;
  * Checks header and claims of a token whose signature is still unknown.
  * `nowSeconds` is the time since the epoch. Fails with `invalid_token`.
  */
-export function inspectToken(
-  token: CompactToken,
-  settings: Settings,
-  nowSeconds: number,
-): Result<UnverifiedToken> {
+export function inspectToken(token: CompactToken, settings: Settings, nowSeconds: number): Result<UnverifiedToken> {
   const header = decodeObject(token.header);
   const claims = decodeObject(token.payload);
   if (header === undefined || claims === undefined) return refuse("malformed", "not JSON objects");
@@ -93,7 +89,8 @@ export function inspectToken(
 
 /**
  * Checks the signature of an inspected token with the keys of a key set that fit it.
- * Gives whether a fitting key was there, and whether one of them made the signature.
+ * Gives `unknown_key` where its key may be one that the set lacks: its `kid` is not there, or it has none and no key that
+ * fits made the signature.
  */
 export async function verifySignature(
   token: Pick<UnverifiedToken, "text" | "algorithm" | "keyId">,
@@ -109,19 +106,15 @@ export async function verifySignature(
       // this key did not make it.
     }
   }
-  return fitting.length === 0 ? "unknown_key" : "bad_signature";
+  return fitting.length === 0 || token.keyId === undefined ? "unknown_key" : "bad_signature";
 }
 
 function decodeObject(part: string): Claims | undefined {
   try {
     const bytes = Uint8Array.fromBase64(part, { alphabet: "base64url" });
     // Strict: a replaced byte could make two subjects one.
-    const value: unknown = JSON.parse(
-      new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes),
-    );
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Claims)
-      : undefined;
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Claims) : undefined;
   } catch {
     return undefined;
   }
@@ -149,8 +142,7 @@ function findSenderConstraint(claims: Claims): string | undefined {
 function findForeignMark(claims: Claims): string | undefined {
   const { typ, token_use } = claims;
   if (token_use !== undefined && token_use !== "access") return "token_use";
-  if (typ !== undefined && (typeof typ !== "string" || !/^(bearer|at\+jwt|jwt)$/i.test(typ)))
-    return "typ claim";
+  if (typ !== undefined && (typeof typ !== "string" || !/^(bearer|at\+jwt|jwt)$/i.test(typ))) return "typ claim";
   // An ID token repeats the client's nonce; some older access tokens do so too, and say `typ: Bearer`.
   if ("nonce" in claims && typ === undefined) return "nonce";
   return FOREIGN_CLAIMS.find((claim) => claim in claims) ?? findSenderConstraint(claims);

@@ -46,7 +46,7 @@ export class Authenticator {
     const remembered = authorization === null ? undefined : this.#remembered.get(authorization);
     if (remembered !== undefined && authorization !== null) {
       const { reader, generation } = remembered;
-      if (generation === this.#keySet.generation(exchange) && exchange.startedMs < reader.expiresMs) {
+      if (generation === (await this.#keySet.generation(exchange)) && exchange.startedMs < reader.expiresMs) {
         exchange.note({ auth: "remembered", subject: reader.alias });
         return succeed(reader);
       }

@@ -1,6 +1,6 @@
-// The issuer's key set, as this isolate knows it. A request with a known key never waits: keys are refreshed ahead and
-// behind its back, and serve through an outage for a bounded time. Fetches are rate-limited after success and after
-// failure, so that made-up key ids and outages cost the issuer a request every few seconds at most.
+// The issuer's key set, as this isolate knows it. Keys are refreshed ahead, behind the requests' backs; they serve through an
+// outage for a bounded time, and no request waits for an issuer that is known to fail. Fetches are rate-limited after success
+// and after failure, so that made-up key ids and outages cost the issuer a request every few seconds at most.
 import { readShared, writeShared } from "../data-centre-cache.ts";
 import { type Result, fail, succeed } from "../failure.ts";
 import { SingleFlight } from "../single-flight.ts";
@@ -14,6 +14,10 @@ export const COOLDOWN_SECONDS = 10;
 /** After a fetch that failed: the longest that an outage of the issuer outlasts its end here. */
 export const BACKOFF_SECONDS = 3;
 const FETCH_TIMEOUT_MS = 3_000;
+/** Later than the fetch's own end, whatever that is. */
+const FLIGHT_TIMEOUT_MS = 4_000;
+/** How long a request waits for keys that are no longer fresh to be refreshed, before it is served with what is known. */
+const PATIENCE_MS = 1_000;
 /** Large sets with certificate chains are about 50 KB. */
 const MAX_REPLY_BYTES = 262_144;
 
@@ -47,19 +51,20 @@ export class KeySet {
 
   /**
    * A number that changes whenever the keys do, or 0 while no key is trusted: what was verified under another number must
-   * be verified anew. Starts a refresh where one is due, and never waits for it.
+   * be verified anew. A refresh that is due is started and not waited for. One that is overdue comes first, unless the issuer
+   * is known to fail: else a withdrawn key would get in wherever nobody had asked for a while.
    */
-  generation(requester: Requester): number {
+  async generation(requester: Requester): Promise<number> {
     const known = this.#trusted();
     if (known === undefined) return 0;
-    const now = Date.now();
-    if (
-      now - known.fetchedMs > (FRESH_SECONDS - AHEAD_SECONDS) * 1_000 &&
-      now >= this.#nextFetchMs &&
-      !this.#flight.busy
-    ) {
-      requester.finishLater(this.#fetch(requester));
+    const ageMs = Date.now() - known.fetchedMs;
+    if (ageMs > (FRESH_SECONDS - AHEAD_SECONDS) * 1_000) {
+      const refresh = this.#fetch(requester);
+      const isOverdue = ageMs > FRESH_SECONDS * 1_000 && this.#failure === undefined;
+      if (isOverdue) await Promise.race([refresh, scheduler.wait(PATIENCE_MS)]);
     }
+    // So that an outage is seen in the log before the keys run out.
+    if (this.#failure !== undefined) requester.note({ key_set: this.#failure });
     return this.#generation;
   }
 
@@ -72,7 +77,7 @@ export class KeySet {
     accepts: (keys: readonly SignatureKey[], generation: number) => Promise<T | "unknown_key">,
     requester: Requester,
   ): Promise<Result<T | "unknown_key">> {
-    if (this.generation(requester) === 0) await this.#load(requester);
+    if ((await this.generation(requester)) === 0) await this.#load(requester);
     for (const last of [false, true]) {
       const known = this.#trusted();
       if (known === undefined) break;
@@ -95,19 +100,18 @@ export class KeySet {
     const path = `key-set/${encodeURIComponent(this.#url)}`;
     const shared = await readShared(path);
     const fetchedMs = Number(shared?.headers.get("x-fetched-ms"));
-    const copy = shared === undefined ? undefined : await shared.text();
+    const adopt = () => {
+      try {
+        if (shared !== undefined) this.#learn(new TextDecoder().decode(shared.body), fetchedMs);
+      } catch {
+        // Kept under other settings: as good as none.
+      }
+    };
     const isFresh = Date.now() - fetchedMs < (FRESH_SECONDS - AHEAD_SECONDS) * 1_000;
-    if (isFresh) this.#adopt(copy, fetchedMs);
+    // Each step anew: meanwhile another request may have fetched what is newer than the copy.
+    if (isFresh && this.#trusted() === undefined) adopt();
     if (this.#trusted() === undefined) await this.#fetch(requester);
-    if (this.#trusted() === undefined) this.#adopt(copy, fetchedMs);
-  }
-
-  #adopt(copy: string | undefined, fetchedMs: number): void {
-    try {
-      if (copy !== undefined) this.#learn(copy, fetchedMs);
-    } catch {
-      // Kept under other settings: as good as none.
-    }
+    if (this.#trusted() === undefined) adopt();
   }
 
   async #fetch(requester: Requester): Promise<void> {
@@ -127,7 +131,7 @@ export class KeySet {
         this.#nextFetchMs = Date.now() + BACKOFF_SECONDS * 1_000;
         requester.note({ key_set: this.#failure });
       }
-    }, FETCH_TIMEOUT_MS);
+    }, FLIGHT_TIMEOUT_MS);
     // The fetch serves others too: it goes on when its own client leaves.
     requester.finishLater(work);
     await work;

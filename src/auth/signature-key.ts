@@ -29,14 +29,8 @@ export function readSignatureKeys(keys: readonly unknown[], algorithms: readonly
 }
 
 /** The keys that may have signed a token with this `alg` and `kid`. */
-export function keysFor(
-  keys: readonly SignatureKey[],
-  algorithm: string,
-  keyId: string | undefined,
-): SignatureKey[] {
-  return keys.filter(
-    (key) => key.algorithms.includes(algorithm) && (keyId === undefined || key.keyId === keyId),
-  );
+export function keysFor(keys: readonly SignatureKey[], algorithm: string, keyId: string | undefined): SignatureKey[] {
+  return keys.filter((key) => key.algorithms.includes(algorithm) && (keyId === undefined || key.keyId === keyId));
 }
 
 function readSignatureKey(key: unknown, allowed: readonly string[]): SignatureKey | undefined {
@@ -80,12 +74,7 @@ function isSoundRsa(n: unknown, e: unknown): boolean {
     const bits = (modulus.length - first) * 8 - Math.clz32(modulus[first] ?? 0) + 24;
     const value = exponent.reduce((sum, byte) => sum * 256 + byte, 0);
     return (
-      first >= 0 &&
-      bits >= MIN_RSA_BITS &&
-      bits <= MAX_RSA_BITS &&
-      value > 1 &&
-      value % 2 === 1 &&
-      exponent.length <= 4
+      first >= 0 && bits >= MIN_RSA_BITS && bits <= MAX_RSA_BITS && value > 1 && value % 2 === 1 && exponent.length <= 4
     );
   } catch {
     return false;

@@ -15,8 +15,7 @@ export function matches(ifNoneMatch: string | null, etag: string): boolean {
 export function readWaitSeconds(prefer: string | null): number | undefined {
   if (prefer === null) return undefined;
   for (const preference of prefer.split(",")) {
-    const [, name, value] =
-      /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*("[^"]*"|[^;\s]*))?\s*(?:;.*)?$/.exec(preference) ?? [];
+    const [, name, value] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*("[^"]*"|[^;\s]*))?\s*(?:;.*)?$/.exec(preference) ?? [];
     if (name?.toLowerCase() !== "wait") continue;
     const digits = /^"?(\d{1,9})"?$/.exec(value ?? "")?.[1];
     return digits === undefined ? undefined : Number(digits);

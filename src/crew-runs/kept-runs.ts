@@ -4,46 +4,29 @@
 import { readShared, writeShared } from "../data-centre-cache.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Settings } from "../settings.ts";
-import type { Run } from "./record.ts";
+import { REPRESENTATION, type Run } from "./record.ts";
 import type { Viewer } from "./store.ts";
 
-/** A run as it is sent. */
-export interface Representation {
-  id: string;
-  ownerId: string;
-  isFinal: boolean;
-  createdMs: number;
+/** A finished run, its body as bytes. */
+export interface KeptRun extends Run {
   body: Uint8Array;
-  /** With its quotes. */
-  etag: string;
-  /** When the database said so, in milliseconds since the epoch: a copy's age counts from here, wherever it lies. */
-  readMs: number;
 }
 
 /** Of the isolate's 128 MB; 20 more may be remembered tokens, and a reply under way may take 64. */
 const MAX_BYTES = 33_554_432;
 /** Map entry, strings and headers of one run, roughly: so that many small runs count too. */
-const ENTRY_OVERHEAD_BYTES = 512;
-/** Runs known to be unfinished: the data centre need not be asked for them. */
-const MAX_UNFINISHED = 4_096;
-
-/** The tag is that of the bytes (RFC 9110 §8.8.3), so that it survives a token refresh and a deployment. */
-export async function represent(run: Run, readMs: number): Promise<Representation> {
-  const body = new TextEncoder().encode(run.json);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
-  const etag = `"${digest.subarray(0, 16).toBase64({ alphabet: "base64url", omitPadding: true })}"`;
-  const { id, ownerId, isFinal, createdMs } = run;
-  return { id, ownerId, isFinal, createdMs, body, etag, readMs };
-}
+const ENTRY_OVERHEAD_BYTES = 2_048;
+/** Paths at which the data centre had nothing: who polls a run need not ask there each time. */
+const MAX_ABSENT = 4_096;
 
 export class KeptRuns {
   readonly #ttlMs: number;
   readonly #settings: Settings;
   /** Least recently used first. */
-  readonly #runs = new Map<string, Representation>();
-  readonly #unfinished = new Set<string>();
+  readonly #runs = new Map<string, KeptRun>();
+  readonly #absent = new Set<string>();
   #bytes = 0;
-  #namespace: Promise<string> | undefined;
+  #namespace: string | undefined;
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -51,14 +34,9 @@ export class KeptRuns {
   }
 
   /** The kept run, if the viewer may see it. */
-  find(id: string, viewer: Viewer, nowMs: number): Representation | undefined {
+  find(id: string, viewer: Viewer, nowMs: number): KeptRun | undefined {
     const run = this.#runs.get(id);
-    if (run === undefined) return undefined;
-    if (nowMs - run.readMs >= this.#ttlMs) {
-      this.#forget(run);
-      return undefined;
-    }
-    if (!viewer.isAdmin && run.ownerId !== viewer.subject) return undefined;
+    if (run === undefined || !this.#serves(run, viewer, nowMs)) return undefined;
     this.#runs.delete(id);
     this.#runs.set(id, run);
     return run;
@@ -66,43 +44,46 @@ export class KeptRuns {
 
   /**
    * The run as the data centre has it. The viewer is part of the key: a look-up for a stranger meets what a look-up for a
-   * missing run meets.
+   * missing run meets. `again`: ask even where there was nothing the last time.
    */
-  async findShared(id: string, viewer: Viewer): Promise<Representation | undefined> {
+  async findShared(id: string, viewer: Viewer, again: boolean): Promise<KeptRun | undefined> {
     const audience = viewer.isAdmin ? undefined : viewer.subject;
-    if (this.#ttlMs === 0 || this.#unfinished.has(unfinishedKey(id, audience))) return undefined;
-    const kept = await readShared(await this.#path(id, audience));
-    if (kept === undefined) return undefined;
-    const readMs = Number(kept.headers.get("x-read-ms"));
-    if (Date.now() - readMs >= this.#ttlMs) return undefined;
-    const run: Representation = {
+    if (this.#ttlMs === 0) return undefined;
+    const path = await this.#path(id, audience);
+    if (!again && this.#absent.has(path)) return undefined;
+    const kept = await readShared(path);
+    if (kept === undefined) {
+      if (this.#absent.size >= MAX_ABSENT) this.#absent.clear();
+      this.#absent.add(path);
+      return undefined;
+    }
+    const run: KeptRun = {
       id,
       ownerId: decodeURIComponent(kept.headers.get("x-owner-id") ?? ""),
       isFinal: true,
       createdMs: 0,
-      body: await kept.bytes(),
+      body: kept.body,
       etag: kept.headers.get("etag") ?? "",
-      readMs,
+      readMs: Number(kept.headers.get("x-read-ms")),
     };
+    if (!this.#serves(run, viewer, Date.now())) return undefined;
     this.#remember(run);
     return run;
   }
 
-  /** Keeps a finished run for its owner and for admins; notes an unfinished one. */
-  keep(run: Representation, viewer: Viewer, exchange: Exchange): void {
-    if (this.#ttlMs === 0) return;
-    const noted = unfinishedKey(run.id, viewer.isAdmin ? undefined : viewer.subject);
-    if (!run.isFinal) {
-      if (this.#unfinished.size >= MAX_UNFINISHED) this.#unfinished.clear();
-      this.#unfinished.add(noted);
-      return;
-    }
-    this.#unfinished.delete(noted);
-    this.#remember(run);
-    exchange.finishLater(this.#share(run));
+  /** Keeps a finished run, for its owner and for admins. */
+  keep(run: Run, exchange: Exchange): void {
+    if (this.#ttlMs === 0 || !run.isFinal) return;
+    const kept = { ...run, body: new TextEncoder().encode(String(run.body)) };
+    this.#remember(kept);
+    exchange.finishLater(this.#share(kept));
   }
 
-  async #share(run: Representation): Promise<void> {
+  #serves(run: KeptRun, viewer: Viewer, nowMs: number): boolean {
+    return nowMs - run.readMs < this.#ttlMs && (viewer.isAdmin || run.ownerId === viewer.subject);
+  }
+
+  async #share(run: KeptRun): Promise<void> {
     const headers = {
       etag: run.etag,
       "x-read-ms": String(run.readMs),
@@ -113,7 +94,7 @@ export class KeptRuns {
     }
   }
 
-  #remember(run: Representation): void {
+  #remember(run: KeptRun): void {
     const old = this.#runs.get(run.id);
     if (old !== undefined) this.#forget(old);
     if (sizeOf(run) > MAX_BYTES) return;
@@ -125,24 +106,22 @@ export class KeptRuns {
     }
   }
 
-  #forget(run: Representation): void {
+  #forget(run: KeptRun): void {
     if (this.#runs.delete(run.id)) this.#bytes -= sizeOf(run);
   }
 
-  /** Entries outlive a deployment: those of another database or issuer, where a subject is somebody else, must not be met. */
+  /** Entries outlive a deployment: those of another program, database or issuer must not be met. */
   async #path(id: string, audience: string | undefined): Promise<string> {
     const { DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM } = this.#settings;
-    this.#namespace ??= digest(
-      JSON.stringify([DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM]),
+    this.#namespace ??= await digest(
+      JSON.stringify([REPRESENTATION, DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM]),
     );
     const reader = audience === undefined ? "admins" : `of/${encodeURIComponent(audience)}`;
-    return `runs/${await this.#namespace}/${id}/${reader}`;
+    return `runs/${this.#namespace}/${id}/${reader}`;
   }
 }
 
-const sizeOf = (run: Representation) => run.body.byteLength + ENTRY_OVERHEAD_BYTES;
-const unfinishedKey = (id: string, audience: string | undefined) =>
-  audience === undefined ? id : `${id} ${audience}`;
+const sizeOf = (run: KeptRun) => run.body.byteLength + ENTRY_OVERHEAD_BYTES;
 
 async function digest(text: string): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();

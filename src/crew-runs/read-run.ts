@@ -3,11 +3,15 @@
 import type { Reader } from "../auth/authenticate.ts";
 import type { Exchange } from "../exchange.ts";
 import { type Result, fail, succeed } from "../failure.ts";
-import { type KeptRuns, type Representation, represent } from "./kept-runs.ts";
-import { readRun } from "./record.ts";
-import type { CrewRunStore } from "./store.ts";
+import type { KeptRuns } from "./kept-runs.ts";
+import { type Run, readRun, tagOf, versionOf } from "./record.ts";
+import type { CrewRunStore, Row } from "./store.ts";
 
-/** The first pause of a wait; each next one is longer by a half, up to the longest: 14 checks in 30 seconds, 24 in 60. */
+/**
+ * The first pause of a wait; each next one is longer by a half, up to the longest. One query follows each: 13 in 30 seconds,
+ * 23 in 60. With the first read, and the repeats that it and the last have, 28 at most, of the 50 subrequests that a request
+ * has on Workers Free.
+ */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 3_000;
 const PAUSE_GROWTH = 1.5;
@@ -17,73 +21,81 @@ export interface RunSource {
   kept: KeptRuns;
 }
 
-/** Fails with `run_not_found`, `database_unavailable` or `invalid_record`. */
+/**
+ * The run; without its body where it is unfinished and `heldTag` is its tag.
+ * Fails with `run_not_found`, `database_unavailable` or `invalid_record`.
+ */
 export async function findRun(
   source: RunSource,
   id: string,
   reader: Reader,
+  heldTag: string | null,
   exchange: Exchange,
-): Promise<Result<Representation>> {
+): Promise<Result<Run>> {
   const kept = source.kept.find(id, reader, exchange.startedMs);
   if (kept !== undefined) {
     exchange.note({ cache: "hit", cache_layer: "isolate" });
     return succeed(kept);
   }
-  const shared = await source.kept.findShared(id, reader);
-  if (shared !== undefined) {
-    exchange.note({ cache: "hit", cache_layer: "data_centre" });
-    return succeed(shared);
+  let shared = await source.kept.findShared(id, reader, false);
+  if (shared === undefined) {
+    const askedMs = Date.now();
+    const found = await source.store.find(id, reader, versionOf(heldTag), exchange);
+    exchange.note({ cache: "miss" });
+    if (found.ok) return readRow(source, id, found.value, askedMs, exchange);
+    // Meanwhile another isolate may have kept the run.
+    shared = await source.kept.findShared(id, reader, true);
+    if (shared === undefined) return found;
   }
-  exchange.note({ cache: "miss" });
-  return queryRun(source, id, reader, exchange);
-}
-
-async function queryRun(
-  source: RunSource,
-  id: string,
-  reader: Reader,
-  exchange: Exchange,
-): Promise<Result<Representation>> {
-  const found = await source.store.find(id, reader, exchange);
-  if (!found.ok) return found;
-  if (found.value === undefined) return fail({ reason: "run_not_found" });
-  const run = readRun(found.value);
-  if (!run.ok) return run;
-  const representation = await represent(run.value, Date.now());
-  source.kept.keep(representation, reader, exchange);
-  return succeed(representation);
+  exchange.note({ cache: "hit", cache_layer: "data_centre" });
+  return succeed(shared);
 }
 
 /**
  * Waits until the run is no longer `seen`: another tag where `untilChanged`, else finished. Ends after `waitMs` with the run
- * as it stands. A failing database is ridden out while time is left.
+ * as it stands, or with a failure as in `findRun`. A fault of the database that passes is ridden out while time is left.
  */
 export async function waitForRun(
   source: RunSource,
-  seen: Representation,
+  seen: Run,
   reader: Reader,
   exchange: Exchange,
   { waitMs, untilChanged }: { waitMs: number; untilChanged: boolean },
-): Promise<Result<Representation>> {
-  const { id } = seen;
+): Promise<Result<Run>> {
   const startedMs = Date.now();
   const endMs = startedMs + waitMs;
-  let latest: Result<Representation> = succeed(seen);
-  let version: string | null | undefined;
-  let pauseMs = FIRST_PAUSE_MS;
-  while (Date.now() < endMs && !exchange.request.signal.aborted) {
-    await scheduler.wait(Math.min(pauseMs, endMs - Date.now()));
-    pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH);
-    const current = await source.store.findVersion(id, reader, exchange);
-    if (current.ok && current.value !== undefined && current.value === version && latest.ok) continue;
-    latest = current.ok ? await queryRun(source, id, reader, exchange) : current;
-    if (!latest.ok) {
-      if (latest.failure.reason === "database_unavailable") continue;
-      break;
+  let run = seen;
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
+    await scheduler.wait(Math.max(0, Math.min(pauseMs, endMs - Date.now())));
+    const askedMs = Date.now();
+    exchange.note({ waited_ms: askedMs - startedMs });
+    const found = await source.store.find(seen.id, reader, versionOf(run.etag), exchange, endMs);
+    if (!found.ok) {
+      if (found.passing && askedMs < endMs) continue;
+      return found;
     }
-    if (current.ok) version = current.value;
-    if (latest.value.isFinal || (untilChanged && latest.value.etag !== seen.etag)) break;
+    const current = readRow(source, seen.id, found.value, askedMs, exchange);
+    if (!current.ok) return current;
+    if (current.value.etag !== run.etag) run = current.value;
+    if (run.isFinal || (untilChanged && run.etag !== seen.etag) || askedMs >= endMs) return succeed(run);
   }
-  exchange.note({ waited_ms: Date.now() - startedMs });
-  return latest;
+}
+
+/** `askedMs` is when the database was asked: what it said may be that old. */
+function readRow(
+  { kept }: RunSource,
+  id: string,
+  row: Row | undefined,
+  askedMs: number,
+  exchange: Exchange,
+): Result<Run> {
+  if (row === undefined) return fail({ reason: "run_not_found" });
+  if (row["id"] === null) {
+    const createdMs = Date.parse(row["created"] ?? "");
+    const etag = tagOf(row["version"] ?? "");
+    return succeed({ id, ownerId: "", isFinal: false, createdMs, etag, readMs: askedMs, body: undefined });
+  }
+  const run = readRun(row, askedMs);
+  if (run.ok) kept.keep(run.value, exchange);
+  return run;
 }

@@ -60,9 +60,16 @@ function parseJson(text: string): unknown {
 const StoredRun = z.extend(CrewRun, {
   crew_config: z.nullable(z.pipe(z.pipe(z.string(), z.transform(parseJson)), CrewConfig)),
   task_input: z.nullable(z.string().check(z.startsWith("{"))),
+  version: z.string(),
 });
 
 export const RUN_FIELDS = Object.keys(CrewRun.shape) as (keyof z.infer<typeof CrewRun>)[];
+
+/**
+ * Part of every entity tag, to be raised with each change of how a row is written as JSON: the rest of a tag tells rows
+ * apart, not programs. A test compares.
+ */
+export const REPRESENTATION = "1";
 
 /** A run that was read and checked, ready to send. */
 export interface Run {
@@ -71,30 +78,45 @@ export interface Run {
   /** `completed` and `failed` are final. */
   isFinal: boolean;
   createdMs: number;
-  /** The answer's body. */
-  json: string;
+  /** With its quotes: that of the row and of how it is written, not of the token (RFC 9110 §8.8.3). */
+  etag: string;
+  /** When the database was asked, in milliseconds since the epoch: a copy's age counts from here, wherever it lies. */
+  readMs: number;
+  /** JSON. Absent where it is known to be what the asker holds already. */
+  body: string | Uint8Array | undefined;
 }
 
 /**
  * Checks a row against the contract and writes its JSON: the twelve keys in order, defaults filled in, unknown config keys
  * dropped. Fails with `invalid_record`, naming the fields that do not fit, never their values.
  */
-export function readRun(row: Record<string, unknown>): Result<Run> {
+export function readRun(row: Record<string, unknown>, readMs: number): Result<Run> {
   const parsed = z.safeParse(StoredRun, row);
   if (!parsed.success) {
     const fields = parsed.error.issues.map((issue) => `${issue.path.join(".")} (${issue.code})`);
     return fail({ reason: "invalid_record", why: fields.join(", ") });
   }
   const stored = parsed.data;
-  const members = RUN_FIELDS.map((field) => {
-    const json = field === "task_input" ? stored.task_input : JSON.stringify(stored[field]);
-    return `"${field}":${json}`;
-  });
+  let json = "";
+  for (const field of RUN_FIELDS) {
+    const value = field === "task_input" ? stored.task_input : JSON.stringify(stored[field]);
+    json += `${json === "" ? "{" : ","}"${field}":${value}`;
+  }
   return succeed({
     id: stored.id,
     ownerId: stored.owner_id,
     isFinal: stored.status === "completed" || stored.status === "failed",
     createdMs: Date.parse(stored.created_at),
-    json: `{${members.join(",")}}`,
+    etag: tagOf(stored.version),
+    readMs,
+    body: `${json}}`,
   });
+}
+
+/** The entity tag of a row's version, which the database makes from all of its columns. */
+export const tagOf = (version: string) => `"${REPRESENTATION}-${version}"`;
+
+/** The version in a single entity tag of ours, weak or strong, or undefined. */
+export function versionOf(tag: string | null): string | undefined {
+  return new RegExp(`^(?:W/)?"${REPRESENTATION}-([0-9a-f]{32})"$`).exec(tag ?? "")?.[1];
 }

@@ -4,7 +4,7 @@ import type { Exchange } from "../exchange.ts";
 import { refuse } from "../failure.ts";
 import type { Settings } from "../settings.ts";
 import { matches, readWaitSeconds, suggestRetrySeconds } from "./conditional.ts";
-import type { Representation } from "./kept-runs.ts";
+import type { Run } from "./record.ts";
 import { type RunSource, findRun, waitForRun } from "./read-run.ts";
 import { readRunId } from "./run-id.ts";
 
@@ -17,7 +17,6 @@ export async function getCrewRun(
   input: string,
 ): Promise<Response> {
   const { settings } = service;
-  exchange.notes.route = CREW_RUN_PATH;
   const authenticated = await service.authenticator.authenticate(exchange);
   if (!authenticated.ok) return refuse(exchange, authenticated.failure);
   const reader = authenticated.value;
@@ -25,9 +24,9 @@ export async function getCrewRun(
   if (id === undefined) return refuse(exchange, { reason: "invalid_run_id", input });
   exchange.notes.run_id = id;
 
-  let found = await findRun(service, id, reader, exchange);
-  const headers: Record<string, string> = {};
   const ifNoneMatch = exchange.request.headers.get("if-none-match");
+  let found = await findRun(service, id, reader, ifNoneMatch, exchange);
+  const headers: Record<string, string> = {};
   if (found.ok && !found.value.isFinal) {
     const waitSeconds = chooseWait(exchange, settings, reader);
     // A client that holds another representation has something to read at once.
@@ -51,31 +50,53 @@ function chooseWait(exchange: Exchange, settings: Settings, reader: Reader): num
   return Math.max(0, Math.min(asked, settings.MAX_WAIT_SECONDS, lifeSeconds));
 }
 
+/** The last answer to a hit on a kept run, without its body: good for whoever asks the same in the same second. */
+interface Form {
+  ageSeconds: number;
+  timing: string;
+  isSecure: boolean;
+  response: Response;
+}
+
+const forms = new WeakMap<Run, Form>();
+
 function answer(
   exchange: Exchange,
   settings: Settings,
-  run: Representation,
+  run: Run,
   ifNoneMatch: string | null,
   headers: Record<string, string>,
 ): Response {
-  const nowMs = Date.now();
-  const ttlSeconds = settings.FINISHED_RUN_TTL_SECONDS;
   const isHit = exchange.notes.cache === "hit";
-  headers["etag"] = run.etag;
-  if (run.isFinal && ttlSeconds > 0) {
-    // One life for all copies of a finished run: what passed here counts as age there (RFC 9111 §4.2.3).
-    const ageSeconds = Math.max(0, Math.floor((nowMs - run.readMs) / 1_000));
-    headers["cache-control"] = `private, max-age=${ttlSeconds}`;
-    if (isHit) headers["age"] = String(ageSeconds);
-    headers["cache-status"] = isHit
-      ? `crew-runs; hit; ttl=${ttlSeconds - ageSeconds}`
-      : "crew-runs; fwd=uri-miss; stored";
-  } else {
-    headers["cache-control"] = "private, no-cache";
-    headers["cache-status"] = "crew-runs; fwd=uri-miss";
-    if (!run.isFinal) headers["retry-after"] = String(suggestRetrySeconds(run.createdMs, nowMs));
+  const ageSeconds = Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000));
+  if (matches(ifNoneMatch, run.etag)) {
+    return exchange.answer(304, null, Object.assign(headers, describeRun(run, settings, isHit, ageSeconds)));
   }
-  if (matches(ifNoneMatch, run.etag)) return exchange.answer(304, null, headers);
-  headers["content-type"] = "application/json";
-  return exchange.answer(200, run.body, headers);
+  if (!isHit) {
+    Object.assign(headers, describeRun(run, settings, isHit, ageSeconds));
+    headers["content-type"] = "application/json";
+    return exchange.answer(200, run.body ?? null, headers);
+  }
+  const { serverTiming: timing, isSecure } = exchange;
+  let form = forms.get(run);
+  if (form?.ageSeconds !== ageSeconds || form.timing !== timing || form.isSecure !== isSecure) {
+    const all = { ...exchange.describe(), ...describeRun(run, settings, isHit, ageSeconds) };
+    const response = new Response(null, { headers: { ...all, "content-type": "application/json" } });
+    form = { ageSeconds, timing, isSecure, response };
+    forms.set(run, form);
+  }
+  return exchange.answerAs(form.response, run.body ?? null);
+}
+
+function describeRun(run: Run, settings: Settings, isHit: boolean, ageSeconds: number): Record<string, string> {
+  const { FINISHED_RUN_TTL_SECONDS } = settings;
+  const isKept = run.isFinal && FINISHED_RUN_TTL_SECONDS > 0;
+  return {
+    etag: run.etag,
+    "cache-control": isKept ? `private, max-age=${FINISHED_RUN_TTL_SECONDS}` : "private, no-cache",
+    "cache-status": `crew-runs; ${isHit ? "hit" : "fwd=uri-miss"}${isKept && !isHit ? "; stored" : ""}`,
+    // One life for all copies of a finished run: what passed here counts as age at the client (RFC 9111 §4.2.3).
+    ...(isHit && { age: String(ageSeconds) }),
+    ...(!run.isFinal && { "retry-after": String(suggestRetrySeconds(run.createdMs, Date.now())) }),
+  };
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readRun } from "../../src/crew-runs/record.ts";
+import { REPRESENTATION, readRun, tagOf, versionOf } from "../../src/crew-runs/record.ts";
 import { fetchToken } from "../issuer.ts";
 import { type NewRun, insertRun } from "../rows.ts";
 import { bearer, startWorker } from "../worker.ts";
@@ -144,6 +144,7 @@ const ROW = {
   error: null,
   started_at: null,
   completed_at: null,
+  version: "0",
 };
 
 test.each([
@@ -163,7 +164,7 @@ test.each([
     "crew_config.tasks.0.tools.0",
   ],
 ])("%s is an invalid record that names the field, not the value", (_, change, field) => {
-  const read = readRun({ ...ROW, ...change });
+  const read = readRun({ ...ROW, ...change }, 0);
   expect(read).toMatchObject({ ok: false, failure: { reason: "invalid_record" } });
   expect(JSON.stringify(read)).toContain(field);
   expect(JSON.stringify(read)).not.toContain("secret-value");
@@ -176,6 +177,29 @@ test("a uuid of any version and variant is a valid id", () => {
     "12345678-1234-1234-1234-123456789abc",
     "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
   ]) {
-    expect(readRun({ ...ROW, id })).toMatchObject({ ok: true });
+    expect(readRun({ ...ROW, id }, 0)).toMatchObject({ ok: true });
+  }
+});
+
+test("what a row is written as changes only together with REPRESENTATION, which every tag bears", async () => {
+  const row = {
+    ...ROW,
+    status: "completed",
+    crew_config: '{"tasks":[{"description":"d"}],"agents":[{"role":"r","goal":"g","backstory":"b","x":1}],"y":2}',
+    task_input: '{"n": 1.0}',
+    result: "é\n",
+  };
+  const read = readRun(row, 0);
+  const body = new TextEncoder().encode(read.ok ? String(read.value.body) : "");
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body)).toHex();
+  expect([REPRESENTATION, digest.slice(0, 16)]).toEqual(["1", "a77e884e64b0f4da"]);
+});
+
+test("a tag tells its version, weak or strong; a list, a star and a foreign tag tell none", () => {
+  const version = "0123456789abcdef0123456789abcdef";
+  expect(versionOf(tagOf(version))).toBe(version);
+  expect(versionOf(`W/${tagOf(version)}`)).toBe(version);
+  for (const tag of [null, "*", `${tagOf(version)}, "a"`, `"0-${version}"`, `"${version}"`, `"1-${version}'; --"`]) {
+    expect(versionOf(tag)).toBeUndefined();
   }
 });

@@ -53,19 +53,16 @@ test("HEAD answers as GET does, without a body", async () => {
   expect(head.headers.get("content-type")).toBe("application/json");
 });
 
-test.each(["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])(
-  "%s is a 405 that allows GET",
-  async (method) => {
-    const response = await startWorker().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { method });
-    expect(response.status).toBe(405);
-    expect(response.headers.get("allow")).toBe("GET");
-    expect(await response.json()).toEqual({
-      detail: "Method Not Allowed",
-      code: "method_not_allowed",
-      request_id: response.headers.get("x-request-id"),
-    });
-  },
-);
+test.each(["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])("%s is a 405 that allows GET", async (method) => {
+  const response = await startWorker().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { method });
+  expect(response.status).toBe(405);
+  expect(response.headers.get("allow")).toBe("GET");
+  expect(await response.json()).toEqual({
+    detail: "Method Not Allowed",
+    code: "method_not_allowed",
+    request_id: response.headers.get("x-request-id"),
+  });
+});
 
 test.each([
   "/",
@@ -121,11 +118,7 @@ test.each([
 test.each([
   ["a word", "abc", "abc"],
   ["one digit short", "11111111-1111-4111-8111-11111111111", "11111111-1111-4111-8111-11111111111"],
-  [
-    "a letter that is no digit",
-    "g1111111-1111-4111-8111-111111111111",
-    "g1111111-1111-4111-8111-111111111111",
-  ],
+  ["a letter that is no digit", "g1111111-1111-4111-8111-111111111111", "g1111111-1111-4111-8111-111111111111"],
   ["dashes in other places", "1111-11111111-4111-8111-111111111111", "1111-11111111-4111-8111-111111111111"],
   ["one brace", "%7B11111111-1111-4111-8111-111111111111", "{11111111-1111-4111-8111-111111111111"],
   ["braces without dashes", "{11111111111141118111111111111111}", "{11111111111141118111111111111111}"],
@@ -137,11 +130,7 @@ test.each([
   ["a malformed escape", "%E0%A4%A", "%E0%A4%A"],
   ["an encoded escape", "%2531", "%31"],
   ["NUL", "%00", "\0"],
-  [
-    "full-width digits",
-    "%EF%BC%911111111-1111-4111-8111-111111111111",
-    "１1111111-1111-4111-8111-111111111111",
-  ],
+  ["full-width digits", "%EF%BC%911111111-1111-4111-8111-111111111111", "１1111111-1111-4111-8111-111111111111"],
   ["white space around", "%2011111111-1111-4111-8111-111111111111", " 11111111-1111-4111-8111-111111111111"],
   ["a line feed behind", "11111111-1111-4111-8111-111111111111%0A", "11111111-1111-4111-8111-111111111111\n"],
   ["an encoded slash", "a%2Fb", "a/b"],
@@ -223,7 +212,7 @@ test("the tag names the representation: the same for owner and admin, and after 
   const id = await insertRun({ status: "running" });
   const tag = async (user: User) => (await get(`/api/crew-runs/${id}`, user)).headers.get("etag");
   const before = await tag("owner");
-  expect(before).toMatch(/^"[\w-]{22}"$/);
+  expect(before).toMatch(/^"1-[0-9a-f]{32}"$/);
   expect(await tag("admin")).toBe(before);
   await finishRun(id);
   expect(await tag("owner")).not.toBe(before);
@@ -251,14 +240,11 @@ test.each([
   }
 });
 
-test.each(['"other"', 'W/"other"', "tag-without-quotes", ""])(
-  "If-None-Match: %s is a 200",
-  async (condition) => {
-    const id = await insertRun(FINISHED);
-    const response = await get(`/api/crew-runs/${id}`, "owner", { headers: { "if-none-match": condition } });
-    expect(response.status).toBe(200);
-  },
-);
+test.each(['"other"', 'W/"other"', "tag-without-quotes", ""])("If-None-Match: %s is a 200", async (condition) => {
+  const id = await insertRun(FINISHED);
+  const response = await get(`/api/crew-runs/${id}`, "owner", { headers: { "if-none-match": condition } });
+  expect(response.status).toBe(200);
+});
 
 async function finishRun(id: string): Promise<void> {
   await connectAsOwner().query(
