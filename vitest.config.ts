@@ -15,7 +15,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     // What runs in Node has Node's own test runner.
-    exclude: ["test/generated-client/**", "test/node/**"],
+    exclude: ["test/generated-client/**", "test/node/**", "test/operations/**"],
     globalSetup: ["./test/stack/global-setup.ts"],
   },
 });
