@@ -5,6 +5,7 @@
 const HOST = "https://crew-run-reader.invalid/";
 /** A look-up that fails costs a third of a request; where there is no cache, each one would. */
 const PAUSE_AFTER_FAILURE_MS = 60_000;
+const LOOK_UP_TIMEOUT_MS = 1_000;
 
 let pausedUntilMs = 0;
 
@@ -12,12 +13,21 @@ let pausedUntilMs = 0;
 export async function readShared(path: string): Promise<{ headers: Headers; body: Uint8Array } | undefined> {
   if (Date.now() < pausedUntilMs) return undefined;
   try {
-    const kept = await caches.default.match(HOST + path);
-    return kept && { headers: kept.headers, body: await kept.bytes() };
+    return await Promise.race([lookUp(path), giveUp()]);
   } catch {
     pausedUntilMs = Date.now() + PAUSE_AFTER_FAILURE_MS;
     return undefined;
   }
+}
+
+async function lookUp(path: string) {
+  const kept = await caches.default.match(HOST + path);
+  return kept && { headers: kept.headers, body: await kept.bytes() };
+}
+
+async function giveUp(): Promise<never> {
+  await scheduler.wait(LOOK_UP_TIMEOUT_MS);
+  throw new Error("no answer in time");
 }
 
 /** Keeps a body under a path for at most `maxAgeSeconds`. */

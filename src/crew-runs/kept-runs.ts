@@ -1,31 +1,26 @@
-// Finished runs, kept once read: in the isolate's memory within a byte budget, and in the data centre's cache where there is
-// one. A kept run is handed to its owner and to admins only; for anybody else it is not there, in answer and in work.
-// Unfinished runs are never kept.
+// Which kept runs a viewer may have. A finished run, once read, is served as it is, from the isolate's memory or the data
+// centre's cache where there is one. An unfinished one is remembered too, but only so that it need not leave the database
+// again: it is never served before its version is confirmed. For anybody but the owner and admins neither is there, in answer
+// and in work.
 import { readShared, writeShared } from "../data-centre-cache.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Settings } from "../settings.ts";
 import { REPRESENTATION, type Run } from "./record.ts";
+import { type KeptRun, RunMemory } from "./run-memory.ts";
 import type { Viewer } from "./store.ts";
 
-/** A finished run, its body as bytes. */
-export interface KeptRun extends Run {
-  body: Uint8Array;
-}
-
 /** Of the isolate's 128 MB; 20 more may be remembered tokens, and a reply under way may take 64. */
-const MAX_BYTES = 33_554_432;
-/** Map entry, strings and headers of one run, roughly: so that many small runs count too. */
-const ENTRY_OVERHEAD_BYTES = 2_048;
+const MAX_FINISHED_BYTES = 33_554_432;
+const MAX_UNFINISHED_BYTES = 8_388_608;
 /** Paths at which the data centre had nothing: who polls a run need not ask there each time. */
 const MAX_ABSENT = 4_096;
 
 export class KeptRuns {
   readonly #ttlMs: number;
   readonly #settings: Settings;
-  /** Least recently used first. */
-  readonly #runs = new Map<string, KeptRun>();
+  readonly #finished = new RunMemory(MAX_FINISHED_BYTES);
+  readonly #unfinished = new RunMemory(MAX_UNFINISHED_BYTES);
   readonly #absent = new Set<string>();
-  #bytes = 0;
   #namespace: string | undefined;
 
   constructor(settings: Settings) {
@@ -33,13 +28,16 @@ export class KeptRuns {
     this.#ttlMs = settings.FINISHED_RUN_TTL_SECONDS * 1_000;
   }
 
-  /** The kept run, if the viewer may see it. */
+  /** The finished run, if the viewer may see it. */
   find(id: string, viewer: Viewer, nowMs: number): KeptRun | undefined {
-    const run = this.#runs.get(id);
-    if (run === undefined || !this.#serves(run, viewer, nowMs)) return undefined;
-    this.#runs.delete(id);
-    this.#runs.set(id, run);
-    return run;
+    const run = this.#finished.get(id);
+    return run !== undefined && this.#serves(run, viewer, nowMs) ? run : undefined;
+  }
+
+  /** The unfinished run as it was last read, if the viewer may see it. */
+  findUnfinished(id: string, viewer: Viewer): KeptRun | undefined {
+    const run = this.#unfinished.get(id);
+    return run !== undefined && canSee(run, viewer) ? run : undefined;
   }
 
   /**
@@ -67,20 +65,25 @@ export class KeptRuns {
       readMs: Number(kept.headers.get("x-read-ms")),
     };
     if (!this.#serves(run, viewer, Date.now())) return undefined;
-    this.#remember(run);
+    this.#finished.set(run);
     return run;
   }
 
-  /** Keeps a finished run, for its owner and for admins. */
+  /** Keeps a run that was read, for its owner and for admins. */
   keep(run: Run, exchange: Exchange): void {
-    if (this.#ttlMs === 0 || !run.isFinal) return;
     const kept = { ...run, body: new TextEncoder().encode(String(run.body)) };
-    this.#remember(kept);
+    if (!run.isFinal) {
+      this.#unfinished.set(kept);
+      return;
+    }
+    this.#unfinished.delete(run.id);
+    if (this.#ttlMs === 0) return;
+    this.#finished.set(kept);
     exchange.finishLater(this.#share(kept));
   }
 
   #serves(run: KeptRun, viewer: Viewer, nowMs: number): boolean {
-    return nowMs - run.readMs < this.#ttlMs && (viewer.isAdmin || run.ownerId === viewer.subject);
+    return nowMs - run.readMs < this.#ttlMs && canSee(run, viewer);
   }
 
   async #share(run: KeptRun): Promise<void> {
@@ -94,22 +97,6 @@ export class KeptRuns {
     }
   }
 
-  #remember(run: KeptRun): void {
-    const old = this.#runs.get(run.id);
-    if (old !== undefined) this.#forget(old);
-    if (sizeOf(run) > MAX_BYTES) return;
-    this.#runs.set(run.id, run);
-    this.#bytes += sizeOf(run);
-    for (const oldest of this.#runs.values()) {
-      if (this.#bytes <= MAX_BYTES) break;
-      this.#forget(oldest);
-    }
-  }
-
-  #forget(run: KeptRun): void {
-    if (this.#runs.delete(run.id)) this.#bytes -= sizeOf(run);
-  }
-
   /** Entries outlive a deployment: those of another program, database or issuer must not be met. */
   async #path(id: string, audience: string | undefined): Promise<string> {
     const { DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM } = this.#settings;
@@ -121,7 +108,7 @@ export class KeptRuns {
   }
 }
 
-const sizeOf = (run: KeptRun) => run.body.byteLength + ENTRY_OVERHEAD_BYTES;
+const canSee = (run: KeptRun, viewer: Viewer) => viewer.isAdmin || run.ownerId === viewer.subject;
 
 async function digest(text: string): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();

@@ -40,9 +40,10 @@ export async function findRun(
   let shared = await source.kept.findShared(id, reader, false);
   if (shared === undefined) {
     const askedMs = Date.now();
-    const found = await source.store.find(id, reader, versionOf(heldTag), exchange);
+    const last = source.kept.findUnfinished(id, reader);
+    const found = await source.store.find(id, reader, versionOf(last?.etag ?? heldTag), exchange);
     exchange.note({ cache: "miss" });
-    if (found.ok) return readRow(source, id, found.value, askedMs, exchange);
+    if (found.ok) return readRow(source, id, found.value, askedMs, exchange, last);
     // Meanwhile another isolate may have kept the run.
     shared = await source.kept.findShared(id, reader, true);
     if (shared === undefined) return found;
@@ -74,23 +75,28 @@ export async function waitForRun(
       if (found.passing && askedMs < endMs) continue;
       return found;
     }
-    const current = readRow(source, seen.id, found.value, askedMs, exchange);
+    const current = readRow(source, seen.id, found.value, askedMs, exchange, run);
     if (!current.ok) return current;
-    if (current.value.etag !== run.etag) run = current.value;
+    run = current.value;
     if (run.isFinal || (untilChanged && run.etag !== seen.etag) || askedMs >= endMs) return succeed(run);
   }
 }
 
-/** `askedMs` is when the database was asked: what it said may be that old. */
+/**
+ * `askedMs` is when the database was asked: what it said may be that old. `last` is the run as it was before: what it is
+ * still where the row has not changed. Without it the asker holds the run, and needs no body.
+ */
 function readRow(
   { kept }: RunSource,
   id: string,
   row: Row | undefined,
   askedMs: number,
   exchange: Exchange,
+  last: Run | undefined,
 ): Result<Run> {
   if (row === undefined) return fail({ reason: "run_not_found" });
   if (row["id"] === null) {
+    if (last !== undefined) return succeed(last);
     const createdMs = Date.parse(row["created"] ?? "");
     const etag = tagOf(row["version"] ?? "");
     return succeed({ id, ownerId: "", isFinal: false, createdMs, etag, readMs: askedMs, body: undefined });

@@ -1,0 +1,288 @@
+// Whatever header, claims and encoding somebody comes up with: nobody gets in without the issuer's signature, what the issuer
+// signed gets in exactly where the policy says so, and nothing makes the Worker fail.
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
+import { type SigningKey, makeKey, openIssuer } from "../issuer.ts";
+import { insertRun } from "../rows.ts";
+import { type Worker, bearer, startWorker } from "../worker.ts";
+import { encode, forge, toBase64url } from "./forge.ts";
+
+type Members = Record<string, unknown>;
+
+/** In the title, so that every run says it. To repeat a run, write its seed here. */
+const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
+const ADMIN = "crew-runs:admin";
+const ISSUER_KEY_ID = "issuer-key";
+/** Who gets in is told that this is no id: 422. Nobody else is. */
+const NO_RUN = "/api/crew-runs/no-id";
+
+const { JWT_AUDIENCE } = inject("stack").variables;
+let iss: string;
+let ec: SigningKey;
+let attacker: SigningKey;
+let worker: Worker;
+/** A run of somebody else: 200 for an admin, else 404. */
+let path: string;
+
+beforeAll(async () => {
+  vi.spyOn(console, "log").mockImplementation(() => {});
+  ec = await makeKey("ES256", { kid: ISSUER_KEY_ID });
+  attacker = await makeKey("ES256", { kid: ISSUER_KEY_ID });
+  const issuer = await openIssuer([ec, await makeKey("EdDSA"), await makeKey("RS256")]);
+  iss = issuer.variables.JWT_ISSUER;
+  worker = startWorker(issuer.variables);
+  path = `/api/crew-runs/${await insertRun({ owner_id: "somebody-else" })}`;
+  // The keys are known from here on: what follows meets them.
+  expect(await send(`Bearer ${await forge(goodHeader(), goodClaims(), ec)}`)).toBe(422);
+});
+
+afterAll(() => {
+  vi.restoreAllMocks();
+});
+
+const nowSeconds = () => Math.floor(Date.now() / 1_000);
+const goodHeader = (): Members => ({ alg: "ES256", typ: "at+jwt", kid: ISSUER_KEY_ID });
+const goodClaims = (): Members => ({
+  iss,
+  aud: JWT_AUDIENCE,
+  sub: "owner",
+  exp: nowSeconds() + 300,
+  iat: nowSeconds(),
+});
+
+async function send(authorization: string, target: string = NO_RUN): Promise<number> {
+  const response = await worker.fetch(target, { headers: { authorization } });
+  await response.body?.cancel();
+  const challenge = response.headers.get("www-authenticate") ?? "";
+  expect(challenge.startsWith("Bearer ")).toBe(response.status === 401);
+  return response.status;
+}
+
+const check = <T>(runs: number, property: fc.IAsyncProperty<T>) => fc.assert(property, { seed: SEED, numRuns: runs });
+
+/** Mostly what is right, sometimes one of the likely wrong ones, sometimes any JSON at all, sometimes nothing. */
+function mostly(right: unknown, ...wrong: unknown[]): fc.Arbitrary<unknown> {
+  return fc.oneof(
+    { weight: 60, arbitrary: fc.constant(right) },
+    { weight: 2, arbitrary: fc.constantFrom(...wrong, undefined) },
+    { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
+  );
+}
+
+const anything = fc.dictionary(
+  fc.oneof(fc.string(), fc.constantFrom("__proto__", "constructor", "toString", "alg", "sub")),
+  fc.jsonValue({ maxDepth: 2 }),
+  { maxKeys: 3 },
+);
+
+const headers: fc.Arbitrary<Members> = fc
+  .tuple(
+    anything,
+    fc.record({
+      alg: mostly("ES256", "none", "HS256", "es256", "RS256", "EdDSA", ...SIGNATURE_ALGORITHMS),
+      typ: mostly("at+jwt", "JWT", "jwt", "application/at+jwt", "logout+jwt", "JOSE", ["at+jwt"]),
+      kid: mostly(ISSUER_KEY_ID, "other", "", 1, "../x", "k".repeat(600)),
+      crit: mostly(undefined, [], ["b64"], ["exp"]),
+      b64: mostly(undefined, true, false),
+      cty: mostly(undefined, "JWT", ""),
+      enc: mostly(undefined, "A128GCM"),
+      jku: mostly(undefined, "https://evil.test/jwks"),
+    }),
+  )
+  .map(merge);
+
+const claims: fc.Arbitrary<Members> = fc
+  .tuple(
+    anything,
+    fc.record({
+      iss: mostly("ISS", "https://evil.test", ["ISS"]),
+      aud: mostly(JWT_AUDIENCE, [JWT_AUDIENCE], ["x", JWT_AUDIENCE], [], `${JWT_AUDIENCE}/`),
+      sub: mostly("owner", "", " ", "\u0000", "o".repeat(256), 1, ["owner"]),
+      exp: mostly("SOON", "PAST", "soon", 0, -1, 1e308),
+      nbf: mostly(undefined, "PAST", "SOON", "now", null),
+      iat: mostly("PAST", "SOON", undefined, 1e308),
+      scope: fc.oneof(
+        fc.constantFrom("read", ADMIN, `x ${ADMIN}`, `${ADMIN}x`, [ADMIN], { [ADMIN]: 1 }, ADMIN.toUpperCase()),
+        fc.jsonValue({ maxDepth: 2 }),
+      ),
+      scp: mostly(undefined, ADMIN, [ADMIN], [[ADMIN]], [`x ${ADMIN}`], { x: ADMIN }),
+      roles: mostly(undefined, [ADMIN]),
+      token_use: mostly(undefined, "access", "id"),
+      typ: mostly(undefined, "Bearer", "ID"),
+      nonce: mostly(undefined, "n"),
+      cnf: mostly(undefined, { jkt: "x" }),
+      events: mostly(undefined, {}),
+    }),
+  )
+  .map(merge);
+
+/** Members without the undefined ones, as they come out of a JSON text. */
+function merge([others, members]: [Members, Members]): Members {
+  const text = JSON.stringify({ ...others, ...members });
+  return JSON.parse(text) as Members;
+}
+
+/** Puts this run's issuer and clock in. */
+function fill(members: Members): Members {
+  const words: Record<string, unknown> = { ISS: iss, SOON: nowSeconds() + 300, PAST: nowSeconds() - 300 };
+  const text = JSON.stringify(members, (_key, value: unknown) =>
+    typeof value === "string" && Object.hasOwn(words, value) ? words[value] : value,
+  );
+  return JSON.parse(text) as Members;
+}
+
+/** The policy, said once more in other words. */
+function isAcceptable(header: Members, payload: Members): boolean {
+  const has = (members: Members, ...names: string[]) => names.some((name) => Object.hasOwn(members, name));
+  const { alg, kid, typ } = header;
+  if (alg !== "ES256" || (has(header, "kid") && kid !== ISSUER_KEY_ID)) return false;
+  if (has(header, "crit", "b64", "cty", "enc", "zip")) return false;
+  const kind = has(header, "typ")
+    ? String(typ)
+        .toLowerCase()
+        .replace(/^application\//, "")
+    : "jwt";
+  if (!["jwt", "at+jwt"].includes(kind) || (has(header, "typ") && typeof typ !== "string")) return false;
+  if (has(payload, "cnf")) return false;
+  if (kind === "jwt") {
+    if (has(payload, "at_hash", "c_hash", "s_hash", "events")) return false;
+    if (has(payload, "token_use") && payload["token_use"] !== "access") return false;
+    if (has(payload, "typ") && !["bearer", "at+jwt", "jwt"].includes(lower(payload["typ"]))) return false;
+    if (has(payload, "nonce") && !has(payload, "typ")) return false;
+  }
+  const { aud, sub, exp } = payload;
+  if (payload["iss"] !== iss || ![aud].flat().includes(JWT_AUDIENCE)) return false;
+  if (typeof sub !== "string" || sub === "" || sub.length > 255 || !isPlain(sub)) return false;
+  if (typeof exp !== "number" || exp + 10 <= Date.now() / 1_000) return false;
+  return ["nbf", "iat"].every((name) => {
+    const value = payload[name];
+    return !has(payload, name) || (typeof value === "number" && value <= Date.now() / 1_000 + 10);
+  });
+}
+
+const lower = (value: unknown) => (typeof value === "string" ? value.toLowerCase() : "");
+const isPlain = (text: string) =>
+  text.isWellFormed() && [...text].every((letter) => letter >= " " && !(letter >= "\u007f" && letter < "\u00a0"));
+
+function isAdmin(payload: Members): boolean {
+  return ["scope", "scp", "permissions"].some((name) => {
+    const value = Object.hasOwn(payload, name) ? payload[name] : undefined;
+    if (typeof value === "string") return ` ${value} `.includes(` ${ADMIN} `);
+    if (Array.isArray(value)) return value.includes(ADMIN);
+    return typeof value === "object" && value !== null && Object.hasOwn(value, ADMIN);
+  });
+}
+
+// Generous, for a machine that is busy with other things.
+describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
+  test("what the issuer signed gets in exactly where the policy says so", async () => {
+    const outcomes = new Map<boolean, number>();
+    const property = fc.asyncProperty(headers, claims, async (header, template) => {
+      const payload = fill(template);
+      const isIn = isAcceptable(header, payload);
+      outcomes.set(isIn, (outcomes.get(isIn) ?? 0) + 1);
+      expect(await send(`Bearer ${await forge(header, payload, ec)}`, NO_RUN)).toBe(isIn ? 422 : 401);
+    });
+    await check(600, property);
+    // Lest the property hold for want of cases.
+    for (const isIn of [true, false]) expect(outcomes.get(isIn)).toBeGreaterThan(20);
+  });
+
+  test("what the issuer signed shows a foreign run exactly where it holds the right as a whole word", async () => {
+    const property = fc.asyncProperty(claims, async (template) => {
+      const { scope, scp, permissions, roles } = template;
+      const payload = { ...goodClaims(), scope, scp, permissions, roles };
+      const token = await forge(goodHeader(), payload, ec);
+      expect(await send(`Bearer ${token}`, path)).toBe(isAdmin(payload) ? 200 : 404);
+    });
+    await check(80, property);
+  });
+
+  test("nobody gets in with a signature of somebody else's, or none", async () => {
+    const bytes = fc.uint8Array({ minLength: 0, maxLength: 300 });
+    const property = fc.asyncProperty(headers, claims, bytes, fc.nat(4), async (header, template, junk, way) => {
+      const payload = fill(template);
+      const input = `${encode(header)}.${encode(payload)}`;
+      const signature = way === 0 ? "" : toBase64url(junk);
+      const token = way < 3 ? `${input}.${signature}` : await forge(header, payload, attacker);
+      expect(await send(`Bearer ${token}`)).toBe(401);
+    });
+    await check(400, property);
+  });
+
+  test("nobody gets in with a payload of any bytes, be it signed by the issuer", async () => {
+    const texts = fc.oneof(fc.json(), fc.string({ unit: "binary" }), fc.constantFrom("", "{}", "[]", "null"));
+    const property = fc.asyncProperty(
+      texts,
+      fc.uint8Array({ maxLength: 64 }),
+      fc.boolean(),
+      async (text, bytes, raw) => {
+        const payload = raw ? bytes : text;
+        expect(await send(`Bearer ${await forge(goodHeader(), payload, ec)}`)).toBe(401);
+        expect(await send(`Bearer ${await forge(payload, goodClaims(), ec)}`)).toBe(401);
+      },
+    );
+    await check(150, property);
+  });
+
+  test("a good token with one character changed, gone or added does not get in, even where the good one is known", async () => {
+    const token = await forge(goodHeader(), goodClaims(), ec);
+    expect(await send(`Bearer ${token}`)).toBe(422);
+    const letters = fc.constantFrom(...'ABCDwxyz0189-_.=+/ ~,"{%');
+    const property = fc.asyncProperty(fc.nat(token.length), letters, fc.nat(2), async (at, letter, way) => {
+      const after = token.slice(at + (way === 0 ? 0 : 1));
+      const changed = `${token.slice(0, at)}${way === 2 ? "" : letter}${after}`;
+      if (changed.trim() === token) return;
+      expect(await send(`Bearer ${changed}`)).toBe(401);
+    });
+    await check(500, property);
+  });
+
+  test("parts of good tokens do not make another good one", async () => {
+    const tokens = await Promise.all(
+      ["owner", "stranger", "admin"].flatMap((sub) =>
+        ["JWT", "at+jwt"].map((typ) => forge({ ...goodHeader(), typ }, { ...goodClaims(), sub }, ec)),
+      ),
+    );
+    const parts = tokens.map((token) => token.split("."));
+    const property = fc.asyncProperty(fc.nat(5), fc.nat(5), fc.nat(5), async (a, b, c) => {
+      const token = [parts[a]?.[0], parts[b]?.[1], parts[c]?.[2]].join(".");
+      expect(await send(`Bearer ${token}`)).toBe(tokens.includes(token) ? 422 : 401);
+    });
+    await check(100, property);
+  });
+
+  test("no header value at all is more than a 401", async () => {
+    const latin = fc.string({ unit: fc.integer({ min: 32, max: 255 }).map((code) => String.fromCharCode(code)) });
+    const schemes = fc.constantFrom(
+      "",
+      "Bearer",
+      "Bearer ",
+      "bearer ",
+      "Basic ",
+      "DPoP ",
+      "Bearer\t",
+      "Bearer Bearer ",
+    );
+    const dotted = fc.array(fc.base64String(), { maxLength: 6 }).map((parts) => parts.join("."));
+    const property = fc.asyncProperty(schemes, fc.oneof(latin, dotted), async (scheme, text) => {
+      expect(await send(scheme + text)).toBe(401);
+    });
+    await check(400, property);
+  });
+
+  test("no path is a way around", async () => {
+    const segment = fc.oneof(
+      fc.webSegment(),
+      fc.constantFrom("", ".", "..", "%2e", "%2F", "api", "crew-runs", "%00", "%"),
+    );
+    const property = fc.asyncProperty(fc.array(segment, { maxLength: 4 }), fc.boolean(), async (segments, below) => {
+      const target = `${below ? path : "/api/crew-runs"}/${segments.join("/")}`;
+      const response = await worker.fetch(target, { headers: bearer("a.b.c") });
+      expect([401, 404]).toContain(response.status);
+      expect(await response.text()).not.toContain("somebody-else");
+    });
+    await check(200, property);
+  });
+});

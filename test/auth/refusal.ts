@@ -1,0 +1,89 @@
+// What a refusal looks like from outside and in the log; and that neither holds anything of the credential.
+import { expect, vi } from "vitest";
+import { TOKEN_PROBLEMS } from "../../src/failure.ts";
+
+export type Problem = keyof typeof TOKEN_PROBLEMS;
+
+export interface Observed {
+  response: Response;
+  body: string;
+  /** Every line on the console meanwhile. */
+  lines: string[];
+}
+
+/** Sends a request and listens to the console. */
+export async function observe(send: () => Promise<Response>): Promise<Observed> {
+  const lines: string[] = [];
+  const spies = (["log", "error", "warn", "info", "debug"] as const).map((method) =>
+    vi.spyOn(console, method).mockImplementation((...words: unknown[]) => {
+      lines.push(words.map(String).join(" "));
+    }),
+  );
+  try {
+    const response = await send();
+    return { response, body: await response.text(), lines };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+const METADATA = `resource_metadata="https://api.test/.well-known/oauth-protected-resource"`;
+
+/** The answer to a request without credentials. */
+export function expectNoCredentials({ response, body, lines }: Observed): void {
+  expectAnswer(response, body, 401, "not_authenticated", "Not authenticated");
+  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${METADATA}`);
+  expectLine(lines, { status: 401, code: "not_authenticated" });
+}
+
+/** The answer to a token that is refused. `why` is what the log says, `problem: reason`. */
+export function expectInvalidToken({ response, body, lines }: Observed, why: string): void {
+  expectAnswer(response, body, 401, "invalid_token", "Could not validate credentials");
+  const problem = why.split(":")[0] as Problem;
+  const description = `error="invalid_token", error_description="${TOKEN_PROBLEMS[problem]}"`;
+  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${description}, ${METADATA}`);
+  expectLine(lines, { status: 401, code: "invalid_token", why });
+}
+
+/** The answer to a good token that may not read at all. */
+export function expectInsufficientScope({ response, body, lines }: Observed, scope: string): void {
+  expectAnswer(response, body, 403, "insufficient_scope", "Not enough permissions");
+  const error = `error="insufficient_scope", error_description="The access token lacks a scope"`;
+  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${error}, scope="${scope}", ${METADATA}`);
+  expectLine(lines, { status: 403, code: "insufficient_scope" });
+}
+
+/** So many characters in a row, found in answer or log, are a part of the secret and no accident. */
+const TELLING_LENGTH = 16;
+
+/** That no telling part of the secrets is in the answer or in the log. */
+export function expectNoLeak({ response, body, lines }: Observed, secrets: readonly string[]): void {
+  const seen = [...[...response.headers].flat(), body, ...lines].join("\n");
+  const windows = new Set<string>();
+  for (let at = 0; at + TELLING_LENGTH <= seen.length; at += 1) {
+    windows.add(seen.slice(at, at + TELLING_LENGTH));
+  }
+  const leaks = secrets.flatMap((secret) => {
+    for (let at = 0; at + TELLING_LENGTH <= secret.length; at += 1) {
+      const part = secret.slice(at, at + TELLING_LENGTH);
+      if (windows.has(part)) return [part];
+    }
+    return [];
+  });
+  expect(leaks).toEqual([]);
+}
+
+function expectAnswer(response: Response, body: string, status: number, code: string, detail: string): void {
+  expect(response.status).toBe(status);
+  expect(response.headers.get("content-type")).toBe("application/json");
+  expect(response.headers.get("cache-control")).toBe("no-store");
+  const requestId = response.headers.get("x-request-id");
+  expect(body).toBe(JSON.stringify({ detail, code, request_id: requestId }));
+}
+
+function expectLine(lines: readonly string[], members: Record<string, unknown>): void {
+  expect(lines).toHaveLength(1);
+  const line: unknown = JSON.parse(lines[0] ?? "");
+  expect(line).toMatchObject(members);
+  for (const name of ["subject", "run_id"]) expect(line).not.toHaveProperty(name);
+}

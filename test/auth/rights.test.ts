@@ -1,0 +1,169 @@
+// What a token grants. A right is one whole word in a claim that is named for rights; nothing that looks like it is one.
+import { beforeAll, describe, expect, test } from "vitest";
+import { type TestIssuer, makeKey, openIssuer } from "../issuer.ts";
+import { insertRun } from "../rows.ts";
+import { bearer, startWorker } from "../worker.ts";
+import { expectInsufficientScope, expectInvalidToken, expectNoCredentials, observe } from "./refusal.ts";
+
+const ADMIN = "crew-runs:admin";
+
+let issuer: TestIssuer;
+/** A run of somebody else. */
+let path: string;
+
+beforeAll(async () => {
+  issuer = await openIssuer([await makeKey("ES256")]);
+  path = `/api/crew-runs/${await insertRun({ owner_id: "somebody-else" })}`;
+});
+
+async function readForeign(claims: Record<string, unknown>, variables: Record<string, string> = {}): Promise<number> {
+  const headers = bearer(await issuer.sign({ scope: undefined, ...claims }));
+  const response = await startWorker({ ...issuer.variables, ...variables }).fetch(path, { headers });
+  await response.body?.cancel();
+  return response.status;
+}
+
+describe("every run is shown to who has the admin right", () => {
+  test.for<[string, Record<string, unknown>]>([
+    ["in scope, alone", { scope: ADMIN }],
+    ["in scope, first", { scope: `${ADMIN} crew-runs:read` }],
+    ["in scope, last", { scope: `openid crew-runs:read ${ADMIN}` }],
+    ["in scope, as a list", { scope: ["openid", ADMIN] }],
+    ["in scp, as a text", { scp: `read ${ADMIN}` }],
+    ["in scp, as a list", { scp: ["read", ADMIN] }],
+    ["in permissions", { permissions: [ADMIN] }],
+    ["in permissions, next to what is no text", { permissions: [null, 1, {}, [], ADMIN] }],
+    ["in one claim where others are odd", { scope: 1, scp: null, permissions: [ADMIN] }],
+  ])("%s", async ([, claims]) => {
+    expect(await readForeign(claims)).toBe(200);
+  });
+});
+
+describe("no foreign run is shown to who has, for a right,", () => {
+  test.for<[string, Record<string, unknown>]>([
+    ["nothing", {}],
+    ["a prefix of it", { scope: "crew-runs:adm crew-runs crew-runs: crew-runs:*" }],
+    ["more than it", { scope: "crew-runs:admin2 crew-runs:administrator crew-runs:admin:read" }],
+    ["it inside a word", { scope: "xcrew-runs:admin https://api.test/crew-runs:admin" }],
+    ["it in another case", { scope: "Crew-Runs:Admin CREW-RUNS:ADMIN" }],
+    ["it with a comma", { scope: "crew-runs:read,crew-runs:admin" }],
+    ["it with another white space", { scope: "x\tcrew-runs:admin\ncrew-runs:admin\u00a0" }],
+    ["it after a non-breaking space", { scope: "x\u00a0crew-runs:admin" }],
+    ["it in look-alike letters", { scope: "\u0441rew-runs:admin crew\u2010runs:admin" }],
+    ["a wildcard", { scope: "* crew-runs:* admin" }],
+    ["it twice, glued", { scope: `${ADMIN}${ADMIN}` }],
+    ["it with spaces in a list", { scp: [` ${ADMIN}`, `${ADMIN} x`, `read ${ADMIN}`] }],
+    ["it in a list in a list", { scp: [[ADMIN]] }],
+    ["it as a value in an object", { scp: { right: ADMIN } }],
+    ["it as a name in a list's object", { scp: [{ [ADMIN]: true }] }],
+    ["it in claims of other names", { roles: [ADMIN], role: ADMIN, groups: [ADMIN], authorities: [ADMIN] }],
+    ["it in a claim in another case", { Scope: ADMIN, SCOPE: ADMIN }],
+    ["it in an inner claim of the name", { realm_access: { scope: ADMIN }, act: { scope: ADMIN } }],
+    ["it as the subject, client or audience", { sub: ADMIN, client_id: ADMIN, azp: ADMIN, jti: ADMIN }],
+    ["true", { [ADMIN]: true, scope: true, scp: true, permissions: true }],
+  ])("%s", async ([, claims]) => {
+    expect(await readForeign(claims)).toBe(404);
+  });
+
+  test("it in the header", async () => {
+    const token = await issuer.sign({ scope: undefined }, { header: { scope: ADMIN, scp: [ADMIN] } });
+    const response = await startWorker(issuer.variables).fetch(path, { headers: bearer(token) });
+    expect(response.status).toBe(404);
+  });
+
+  test("it in a query, a header or a cookie of the request", async () => {
+    const token = await issuer.sign({ scope: undefined });
+    const headers = { ...bearer(token), "x-scope": ADMIN, cookie: `scope=${ADMIN}` };
+    const response = await startWorker(issuer.variables).fetch(`${path}?scope=${ADMIN}`, { headers });
+    expect(response.status).toBe(404);
+  });
+});
+
+describe("rights in claims that the deployment names", () => {
+  const inner = { RIGHTS_CLAIMS: "realm_access.roles, cognito:groups, o.per, a.b.c" };
+
+  test.for<[string, number, Record<string, unknown>]>([
+    ["on a path", 200, { realm_access: { roles: ["user", ADMIN] } }],
+    ["under a name with a colon", 200, { "cognito:groups": [ADMIN] }],
+    ["under a name with dots", 200, { "realm_access.roles": [ADMIN] }],
+    ["as a text on a path", 200, { o: { per: `read ${ADMIN}` } }],
+    ["as names of an object", 200, { a: { b: { c: { [ADMIN]: { id: "domain" } } } } }],
+    ["in the default's claims", 404, { scope: ADMIN, scp: [ADMIN], permissions: [ADMIN] }],
+    ["half way down the path", 404, { realm_access: [ADMIN], o: ADMIN, a: { b: [ADMIN] } }],
+    ["beyond the path", 404, { realm_access: { roles: { x: [ADMIN] } }, a: { b: { c: { d: [ADMIN] } } } }],
+    ["on a path through a text", 404, { a: "b.c", o: "per" }],
+    ["on a path through a list", 404, { a: [{ b: { c: ADMIN } }], realm_access: [{ roles: [ADMIN] }] }],
+    ["on a path whose last step is dotted", 404, { a: { "b.c": [ADMIN] } }],
+    ["on a path that ends with null", 404, { realm_access: null, o: { per: null }, a: { b: null } }],
+  ])("%s: %i", async ([, status, claims]) => {
+    expect(await readForeign(claims, inner)).toBe(status);
+  });
+
+  test("a claim of the very name counts before the path", async () => {
+    const claims = { "o.per": ["read"], o: { per: [ADMIN] } };
+    expect(await readForeign(claims, inner)).toBe(404);
+  });
+
+  test.for(["__proto__", "constructor", "constructor.name", "__proto__.x", "toString", "length", "scope.length"])(
+    "what every object has is no claim: %s",
+    async (path_) => {
+      for (const right of ["Object", "toString", "constructor", "String", "0", "length"]) {
+        const variables = { RIGHTS_CLAIMS: path_, ADMIN_SCOPE: right };
+        expect(await readForeign({ scope: "x" }, variables)).toBe(404);
+      }
+    },
+  );
+
+  test("the admin right may have another name", async () => {
+    expect(await readForeign({ scope: "runs.all" }, { ADMIN_SCOPE: "runs.all" })).toBe(200);
+    expect(await readForeign({ scope: ADMIN }, { ADMIN_SCOPE: "runs.all" })).toBe(404);
+    expect(await readForeign({ scope: "runsxall" }, { ADMIN_SCOPE: "runs.all" })).toBe(404);
+  });
+});
+
+describe("where a scope is required to read at all", () => {
+  const required = { REQUIRED_SCOPE: "crew-runs:read" };
+  const start = () => startWorker({ ...issuer.variables, ...required });
+
+  test.for<[string, unknown]>([
+    ["no scope", undefined],
+    ["another scope", "openid crew-runs:admin"],
+    ["a longer one", "crew-runs:read2 crew-runs:read:own"],
+    ["it in another case", "Crew-Runs:Read"],
+  ])("%s is a 403 that names it", async ([, scope]) => {
+    const headers = bearer(await issuer.sign({ scope }));
+    const observed = await observe(() => start().fetch(path, { headers }));
+    expectInsufficientScope(observed, required.REQUIRED_SCOPE);
+  });
+
+  test("it is a 404 for a foreign run and a 200 for the own one", async () => {
+    const headers = bearer(await issuer.sign({ scope: "openid crew-runs:read" }));
+    const worker = start();
+    expect((await worker.fetch(path, { headers })).status).toBe(404);
+    const own = `/api/crew-runs/${await insertRun({ owner_id: "owner" })}`;
+    expect((await worker.fetch(own, { headers })).status).toBe(200);
+  });
+
+  test("who has it not is told so before the id is looked at, each time anew", async () => {
+    const headers = bearer(await issuer.sign({ scope: "openid" }));
+    const worker = start();
+    for (const id of ["no-uuid", crypto.randomUUID(), "no-uuid"]) {
+      const response = await worker.fetch(`/api/crew-runs/${id}`, { headers });
+      expect(response.status).toBe(403);
+    }
+  });
+
+  test("a bad token and no token are still told what they lack", async () => {
+    const scope = `scope="crew-runs:read", `;
+    const strip = ({ response, ...rest }: Awaited<ReturnType<typeof observe>>) => {
+      const value = response.headers.get("www-authenticate") ?? "";
+      expect(value).toContain(scope);
+      const headers = new Headers(response.headers);
+      headers.set("www-authenticate", value.replace(scope, ""));
+      return { response: new Response(null, { status: response.status, headers }), ...rest };
+    };
+    expectNoCredentials(strip(await observe(() => start().fetch(path))));
+    const headers = bearer(await issuer.sign({ exp: 1 }));
+    expectInvalidToken(strip(await observe(() => start().fetch(path, { headers }))), "expired: exp");
+  });
+});

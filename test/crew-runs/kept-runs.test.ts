@@ -1,0 +1,359 @@
+// Finished runs outlive their database: what is kept, for whom, for how long, and at what price.
+import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { KeptRuns } from "../../src/crew-runs/kept-runs.ts";
+import type { Run } from "../../src/crew-runs/record.ts";
+import { Exchange } from "../../src/exchange.ts";
+import { readSettings } from "../../src/settings.ts";
+import { type User, fetchToken, makeKey, openIssuer } from "../issuer.ts";
+import { type Lane, openLane } from "../lane.ts";
+import { adjustClock } from "../reliability/clock.ts";
+import { expectAsDocumented } from "../reliability/fault-table.ts";
+import { catchLines } from "../reliability/log-lines.ts";
+import { readRun } from "../reliability/reader.ts";
+import { connectAsOwner, insertRun } from "../rows.ts";
+import { type Worker, startWorker } from "../worker.ts";
+
+const lines = catchLines();
+const clock = adjustClock();
+const ttlSeconds = 60;
+
+const read = async (worker: Worker, id: string, user: User = "owner", headers: Record<string, string> = {}) =>
+  readRun(worker, id, await fetchToken(user), lines, headers);
+
+const queries = async (lane: Lane) => (await lane.counters()).received;
+
+/** A database on a lane, and isolates that read from it. */
+async function openDatabase(variables: Record<string, string | number> = {}) {
+  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const start = () =>
+    startWorker({ NEON_FETCH_ENDPOINT: lane.url, FINISHED_RUN_TTL_SECONDS: ttlSeconds, ...variables });
+  return { lane, start };
+}
+
+const insertFinished = (owner_id = "owner") => insertRun({ owner_id, status: "completed", result: "done" });
+
+describe("a finished run that was read once", () => {
+  test("is served without a query, to its owner and to admins", async () => {
+    const { lane, start } = await openDatabase();
+    const worker = start();
+    const id = await insertFinished();
+    const first = await read(worker, id);
+    expect(first.response.headers.get("cache-status")).toBe("crew-runs; fwd=uri-miss; stored");
+    expect(first.response.headers.get("age")).toBeNull();
+    clock.advance(7);
+    for (const user of ["owner", "admin"] as const) {
+      const kept = await read(worker, id, user);
+      expect(kept.response.status).toBe(200);
+      expect(kept.body).toBe(first.body);
+      expect(kept.response.headers.get("etag")).toBe(first.response.headers.get("etag"));
+      expect(kept.response.headers.get("age")).toBe("7");
+      expect(kept.response.headers.get("cache-status")).toBe("crew-runs; hit");
+      expect(kept.response.headers.get("cache-control")).toBe("private, max-age=60");
+      expect(kept.log).toMatchObject({ cache: "hit", cache_layer: "isolate" });
+      expect(kept.log).not.toHaveProperty("db_attempts");
+    }
+    expect(await queries(lane)).toBe(1);
+  });
+
+  test("answers a matching If-None-Match with 304 and its age", async () => {
+    const { start } = await openDatabase();
+    const worker = start();
+    const id = await insertFinished();
+    const etag = (await read(worker, id)).response.headers.get("etag") ?? "";
+    clock.advance(3);
+    const { response } = await read(worker, id, "owner", { "if-none-match": etag });
+    expect(response.status).toBe(304);
+    expect(response.headers.get("age")).toBe("3");
+  });
+
+  test("that failed is kept as well", async () => {
+    const { lane, start } = await openDatabase();
+    const worker = start();
+    const id = await insertRun({ status: "failed", error: "out of tokens" });
+    await read(worker, id);
+    expect(JSON.parse((await read(worker, id)).body)).toMatchObject({ status: "failed", error: "out of tokens" });
+    expect(await queries(lane)).toBe(1);
+  });
+
+  test("stays readable while database and issuer are down, in its isolate and in one that has just started", async () => {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const { lane, start } = await openDatabase(issuer.variables);
+    const token = await issuer.sign();
+    const warm = start();
+    const id = await insertFinished();
+    const first = await readRun(warm, id, token, lines);
+    await warm.settle();
+    await Promise.all([lane.fail({ kind: "drop" }), issuer.lane.fail({ kind: "drop" })]);
+    const fromMemory = await readRun(warm, id, token, lines);
+    expectAsDocumented("both down, a finished run that was read within an hour", fromMemory);
+    expect(fromMemory.log["cache_layer"]).toBe("isolate");
+    const fromDataCentre = await readRun(start(), id, token, lines);
+    expectAsDocumented("both down, a finished run that was read within an hour", fromDataCentre);
+    expect(fromDataCentre.log["cache_layer"]).toBe("data_centre");
+    for (const { body, response } of [fromMemory, fromDataCentre]) {
+      expect(body).toBe(first.body);
+      expect(response.headers.get("etag")).toBe(first.response.headers.get("etag"));
+    }
+    expect(await queries(lane)).toBe(1);
+  });
+
+  test("is found in the data centre by an admin as well, and is in memory from then on", async () => {
+    const { lane, start } = await openDatabase();
+    const warm = start();
+    const id = await insertFinished();
+    await read(warm, id);
+    await warm.settle();
+    const cold = start();
+    expect((await read(cold, id, "admin")).log["cache_layer"]).toBe("data_centre");
+    expect((await read(cold, id, "owner")).log["cache_layer"]).toBe("isolate");
+    expect(await queries(lane)).toBe(1);
+  });
+
+  test("in another isolate is found by one that has seen it unfinished, though the database is down", async () => {
+    const { lane, start } = await openDatabase();
+    const [one, other] = [start(), start()];
+    const id = await insertRun({ status: "running" });
+    await read(one, id);
+    await connectAsOwner().query("update crew_runs set status = 'completed', result = 'done' where id = $1", [id]);
+    await read(other, id);
+    await other.settle();
+    await lane.fail({ kind: "drop" });
+    const { response, log } = await read(one, id);
+    expect(response.status).toBe(200);
+    expect(log).toMatchObject({ cache: "hit", cache_layer: "data_centre", db_attempts: 3 });
+  });
+
+  test("is asked for again after FINISHED_RUN_TTL_SECONDS, wherever a copy has been meanwhile", async () => {
+    const { lane, start } = await openDatabase();
+    const [one, other] = [start(), start()];
+    const id = await insertFinished();
+    await read(one, id);
+    await one.settle();
+    clock.advance(40);
+    const copied = await read(other, id);
+    expect(copied.response.headers.get("age")).toBe("40");
+    clock.advance(19);
+    expect((await read(one, id)).response.headers.get("age")).toBe("59");
+    expect((await read(other, id)).response.headers.get("age")).toBe("59");
+    expect(await queries(lane)).toBe(1);
+    clock.advance(1);
+    expect((await read(one, id)).response.headers.get("age")).toBeNull();
+    await one.settle();
+    expect((await read(other, id)).response.headers.get("age")).toBe("0");
+    expect(await queries(lane)).toBe(2);
+  });
+
+  test("shows a deletion and a correction when the time is up", async () => {
+    const { start } = await openDatabase();
+    const worker = start();
+    const [deleted, corrected] = [await insertFinished(), await insertFinished()];
+    await Promise.all([deleted, corrected].map((id) => read(worker, id)));
+    await connectAsOwner().query("delete from crew_runs where id = $1", [deleted]);
+    await connectAsOwner().query("update crew_runs set result = 'corrected' where id = $1", [corrected]);
+    clock.advance(ttlSeconds - 2);
+    expect((await read(worker, deleted)).response.status).toBe(200);
+    expect(JSON.parse((await read(worker, corrected)).body)).toMatchObject({ result: "done" });
+    clock.advance(2);
+    expect((await read(worker, deleted)).response.status).toBe(404);
+    expect(JSON.parse((await read(worker, corrected)).body)).toMatchObject({ result: "corrected" });
+  });
+
+  test("is not met by a deployment for another database, issuer or claim", async () => {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const { lane, start } = await openDatabase(issuer.variables);
+    const worker = start();
+    const id = await insertFinished();
+    const claims = { sub: "owner", uid: "owner" };
+    await readRun(worker, id, await issuer.sign(claims), lines);
+    await worker.settle();
+    const same = { ...issuer.variables, NEON_FETCH_ENDPOINT: lane.url };
+    const password = new URL(inject("stack").variables.DATABASE_URL);
+    password.searchParams.set("application_name", "another");
+    const otherIssuer = "https://issuer.test/another";
+    for (const [variables, expected] of [
+      [same, "hit"],
+      [{ ...same, DATABASE_URL: password.href }, "miss"],
+      [{ ...same, NEON_FETCH_ENDPOINT: `${lane.url}?` }, "miss"],
+      [{ ...same, JWT_ISSUER: otherIssuer }, "miss"],
+      [{ ...same, SUBJECT_CLAIM: "uid" }, "miss"],
+    ] as const) {
+      const token = await issuer.sign({ ...claims, iss: variables.JWT_ISSUER });
+      expect((await readRun(startWorker(variables), id, token, lines)).log["cache"]).toBe(expected);
+    }
+  });
+
+  test("is not met by a subject that looks like a part of a path", async () => {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const { start } = await openDatabase(issuer.variables);
+    const worker = start();
+    const id = await insertFinished();
+    await readRun(worker, id, await issuer.sign(), lines);
+    await worker.settle();
+    for (const sub of [
+      "admins",
+      "../admins",
+      "..",
+      ".",
+      "owner/",
+      "owner?",
+      "owner#",
+      "%6Fwner",
+      "OWNER",
+      "of/owner",
+    ]) {
+      const { response } = await readRun(start(), id, await issuer.sign({ sub }), lines);
+      expect(response.status).toBe(404);
+    }
+  });
+});
+
+describe("an unfinished run", () => {
+  test.each(["pending", "running"] as const)("that is %s is never kept", async (status) => {
+    const { lane, start } = await openDatabase();
+    const worker = start();
+    const put = vi.spyOn(caches.default, "put");
+    const id = await insertRun({ status });
+    for (const expected of [1, 2, 3]) {
+      const { response, log } = await read(worker, id);
+      expect(response.headers.get("age")).toBeNull();
+      expect(response.headers.get("cache-status")).toBe("crew-runs; fwd=uri-miss");
+      expect(log["cache"]).toBe("miss");
+      expect(await queries(lane)).toBe(expected);
+    }
+    await worker.settle();
+    expect(put.mock.calls.filter(([key]) => String(key).includes(id))).toEqual([]);
+    put.mockRestore();
+  });
+});
+
+test("with FINISHED_RUN_TTL_SECONDS = 0 nothing is kept or looked for", async () => {
+  const { lane, start } = await openDatabase({ FINISHED_RUN_TTL_SECONDS: 0 });
+  const worker = start();
+  const spies = [vi.spyOn(caches.default, "put"), vi.spyOn(caches.default, "match")];
+  const id = await insertFinished();
+  for (const expected of [1, 2]) {
+    const { response } = await read(worker, id);
+    expect(response.headers.get("cache-control")).toBe("private, no-cache");
+    expect(response.headers.get("cache-status")).toBe("crew-runs; fwd=uri-miss");
+    expect(response.headers.get("age")).toBeNull();
+    expect(await queries(lane)).toBe(expected);
+  }
+  await worker.settle();
+  for (const spy of spies) {
+    expect(spy.mock.calls.filter(([key]) => String(key).includes(id))).toEqual([]);
+    spy.mockRestore();
+  }
+});
+
+describe("without a data centre's cache", () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+  });
+  // A look-up that fails stops all others for a minute: each test begins after the minutes of those before it.
+  let minutes = 0;
+  beforeEach(() => {
+    clock.advance((minutes += 1) * 61);
+  });
+
+  const gone = () => {
+    throw new Error("no cache here");
+  };
+  const failing = { match: () => Promise.reject(new Error("broken")), put: () => Promise.reject(new Error("broken")) };
+  const brokenBody = () => {
+    const body = new ReadableStream({ pull: (controller) => controller.error(new Error("broken")) });
+    const headers = { "x-read-ms": String(Date.now()), "x-fetched-ms": String(Date.now()), "x-owner-id": "owner" };
+    return Promise.resolve(new Response(body, { headers }));
+  };
+
+  test.each([
+    ["not there", undefined],
+    ["there, and of no use", {}],
+    ["a getter that throws", { default: undefined, get: gone }],
+    ["failing", { default: failing }],
+    ["throwing", { default: { match: gone, put: gone } }],
+    ["silent", { default: { ...failing, match: () => new Promise(() => {}) } }],
+    ["broken in the middle of a body", { default: { ...failing, match: brokenBody } }],
+  ])("because it is %s, all is answered, and runs are kept in memory", async (_, stub) => {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const { lane, start } = await openDatabase(issuer.variables);
+    const token = await issuer.sign();
+    const id = await insertFinished();
+    vi.stubGlobal("caches", stub);
+    const worker = start();
+    const first = await readRun(worker, id, token, lines);
+    expect(first.response.status).toBe(200);
+    expect(first.milliseconds).toBeLessThan(4_000);
+    const kept = await readRun(worker, id, token, lines);
+    expectAsDocumented("the data centre's cache is broken, or there is none", kept);
+    expect(kept.log["cache_layer"]).toBe("isolate");
+    expect((await readRun(worker, crypto.randomUUID(), token, lines)).response.status).toBe(404);
+    await worker.settle();
+    expect(await queries(lane)).toBe(2);
+  });
+});
+
+test("a look-up in the data centre that failed is not repeated for a minute, and then is", async () => {
+  const { start } = await openDatabase();
+  const worker = start();
+  clock.advance(3_000);
+  const match = vi.spyOn(caches.default, "match").mockRejectedValue(new Error("broken"));
+  const lookUps = async () => {
+    match.mockClear();
+    expect((await read(worker, await insertRun())).response.status).toBe(200);
+    return match.mock.calls.length;
+  };
+  expect(await lookUps()).toBe(1);
+  expect(await lookUps()).toBe(0);
+  clock.advance(60);
+  expect(await lookUps()).toBe(1);
+  match.mockRestore();
+});
+
+describe("the byte budget", () => {
+  const read = readSettings({ ...inject("stack").variables, FINISHED_RUN_TTL_SECONDS: "60" });
+  if (!read.ok) throw new Error("the stack's settings are wrong");
+  const exchange = new Exchange(new Request("https://api.test/"), read.settings);
+  const owner = { subject: "owner", isAdmin: false };
+  const makeRun = (id: string, megabytes: number): Run => ({
+    id,
+    ownerId: "owner",
+    isFinal: true,
+    createdMs: 0,
+    body: "x".repeat(megabytes * 1_048_576),
+    etag: `"${id}"`,
+    readMs: Date.now(),
+  });
+  const has = (kept: KeptRuns, id: string) => kept.find(id, owner, Date.now()) !== undefined;
+
+  test("of 32 MB is kept by letting go of what was used least recently", () => {
+    const kept = new KeptRuns(read.settings);
+    for (const id of ["a", "b", "c"]) kept.keep(makeRun(id, 10), exchange);
+    expect(has(kept, "a")).toBe(true);
+    kept.keep(makeRun("d", 10), exchange);
+    expect(["a", "b", "c", "d"].filter((id) => has(kept, id))).toEqual(["a", "c", "d"]);
+  });
+
+  test("is charged once for a run that is read again", () => {
+    const kept = new KeptRuns(read.settings);
+    kept.keep(makeRun("a", 10), exchange);
+    for (let time = 0; time < 5; time += 1) kept.keep(makeRun("b", 10), exchange);
+    expect(["a", "b"].filter((id) => has(kept, id))).toEqual(["a", "b"]);
+  });
+
+  test("is not spent on a run that is larger than all of it", () => {
+    const kept = new KeptRuns(read.settings);
+    kept.keep(makeRun("a", 10), exchange);
+    kept.keep(makeRun("b", 33), exchange);
+    expect(["a", "b"].filter((id) => has(kept, id))).toEqual(["a"]);
+  });
+
+  test("holds for many small runs as well: each costs two kilobytes besides its body", () => {
+    const kept = new KeptRuns(read.settings);
+    vi.stubGlobal("caches", undefined);
+    const count = 33_554_432 / 2_048;
+    for (let index = 0; index <= count; index += 1) kept.keep(makeRun(String(index), 0), exchange);
+    vi.unstubAllGlobals();
+    expect(has(kept, "0")).toBe(false);
+    expect(has(kept, "1")).toBe(true);
+  });
+});

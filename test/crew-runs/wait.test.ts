@@ -1,0 +1,377 @@
+// `Prefer: wait=N` (RFC 7240 §4.3) on an unfinished run: what ends a wait, and what a wait costs.
+// That a wait ends when its client goes away is shown in test/node/client-gone.test.ts: here there is no client.
+import { afterEach, describe, expect, inject, test, vi } from "vitest";
+import { fetchToken, makeKey, openIssuer } from "../issuer.ts";
+import { openLane } from "../lane.ts";
+import { adjustClock } from "../reliability/clock.ts";
+import { expectAsDocumented } from "../reliability/fault-table.ts";
+import { catchLines } from "../reliability/log-lines.ts";
+import { type Answer, readRun } from "../reliability/reader.ts";
+import { connectAsOwner, insertRun } from "../rows.ts";
+import { type Worker, startWorker } from "../worker.ts";
+
+const lines = catchLines();
+const clock = adjustClock();
+
+async function openDatabase(variables: Record<string, string | number> = {}) {
+  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url, ...variables });
+  return { lane, worker, queries: async () => (await lane.counters()).received };
+}
+
+async function read(worker: Worker, id: string, prefer: string, etag?: string | null): Promise<Answer> {
+  const condition: Record<string, string> = etag ? { "if-none-match": etag } : {};
+  return readRun(worker, id, await fetchToken("owner"), lines, { prefer, ...condition });
+}
+
+const change = (id: string, assignments: string) =>
+  connectAsOwner().query(`update crew_runs set ${assignments} where id = $1`, [id]);
+const start = (id: string) => change(id, "status = 'running', started_at = now()");
+const finish = (id: string) => change(id, "status = 'completed', result = 'done'");
+const pause = (milliseconds: number) => scheduler.wait(milliseconds);
+
+async function readTag(worker: Worker, id: string): Promise<string> {
+  return (await read(worker, id, "")).response.headers.get("etag") ?? "";
+}
+
+describe.concurrent("a wait without If-None-Match", () => {
+  test("ends when the run is finished, and not when it starts", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(worker, id, "wait=20");
+    await pause(300);
+    await start(id);
+    await pause(700);
+    await finish(id);
+    const { response, body, log, milliseconds } = await waiting;
+    expect(response.status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ id, status: "completed", result: "done" });
+    expect(response.headers.get("preference-applied")).toBe("wait=20");
+    expect(response.headers.get("retry-after")).toBeNull();
+    expect(response.headers.get("cache-control")).toBe("private, max-age=3600");
+    expect(milliseconds).toBeGreaterThan(950);
+    expect(milliseconds).toBeLessThan(6_000);
+    expect(log["waited_ms"]).toBeGreaterThan(900);
+  });
+
+  test("gives the run as it stands when the time is up", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(worker, id, "wait=1");
+    await pause(200);
+    await start(id);
+    const { response, body, milliseconds } = await waiting;
+    expect(response.status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ status: "running" });
+    expect(response.headers.get("retry-after")).toBe("1");
+    expect(milliseconds).toBeGreaterThan(980);
+    expect(milliseconds).toBeLessThan(4_000);
+  });
+
+  test("keeps the run that it has seen finishing", async () => {
+    const { worker, queries } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(worker, id, "wait=20");
+    await pause(100);
+    await finish(id);
+    await waiting;
+    const before = await queries();
+    expect((await read(worker, id, "wait=20")).response.headers.get("age")).not.toBeNull();
+    expect(await queries()).toBe(before);
+  });
+});
+
+describe.concurrent("a wait with the tag that the client holds", () => {
+  test("ends with a 200 on the first change", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const etag = await readTag(worker, id);
+    const waiting = read(worker, id, "wait=20", etag);
+    await pause(700);
+    await start(id);
+    const { response, body, milliseconds } = await waiting;
+    expect(response.status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ status: "running" });
+    expect(response.headers.get("etag")).not.toBe(etag);
+    expect(response.headers.get("preference-applied")).toBe("wait=20");
+    expect(milliseconds).toBeLessThan(6_000);
+  });
+
+  test("ends with a 304 when the time is up", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const etag = await readTag(worker, id);
+    const { response, body, milliseconds } = await read(worker, id, "wait=1", etag);
+    expect(response.status).toBe(304);
+    expect(body).toBe("");
+    expect(response.headers.get("etag")).toBe(etag);
+    expect(response.headers.get("preference-applied")).toBe("wait=1");
+    expect(response.headers.get("retry-after")).toBe("1");
+    expect(milliseconds).toBeGreaterThan(980);
+    expect(milliseconds).toBeLessThan(4_000);
+  });
+
+  test("sees a change that comes between the first read and the first look", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const etag = await readTag(worker, id);
+    const waiting = read(worker, id, "wait=1", etag);
+    await pause(100);
+    await start(id);
+    expect((await waiting).response.status).toBe(200);
+  });
+
+  test("sees a change of the last moment", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const etag = await readTag(worker, id);
+    const waiting = read(worker, id, "wait=2", etag);
+    await pause(1_600);
+    await start(id);
+    const { response, milliseconds } = await waiting;
+    expect(response.status).toBe(200);
+    expect(milliseconds).toBeGreaterThan(1_900);
+  });
+});
+
+describe.concurrent("there is no wait", () => {
+  test("for a client that holds another representation", async () => {
+    const { worker, queries } = await openDatabase();
+    const { response, milliseconds } = await read(worker, await insertRun(), "wait=20", '"other"');
+    expect(response.status).toBe(200);
+    expect(milliseconds).toBeLessThan(3_000);
+    expect(await queries()).toBe(1);
+  });
+
+  test("for a finished run", async () => {
+    const { worker, queries } = await openDatabase();
+    const id = await insertRun({ status: "completed" });
+    const { response, milliseconds } = await read(worker, id, "wait=20");
+    expect(response.status).toBe(200);
+    expect(response.headers.get("preference-applied")).toBeNull();
+    const etag = response.headers.get("etag");
+    expect((await read(worker, id, "wait=20", etag)).response.status).toBe(304);
+    expect(milliseconds).toBeLessThan(3_000);
+    expect(await queries()).toBe(1);
+  });
+
+  test("for a run that is not there or somebody else's, and without credentials", async () => {
+    const { worker, queries } = await openDatabase();
+    const foreign = await insertRun({ owner_id: "stranger" });
+    for (const id of [foreign, crypto.randomUUID()]) {
+      const { response, milliseconds } = await read(worker, id, "wait=20");
+      expect(response.status).toBe(404);
+      expect(response.headers.get("preference-applied")).toBeNull();
+      expect(milliseconds).toBeLessThan(3_000);
+    }
+    const refused = await worker.fetch(`/api/crew-runs/${foreign}`, { headers: { prefer: "wait=20" } });
+    expect(refused.status).toBe(401);
+    expect(await queries()).toBe(2);
+  });
+
+  test.each(["wait=0", "wait", "wait=", "wait=-1", "wait=1.5", "wait=soon", "respond-async", "waiting=9", ""])(
+    'for the preference "%s"',
+    async (prefer) => {
+      const { worker, queries } = await openDatabase();
+      const { response } = await read(worker, await insertRun(), prefer);
+      expect(response.status).toBe(200);
+      expect(response.headers.get("preference-applied")).toBeNull();
+      expect(await queries()).toBe(1);
+    },
+  );
+
+  test("where MAX_WAIT_SECONDS is 0", async () => {
+    const { worker, queries } = await openDatabase({ MAX_WAIT_SECONDS: 0 });
+    const { response } = await read(worker, await insertRun(), "wait=20");
+    expect(response.headers.get("preference-applied")).toBeNull();
+    expect(await queries()).toBe(1);
+  });
+});
+
+describe.concurrent("the time of a wait", () => {
+  test.each([
+    ["is at most MAX_WAIT_SECONDS", "wait=1000"],
+    ["may be quoted, and stand among other preferences", 'respond-async, Wait="7"; x=y'],
+  ])("%s", async (_, prefer) => {
+    const { worker } = await openDatabase({ MAX_WAIT_SECONDS: 1 });
+    const { response, milliseconds } = await read(worker, await insertRun(), prefer);
+    expect(response.headers.get("preference-applied")).toBe("wait=1");
+    expect(milliseconds).toBeGreaterThan(980);
+    expect(milliseconds).toBeLessThan(4_000);
+  });
+
+  test("ends before the token does", async () => {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const { worker } = await openDatabase({ ...issuer.variables, JWT_LEEWAY_SECONDS: 0 });
+    const exp = Math.floor(Date.now() / 1_000) + 3;
+    const { response } = await readRun(worker, await insertRun(), await issuer.sign({ exp }), lines, {
+      prefer: "wait=20",
+    });
+    expect(response.status).toBe(200);
+    expect(Date.now() / 1_000).toBeLessThan(exp + 0.5);
+    expect(response.headers.get("preference-applied")).toMatch(/^wait=[12]$/);
+  });
+});
+
+describe.concurrent("during a wait", () => {
+  test("a failing database is ridden out", async () => {
+    const { lane, worker } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(worker, id, "wait=20");
+    await pause(300);
+    await lane.fail({ kind: "status", status: 500, times: 2 });
+    await finish(id);
+    const answer = await waiting;
+    expectAsDocumented("database: fails during a wait and recovers", answer);
+    expect(JSON.parse(answer.body)).toMatchObject({ status: "completed" });
+    expect(answer.log["db_faults"]).toBe("endpoint_error endpoint_error");
+  });
+
+  test("a database that fails to the end is a 503, after the attempts of any read", async () => {
+    const { lane, worker, queries } = await openDatabase();
+    const waiting = read(worker, await insertRun(), "wait=1");
+    await pause(300);
+    await lane.fail({ kind: "status", status: 500 });
+    const answer = await waiting;
+    expectAsDocumented("database: still fails when a wait is over", answer);
+    expect(answer.response.headers.get("preference-applied")).toBeNull();
+    expect(answer.milliseconds).toBeLessThan(5_000);
+    expect(await queries()).toBe(5);
+  });
+
+  test("a database that hangs is bounded by the wait and one read", async () => {
+    const { lane, worker } = await openDatabase({ DATABASE_ATTEMPT_TIMEOUT_MS: 700, REQUEST_TIMEOUT_MS: 1_000 });
+    const waiting = read(worker, await insertRun(), "wait=1");
+    await pause(300);
+    await lane.fail({ kind: "hang" });
+    const { response, milliseconds } = await waiting;
+    expect(response.status).toBe(503);
+    expect(milliseconds).toBeLessThan(3_500);
+  });
+
+  test.each([
+    ["a refused credential", { message: "password authentication failed", code: "28P01" }],
+    ["a missing table", { message: "relation does not exist", code: "42P01" }],
+  ])("%s ends it at once", async (_, error) => {
+    const { lane, worker, queries } = await openDatabase();
+    const waiting = read(worker, await insertRun(), "wait=20");
+    await pause(300);
+    await lane.fail({ kind: "status", status: 400, text: JSON.stringify(error) });
+    const answer = await waiting;
+    expectAsDocumented("database: refuses or fails a statement during a wait", answer);
+    expect(answer.milliseconds).toBeLessThan(5_000);
+    expect(await queries()).toBe(2);
+  });
+
+  test.each([
+    ["deleted", "delete from crew_runs where id = $1"],
+    ["given to somebody else", "update crew_runs set owner_id = 'stranger' where id = $1"],
+  ])("a run that is %s is a 404", async (_, statement) => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(worker, id, "wait=20");
+    await pause(100);
+    await connectAsOwner().query(statement, [id]);
+    const { response, body } = await waiting;
+    expect(response.status).toBe(404);
+    expect(JSON.parse(body)).toMatchObject({ code: "run_not_found" });
+  });
+
+  test("a row that breaks the contract is a 500", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(worker, id, "wait=20");
+    await pause(100);
+    await change(id, `crew_config = '{"agents": "none"}'`);
+    expect((await waiting).response.status).toBe(500);
+  });
+});
+
+describe("the cost of a wait", () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+  });
+
+  /** Pauses take no time, and are over at the right time. */
+  const hurry = () =>
+    vi.stubGlobal("scheduler", {
+      wait: async (milliseconds: number) => clock.advance(milliseconds / 1_000),
+    });
+
+  test.each([
+    [1, 3],
+    [5, 6],
+    [30, 14],
+    [60, 24],
+  ])("of %i seconds is %i queries", async (seconds, expected) => {
+    const { worker, queries } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
+    const id = await insertRun();
+    hurry();
+    const { response } = await read(worker, id, `wait=${seconds}`);
+    expect(response.headers.get("preference-applied")).toBe(`wait=${seconds}`);
+    expect(await queries()).toBe(expected);
+  });
+
+  test("stays under 30 queries when the run changes all the time, and when first and last read are repeated", async () => {
+    const { lane, worker, queries } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
+    const id = await insertRun();
+    let changes = 0;
+    vi.stubGlobal("scheduler", {
+      async wait(milliseconds: number) {
+        clock.advance(milliseconds / 1_000);
+        await change(id, `correlation_id = '${(changes += 1)}'`);
+        if (changes === 23) await lane.fail({ kind: "drop" });
+      },
+    });
+    await lane.fail({ kind: "drop", times: 2 });
+    const { response, log } = await read(worker, id, "wait=60");
+    expect(response.status).toBe(503);
+    expect(log["db_attempts"]).toBe(await queries());
+    expect(await queries()).toBeLessThan(30);
+  });
+
+  test("is small: an unchanged run's body stays in the database", async () => {
+    const { lane, worker } = await openDatabase();
+    const id = await insertRun({ status: "running", task_input: { text: "x".repeat(100_000) } });
+    hurry();
+    await read(worker, id, "wait=5");
+    const requests = await lane.requests();
+    const replies = await Promise.all(
+      requests.map(async ({ headers, body }) => {
+        const { NEON_FETCH_ENDPOINT } = inject("stack").variables;
+        const known = headers["neon-connection-string"] ?? "";
+        const response = await fetch(NEON_FETCH_ENDPOINT, {
+          method: "POST",
+          headers: { "neon-connection-string": known, "neon-raw-text-output": "true", "neon-array-mode": "true" },
+          body,
+        });
+        return (await response.text()).length;
+      }),
+    );
+    expect(replies[0]).toBeGreaterThan(100_000);
+    for (const length of replies.slice(1)) expect(length).toBeLessThan(4_000);
+  });
+});
+
+test("100 waiters on one isolate all get their run, and slow nobody down", async () => {
+  const { worker } = await openDatabase();
+  const ids = await Promise.all(Array.from({ length: 20 }, () => insertRun({ status: "running" })));
+  const finished = await insertRun({ status: "completed" });
+  await read(worker, finished, "");
+  const alone = (await read(worker, await insertRun(), "")).milliseconds;
+  const waiting = Array.from({ length: 100 }, (_, index) => read(worker, ids[index % 20] ?? "", "wait=30"));
+  await pause(1_000);
+  const kept = await read(worker, finished, "");
+  const others = await Promise.all(Array.from({ length: 5 }, async () => read(worker, await insertRun(), "")));
+  await Promise.all(ids.map(finish));
+  const answers = await Promise.all(waiting);
+  answers.forEach(({ response, body }, index) => {
+    expect(response.status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ id: ids[index % 20], status: "completed" });
+  });
+  expect(kept.milliseconds).toBeLessThan(500);
+  for (const { response, milliseconds } of others) {
+    expect(response.status).toBe(200);
+    expect(milliseconds).toBeLessThan(alone + 2_000);
+  }
+});
