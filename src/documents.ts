@@ -65,12 +65,14 @@ function describeIssuer(settings: Settings | undefined, oauth2: object | undefin
 
 /**
  * Protected resource metadata (RFC 9728 §2). The resource identifier is the audience that tokens must name, where that is a
- * URL: one for all hosts that serve this Worker. Where the issuer uses another kind of audience, it is the host asked.
+ * URL of ours: one for all hosts that serve this Worker. Where the audience names the client or the issuer, it is the host
+ * that was asked.
  */
 export function answerResourceMetadata(exchange: Exchange, settings: Settings): Response {
-  const { JWT_AUDIENCE, JWT_ISSUER, ADMIN_SCOPE, REQUIRED_SCOPE } = settings;
+  const { JWT_AUDIENCE, JWT_ISSUER, AUDIENCE_CLAIM, ADMIN_SCOPE, REQUIRED_SCOPE } = settings;
+  const isOurs = AUDIENCE_CLAIM === "aud" && JWT_AUDIENCE !== JWT_ISSUER && /^https?:\/\//.test(JWT_AUDIENCE);
   const metadata = {
-    resource: /^https?:\/\//.test(JWT_AUDIENCE) ? JWT_AUDIENCE : exchange.origin,
+    resource: isOurs ? JWT_AUDIENCE : exchange.origin,
     resource_name: "Crew runs",
     authorization_servers: [JWT_ISSUER],
     bearer_methods_supported: ["header"],

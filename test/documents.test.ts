@@ -244,6 +244,14 @@ test("the scope that is demanded of everyone is in the resource's metadata", asy
   expect(await response.json()).toMatchObject({ scopes_supported: ["runs:read", "all"] });
 });
 
+test.each([
+  ["names the client", { AUDIENCE_CLAIM: "client_id", JWT_AUDIENCE: "https://client.example.com" }],
+  ["is the issuer", { JWT_ISSUER: "https://issuer.example.com", JWT_AUDIENCE: "https://issuer.example.com" }],
+] as const)("the resource is the host where the audience %s", async (_, settings) => {
+  const response = await fetchFrom("https://a.test/.well-known/oauth-protected-resource", settings);
+  expect(await response.json()).toMatchObject({ resource: "https://a.test" });
+});
+
 test("the resource is the audience whatever host is asked, and the host where the audience is no URL", async () => {
   const read = async (host: string, JWT_AUDIENCE: string) => {
     const response = await fetchFrom(`https://${host}/.well-known/oauth-protected-resource`, { JWT_AUDIENCE });

@@ -69,23 +69,23 @@ export class KeySet {
   }
 
   /**
-   * Hands the keys and their generation to `accepts`, and once more after a fetch where it does not find its key among
-   * them. Fails with `key_set_unavailable` where no key is known, or where the key may be one that an outage hides:
-   * an outage is never the client's fault.
+   * Hands the keys and their generation to `accepts`, and again after a fetch that brought others, as long as it does not
+   * find its key among them. Fails with `key_set_unavailable` where no key is known, or where the key may be one that an
+   * outage hides: an outage is never the client's fault.
    */
   async search<T>(
     accepts: (keys: readonly SignatureKey[], generation: number) => Promise<T | "unknown_key">,
     requester: Requester,
   ): Promise<Result<T | "unknown_key">> {
     if ((await this.generation(requester)) === 0) await this.#load(requester);
-    for (const last of [false, true]) {
-      const known = this.#trusted();
-      if (known === undefined) break;
-      const found = await accepts(known.keys, this.#generation);
+    let known = this.#trusted();
+    for (let tried = 0; known !== undefined && tried !== this.#generation; known = this.#trusted()) {
+      tried = this.#generation;
+      const found = await accepts(known.keys, tried);
       if (found !== "unknown_key") return succeed(found);
-      if (last && this.#failure === undefined) return succeed(found);
-      if (!last) await this.#fetch(requester);
+      await this.#fetch(requester);
     }
+    if (known !== undefined && this.#failure === undefined) return succeed("unknown_key");
     const why = this.#failure ?? "no key set";
     return fail({ reason: "key_set_unavailable", why, retryAfterSeconds: BACKOFF_SECONDS });
   }
