@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { answerCalls } from "./processes.ts";
-import { copyPattern, idOfCopy } from "./runs.ts";
+import { copyPattern, firstCopyOf } from "./runs.ts";
 
 export type UpstreamCall =
   | { kind: "start"; sqlEndpoint: string; keySet: string }
@@ -58,7 +58,7 @@ function send(response: ServerResponse, body: Uint8Array | string, headers = {})
 /** The reply to a statement, from real Postgres the first time; a copy's is that of the first copy, with its own id. */
 async function findReply(statement: string, headers: IncomingMessage["headers"]): Promise<Buffer | string> {
   const copy = copyPattern.exec(statement)?.[0];
-  const original = copy === undefined ? statement : statement.replaceAll(copy, idOfCopy(0));
+  const original = copy === undefined ? statement : statement.replaceAll(copy, firstCopyOf(copy));
   // The same statement is answered in another form when the driver asks for objects, or for parsed values.
   const form = `${headers["neon-array-mode"]} ${headers["neon-raw-text-output"]}`;
   let reply = replies.get(form + original);
@@ -73,7 +73,7 @@ async function findReply(statement: string, headers: IncomingMessage["headers"])
     reply = Buffer.from(await answer.arrayBuffer());
     replies.set(form + original, reply);
   }
-  return copy === undefined ? reply : reply.toString().replaceAll(idOfCopy(0), copy);
+  return copy === undefined ? reply : reply.toString().replaceAll(firstCopyOf(copy), copy);
 }
 
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

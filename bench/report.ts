@@ -134,7 +134,7 @@ function formatGrowth({ title, points }: GrowthSeries): string {
       "× memory",
       "requests/s",
       "p50 / p99 ms",
-      "unfinished: CPU µs",
+      "unfinished, polled: CPU µs",
       "× forward",
       "requests/s",
       "p50 / p99 ms",

@@ -1,7 +1,7 @@
 // The main table: what a request costs the Worker under test and the tutorial Worker, against the limit of its kind.
 
 import { type Effort, measureInTurn, type Probe, ratiosOf, type Sample } from "./measure.ts";
-import { idOf } from "./runs.ts";
+import { type CopiedRun, idOf, idOfCopy } from "./runs.ts";
 import { fetchRun, type Stage } from "./stage.ts";
 import { median, type Spread, spread } from "./statistics.ts";
 import type { Workerd } from "./workerd.ts";
@@ -15,6 +15,8 @@ export type RequestCase = {
   target: number;
   aim?: number;
   isConditional?: boolean;
+  /** So many runs alike, in turn: more than a Worker remembers. */
+  copies?: number;
 };
 
 export const requestCases: readonly RequestCase[] = [
@@ -29,18 +31,35 @@ export const requestCases: readonly RequestCase[] = [
   },
   {
     name: "unfinished",
-    title: "unfinished run (one query)",
+    title: "unfinished run (one query), polled",
     run: "unfinished usual",
     limit: "forward",
     target: 1.6,
     aim: 1.3,
   },
   {
+    name: "unfinished-anew",
+    title: "unfinished run (one query), for the first time or changed",
+    run: "unfinished usual",
+    limit: "forward",
+    target: 1.6,
+    aim: 1.3,
+    copies: 6_000,
+  },
+  {
     name: "unfinished-500kb",
-    title: "unfinished run of 500 KB",
+    title: "unfinished run of 500 KB, polled",
     run: "unfinished 500 KB",
     limit: "forward",
     target: 1.5,
+  },
+  {
+    name: "unfinished-500kb-anew",
+    title: "unfinished run of 500 KB, for the first time or changed",
+    run: "unfinished 500 KB",
+    limit: "forward",
+    target: 1.5,
+    copies: 40,
   },
 ];
 
@@ -81,11 +100,15 @@ export async function prepareRun(stage: Stage, worker: Workerd, run: string): Pr
 /** The requests of a case as the Worker under test is sent them: the profile needs them too. */
 export async function probeCase(stage: Stage, worker: Workerd, requestCase: RequestCase): Promise<Probe> {
   const tag = await prepareRun(stage, worker, requestCase.run);
+  const ids =
+    requestCase.copies === undefined
+      ? [idOf(requestCase.run)]
+      : Array.from({ length: requestCase.copies }, (_, index) => idOfCopy(index, requestCase.run as CopiedRun));
   const isConditional = requestCase.isConditional === true && tag !== "";
   return {
     name: requestCase.name,
     worker,
-    requests: [stage.request(idOf(requestCase.run), isConditional ? { "if-none-match": tag } : {})],
+    requests: ids.map((id) => stage.request(id, isConditional ? { "if-none-match": tag } : {})),
     connections,
     expectedStatus: isConditional ? 304 : 200,
   };

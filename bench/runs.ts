@@ -45,11 +45,19 @@ export function idOf(name: string): string {
   return `a0000000-0000-4000-8000-${index.toString(16).padStart(12, "0")}`;
 }
 
-const copyPrefix = "c0000000-0000-4000-8000-";
-export const copyPattern = new RegExp(`${copyPrefix}[0-9a-f]{12}`);
+/** The runs that have copies, by the first digits of the copies' ids. */
+const copied = { c0000000: "finished usual", d0000000: "unfinished usual", e0000000: "unfinished 500 KB" };
+export type CopiedRun = (typeof copied)[keyof typeof copied];
+export const copyPattern = new RegExp(`(?:${Object.keys(copied).join("|")})-0000-4000-8000-[0-9a-f]{12}`);
 
-/** The id of one of the copies of `finished usual`; the canned endpoint makes them up from the first. */
-export const idOfCopy = (index: number): string => copyPrefix + index.toString(16).padStart(12, "0");
+/** The id of one of the copies of a run; the canned endpoint makes them up from the first. */
+export function idOfCopy(index: number, of: CopiedRun = "finished usual"): string {
+  const prefix = Object.entries(copied).find(([, name]) => name === of)?.[0];
+  return `${prefix}-0000-4000-8000-${index.toString(16).padStart(12, "0")}`;
+}
+
+/** The first copy of the run that this is a copy of. */
+export const firstCopyOf = (id: string): string => `${id.slice(0, 8)}${idOfCopy(0).slice(8)}`;
 
 const sentence = "The line was extended in two steps, and the harbour is eleven minutes nearer now. ";
 const foreignSentence = "Die Strecke wurde in zwei Schritten verlängert — 港まで十一分近くなりました 🚋. ";
@@ -99,8 +107,10 @@ export async function insertRuns(database: Database): Promise<void> {
     const specification = specifications.get(name);
     return specification === undefined ? [] : [[idOf(name), specification]];
   });
-  const usual = specifications.get("finished usual");
-  if (usual !== undefined) rows.push([idOfCopy(0), usual]);
+  for (const name of Object.values(copied)) {
+    const specification = specifications.get(name);
+    if (specification !== undefined) rows.push([idOfCopy(0, name), specification]);
+  }
   for (const [id, { isFinished, agents, bytes, isAscii }] of rows) {
     await database.query(
       insert,
