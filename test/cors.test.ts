@@ -42,9 +42,7 @@ test("a listed origin may read a run and an error, and what a browser needs is e
   for (const path of [`/api/crew-runs/${id}`, "/api/crew-runs/x", "/nowhere"]) {
     const response = await worker.fetch(path, { headers });
     expect(response.headers.get("access-control-allow-origin")).toBe("http://localhost:3000");
-    expect(response.headers.get("access-control-expose-headers")).toContain(
-      "ETag, Retry-After, X-Request-Id",
-    );
+    expect(response.headers.get("access-control-expose-headers")).toContain("ETag, Retry-After, X-Request-Id");
     expect(response.headers.get("vary")).toBe("Authorization, Origin");
   }
 });

@@ -12,9 +12,7 @@ test("a sane x-request-id is kept, in the header, the error's body and the log l
   const response = await startWorker().fetch("/nowhere", { headers: { "x-request-id": "abc-123._:Z" } });
   expect(response.headers.get("x-request-id")).toBe("abc-123._:Z");
   expect(await response.json()).toMatchObject({ request_id: "abc-123._:Z" });
-  expect(lines()).toEqual([
-    expect.objectContaining({ request_id: "abc-123._:Z", status: 404, code: "not_found" }),
-  ]);
+  expect(lines()).toEqual([expect.objectContaining({ request_id: "abc-123._:Z", status: 404, code: "not_found" })]);
 });
 
 test.each([

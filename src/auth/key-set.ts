@@ -57,11 +57,11 @@ export class KeySet {
   async generation(requester: Requester): Promise<number> {
     const known = this.#trusted();
     if (known === undefined) return 0;
-    const ageMs = Date.now() - known.fetchedMs;
-    if (ageMs > (FRESH_SECONDS - AHEAD_SECONDS) * 1_000) {
-      const refresh = this.#fetch(requester);
-      const isOverdue = ageMs > FRESH_SECONDS * 1_000 && this.#failure === undefined;
-      if (isOverdue) await Promise.race([refresh, scheduler.wait(PATIENCE_MS)]);
+    const ageSeconds = (Date.now() - known.fetchedMs) / 1_000;
+    if (ageSeconds > FRESH_SECONDS && this.#failure === undefined) {
+      await Promise.race([this.#fetch(requester), scheduler.wait(PATIENCE_MS)]);
+    } else if (ageSeconds > FRESH_SECONDS - AHEAD_SECONDS && !this.#flight.busy) {
+      requester.finishLater(this.#fetch(requester));
     }
     // So that an outage is seen in the log before the keys run out.
     if (this.#failure !== undefined) requester.note({ key_set: this.#failure });

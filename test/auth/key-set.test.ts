@@ -1,6 +1,6 @@
 // How long a key set is used, when it is fetched, and what its fetches cost the issuer; the faults of the key endpoint are in
 // test/reliability/key-set-faults.test.ts.
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { SingleFlight } from "../../src/single-flight.ts";
 import { type SigningKey, type TestIssuer, makeKey, openIssuer } from "../issuer.ts";
 import { adjustClock } from "../reliability/clock.ts";
@@ -146,6 +146,44 @@ test("a key that is removed stops with the next refresh, for a remembered token 
   expect(await status(young)).toBe(letIn);
 });
 
+test("a key that is removed stops with the first request, where nobody had asked for ten minutes", async () => {
+  const { issuer, worker, old, young, sign, status } = await setScene();
+  const token = await sign(old);
+  const readAgain = async () => (await worker.fetch(path, { headers: bearer(token) })).status;
+  expect(await readAgain()).toBe(letIn);
+  await issuer.publish([young.jwk]);
+  clock.advance(601);
+  expect(await Promise.all([readAgain(), readAgain(), status(old)])).toEqual([401, 401, 401]);
+});
+
+test("keys that are overdue serve after a second, if the issuer hangs, and at once when that is known", async () => {
+  const { issuer, worker, old, status } = await setScene();
+  const time = async () => {
+    const startedMs = performance.now();
+    const statuses = await Promise.all(Array.from({ length: 20 }, () => status(old)));
+    expect(new Set(statuses)).toEqual(new Set([letIn]));
+    return performance.now() - startedMs;
+  };
+  await time();
+  await issuer.lane.fail({ kind: "hang" });
+  clock.advance(601);
+  expect(await time()).toBeLessThan(2_500);
+  await worker.settle();
+  expect(await time()).toBeLessThan(900);
+});
+
+test("requests that come while a refresh is under way do not watch it", async () => {
+  const { issuer, old, status, fetches } = await setScene();
+  expect(await status(old)).toBe(letIn);
+  await issuer.lane.fail({ kind: "delay", milliseconds: 500 });
+  clock.advance(481);
+  const wait = vi.spyOn(scheduler, "wait");
+  await Promise.all(Array.from({ length: 20 }, () => status(old)));
+  expect(wait.mock.calls.filter(([milliseconds]) => Number(milliseconds) < 100)).toEqual([]);
+  wait.mockRestore();
+  expect(await fetches()).toBe(2);
+});
+
 test("a refresh that brings the same keys leaves remembered tokens remembered", async () => {
   const { worker, old, sign } = await setScene();
   const token = await sign(old);
@@ -243,17 +281,27 @@ test("a copy in the data centre's cache that these settings cannot use is as goo
   expect(await fetches()).toBe(2);
 });
 
-test("a burst with a rotated key on a cold isolate is let in, though the data centre's copy lacks the key", async () => {
+test("a copy from the data centre that comes late does not replace a set that was fetched meanwhile", async () => {
   const { issuer, worker, old, young, sign, status } = await setScene();
   expect(await status(old)).toBe(letIn);
   await worker.settle();
   await issuer.publish([old.jwk, young.jwk]);
   const cold = startWorker(issuer.variables);
-  const tokens = await Promise.all(Array.from({ length: 40 }, (_, index) => sign(index % 2 === 0 ? young : old)));
-  const statuses = await Promise.all(
-    tokens.map(async (token) => (await cold.fetch(path, { headers: bearer(token) })).status),
-  );
-  expect(new Set(statuses)).toEqual(new Set([letIn]));
+  const coldStatus = async (key: SigningKey) => (await cold.fetch(path, { headers: bearer(await sign(key)) })).status;
+  const match = caches.default.match.bind(caches.default);
+  const late = Promise.withResolvers<void>();
+  const spy = vi.spyOn(caches.default, "match").mockImplementationOnce(async (key) => {
+    const copy = await match(key);
+    await late.promise;
+    return copy;
+  });
+  const waiting = coldStatus(old);
+  await scheduler.wait(100);
+  expect(await coldStatus(young)).toBe(letIn);
+  late.resolve();
+  expect(await waiting).toBe(letIn);
+  expect(await coldStatus(young)).toBe(letIn);
+  spy.mockRestore();
 });
 
 test("a fetch whose request was cut off holds the others for its time-out at most", async () => {

@@ -1,0 +1,114 @@
+// The runs of a soak and their truth: what each has held, and from when on. They are inserted, started, finished, and some
+// are deleted, by one writer; readers compare what they got with it.
+import type { Database } from "../../dev/database.ts";
+
+const poolSize = 150;
+const owners = ["owner", "stranger"] as const;
+
+export class Run {
+  readonly id = crypto.randomUUID();
+  readonly owner: (typeof owners)[number];
+  /** Grows with each change; the last that is certainly in the database. */
+  revision = 0;
+  /** The one that may be in the database already. */
+  nextRevision = 0;
+  status: "pending" | "running" | "completed" | "failed" = "pending";
+  /** When the deletion may have begun to show. */
+  deletedMs = Number.POSITIVE_INFINITY;
+  lastEtag: string | undefined;
+  /** Of each tag that was seen. */
+  readonly revisions = new Map<string, number>();
+
+  constructor(index: number) {
+    this.owner = owners[index % owners.length] ?? "owner";
+  }
+
+  /** What is wrong with an answer whose request began when the database held the revision `before`. */
+  compare(body: string, etag: string, before: number): string | undefined {
+    const { id, owner_id, correlation_id, status, result } = JSON.parse(body) as Record<string, string | null>;
+    if (id !== this.id) return "another run";
+    if (owner_id !== this.owner) return "another owner's run";
+    const revision = Number(correlation_id);
+    if (!(revision >= before)) return `an outdated answer (${revision} after ${before})`;
+    if (revision > this.nextRevision) return "an answer from the future";
+    if (result !== makeResult(this.id, status ?? "")) return "another run's result";
+    const known = this.revisions.get(etag);
+    if (known !== undefined && known !== revision) return "one tag for two representations";
+    this.revisions.set(etag, revision);
+    this.lastEtag = etag;
+    return undefined;
+  }
+}
+
+/** Of some length, so that the Worker's memory has something to hold. */
+function makeResult(id: string, status: string): string | null {
+  return status === "completed" || status === "failed" ? `${id} ${status} `.repeat(400) : null;
+}
+
+export class Runs {
+  readonly #database: Database;
+  readonly #ttlMs: number;
+  #pool: Run[] = [];
+  #count = 0;
+
+  constructor(database: Database, ttlSeconds: number) {
+    this.#database = database;
+    this.#ttlMs = ttlSeconds * 1_000;
+  }
+
+  async fill(): Promise<void> {
+    while (this.#pool.length < poolSize) await this.#insert();
+  }
+
+  pick(): Run | undefined {
+    return this.#pool[Math.floor(Math.random() * this.#pool.length)];
+  }
+
+  /** One step in the life of one run. */
+  async advance(): Promise<void> {
+    const run = this.pick();
+    if (run === undefined) return;
+    if (run.deletedMs < Number.POSITIVE_INFINITY) {
+      // Long enough for a reader to notice that it is still served.
+      if (Date.now() > run.deletedMs + this.#ttlMs + 5_000) await this.#replace(run);
+    } else if (run.status === "completed" || run.status === "failed") {
+      if (Math.random() < 0.05) await this.#delete(run);
+      else if (Math.random() < 0.2) await this.#replace(run);
+    } else {
+      const dice = Math.random();
+      if (dice < 0.3) await this.#update(run, run.status === "pending" ? "running" : run.status);
+      else if (dice < 0.5) await this.#update(run, dice < 0.45 ? "completed" : "failed");
+    }
+  }
+
+  async #insert(): Promise<void> {
+    const run = new Run((this.#count += 1));
+    await this.#database.query(
+      "insert into crew_runs (id, correlation_id, owner_id, status) values ($1, '0', $2, 'pending')",
+      [run.id, run.owner],
+    );
+    this.#pool.push(run);
+  }
+
+  async #update(run: Run, status: Run["status"]): Promise<void> {
+    run.nextRevision += 1;
+    await this.#database.query("update crew_runs set correlation_id = $2, status = $3, result = $4 where id = $1", [
+      run.id,
+      String(run.nextRevision),
+      status,
+      makeResult(run.id, status),
+    ]);
+    run.status = status;
+    run.revision = run.nextRevision;
+  }
+
+  async #delete(run: Run): Promise<void> {
+    run.deletedMs = Date.now();
+    await this.#database.query("delete from crew_runs where id = $1", [run.id]);
+  }
+
+  async #replace(run: Run): Promise<void> {
+    this.#pool = this.#pool.filter((other) => other !== run);
+    await this.#insert();
+  }
+}
