@@ -1,5 +1,5 @@
 // Writes the published documents to dist/documents/, which the Worker serves as static files. wrangler runs it ([build] in
-// wrangler.toml), and so do the tests. Any Node from 22.6 will do: it may be the one that a deployment brings along.
+// wrangler.toml), and so do the tests.
 // A file that stays the same is not touched, and one that changes is replaced at once: somebody may be serving them.
 import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
