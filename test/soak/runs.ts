@@ -42,7 +42,7 @@ export class Run {
 
 /** Of some length, so that the Worker's memory has something to hold. */
 function makeResult(id: string, status: string): string | null {
-  return status === "completed" || status === "failed" ? `${id} ${status} `.repeat(400) : null;
+  return status === "completed" || status === "failed" ? `${id} ${status} `.repeat(2_000) : null;
 }
 
 export class Runs {
