@@ -173,6 +173,7 @@ async function describe(
 Ready after ${formatSeconds(startMilliseconds)}. Ctrl-C ends everything.
 
 Worker                ${workerUrl}
+API reference         ${workerUrl}/docs
 Authorization server  ${authorizationServer.issuer}
 SQL over HTTP         ${sql.url}
 Database              ${dataDirectory ?? "in memory"}

@@ -17,7 +17,8 @@ export const HEADERS = {
     name: "ETag",
     required: true,
     description:
-      "Names these very bytes: it changes when the body does, and with nothing else; not with the token. " +
+      "Changes whenever the body does, and not with the token; rarely alone, when the stored row did in a way that the " +
+      "body does not show. " +
       "Send it back in `If-None-Match`.",
     schema: { type: "string", pattern: `^"[\\w-]+"$` },
     example: EXAMPLE_ETAG,

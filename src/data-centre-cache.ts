@@ -5,7 +5,7 @@
 const HOST = "https://crew-run-reader.invalid/";
 /** A look-up that fails costs a third of a request; where there is no cache, each one would. */
 const PAUSE_AFTER_FAILURE_MS = 60_000;
-const LOOK_UP_TIMEOUT_MS = 1_000;
+const LOOK_UP_TIMEOUT_MS = 400;
 
 let pausedUntilMs = 0;
 

@@ -41,8 +41,10 @@ export class Exchange {
     this.requestId = given !== null && SANE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
   }
 
+  /** Where the request was sent to; empty where its Host is none that could stand in a URL and in a header. */
   get origin(): string {
-    return new URL(this.request.url).origin;
+    const origin = URL.parse(this.request.url)?.origin ?? "";
+    return /["\\,\s]/.test(origin) ? "" : origin;
   }
 
   /** Lets work outlive the answer. It must not reject: nobody would hear. */

@@ -102,6 +102,7 @@ function challenge(exchange: Exchange, error?: string, description?: string) {
   const parameters = [
     ...(error === undefined ? [] : [`error="${error}"`, `error_description="${description}"`]),
     ...(scope === undefined ? [] : [`scope="${scope}"`]),
+    // A relative reference where the request names no host: RFC 6750 §3 wants at least one parameter.
     `resource_metadata="${exchange.origin}/.well-known/oauth-protected-resource"`,
   ];
   return { "www-authenticate": `Bearer ${parameters.join(", ")}` };

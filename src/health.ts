@@ -21,7 +21,7 @@ export class Readiness {
   /** 200 where both can be reached, else 503; says which, not why. */
   async answer(exchange: Exchange, store: CrewRunStore, keySet: KeySet): Promise<Response> {
     if (Date.now() - this.#checkedMs >= MEMORY_MS) {
-      await this.#flight.run(async () => {
+      const check = this.#flight.run(async () => {
         const [database, keys] = await Promise.all([
           store.probe(exchange),
           keySet.search(async () => "found", exchange),
@@ -30,6 +30,9 @@ export class Readiness {
         this.#keySet = keys.ok ? "ok" : "unavailable";
         this.#checkedMs = Date.now();
       }, CHECK_TIMEOUT_MS);
+      // Others wait for it: it goes on when its own client leaves.
+      exchange.finishLater(check);
+      await check;
     }
     const isReady = this.#database === "ok" && this.#keySet === "ok";
     return answerReadiness(exchange, isReady, { database: this.#database, key_set: this.#keySet });

@@ -146,7 +146,8 @@ async function readWranglerConfig({ configFile, environmentName }: Configuration
     const region: unknown = placement !== undefined && "region" in placement ? placement.region : undefined;
     return { vars, placementRegion: typeof region === "string" ? region : undefined, problem: undefined };
   } catch (error) {
-    const [line] = String(error instanceof Error ? error.message : error).split("\n");
-    return { ...nothing, problem: bad("wrangler.toml cannot be read", String(line)) };
+    // wrangler's first line is a heading; what is wrong stands below it.
+    const lines = String(error instanceof Error ? error.message : error).split("\n").slice(0, 3);
+    return { ...nothing, problem: bad("wrangler.toml cannot be read", lines.map((line) => line.trim()).join(" ")) };
   }
 }

@@ -89,7 +89,8 @@ export class Authenticator {
   }
 
   #remember(authorization: string, verified: Remembered): void {
-    if (authorization.length > MAX_REMEMBERED_LENGTH) return;
+    // One blank only: else one token, spelled with more and more of them, would push out all others.
+    if (authorization.length > MAX_REMEMBERED_LENGTH || !/^bearer [^ ]/i.test(authorization)) return;
     if (this.#remembered.size >= MAX_REMEMBERED) {
       const [oldest] = this.#remembered.keys();
       if (oldest !== undefined) this.#remembered.delete(oldest);

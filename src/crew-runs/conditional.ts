@@ -14,7 +14,8 @@ export function matches(ifNoneMatch: string | null, etag: string): boolean {
  */
 export function readWaitSeconds(prefer: string | null): number | undefined {
   if (prefer === null) return undefined;
-  for (const preference of prefer.split(",")) {
+  // Blanks are folded first: where several parts of a pattern may take them, a long run of them costs its square.
+  for (const preference of prefer.replace(/\s+/g, " ").split(",")) {
     const [, name, value] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*("[^"]*"|[^;\s]*))?\s*(?:;.*)?$/.exec(preference) ?? [];
     if (name?.toLowerCase() !== "wait") continue;
     const digits = /^"?(\d{1,9})"?$/.exec(value ?? "")?.[1];

@@ -78,6 +78,8 @@ export class KeptRuns {
     }
     this.#unfinished.delete(run.id);
     if (this.#ttlMs === 0) return;
+    // A slow read must not put an older state over a newer one.
+    if ((this.#finished.get(run.id)?.readMs ?? 0) > run.readMs) return;
     this.#finished.set(kept);
     exchange.finishLater(this.#share(kept));
   }

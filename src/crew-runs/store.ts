@@ -172,7 +172,9 @@ async function send(url: string, init: SendInit): Promise<Response> {
     await response.body?.cancel();
     throw new ReplyTooLarge();
   }
-  return length === null ? new Response(response.body?.pipeThrough(limit(MAX_REPLY_BYTES)), response) : response;
+  return length === null || response.headers.has("content-encoding")
+    ? new Response(response.body?.pipeThrough(limit(MAX_REPLY_BYTES)), { status: response.status })
+    : response;
 }
 
 function limit(maxBytes: number): TransformStream<Uint8Array, Uint8Array> {
