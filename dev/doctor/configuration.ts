@@ -147,7 +147,9 @@ async function readWranglerConfig({ configFile, environmentName }: Configuration
     return { vars, placementRegion: typeof region === "string" ? region : undefined, problem: undefined };
   } catch (error) {
     // wrangler's first line is a heading; what is wrong stands below it.
-    const lines = String(error instanceof Error ? error.message : error).split("\n").slice(0, 3);
+    const lines = String(error instanceof Error ? error.message : error)
+      .split("\n")
+      .slice(0, 3);
     return { ...nothing, problem: bad("wrangler.toml cannot be read", lines.map((line) => line.trim()).join(" ")) };
   }
 }
