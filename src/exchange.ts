@@ -11,7 +11,7 @@ export interface Notes {
   why?: string | undefined;
   auth?: "remembered" | "verified" | undefined;
   subject?: string | undefined;
-  cache?: "hit" | "miss" | "bypass" | undefined;
+  cache?: "hit" | "miss" | undefined;
   cache_layer?: "isolate" | "data_centre" | undefined;
   key_set?: string | undefined;
   db_attempts?: number | undefined;

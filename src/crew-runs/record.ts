@@ -116,7 +116,9 @@ export function readRun(row: Record<string, unknown>, readMs: number): Result<Ru
 /** The entity tag of a row's version, which the database makes from all of its columns. */
 export const tagOf = (version: string) => `"${REPRESENTATION}-${version}"`;
 
+const OUR_TAG = new RegExp(`^(?:W/)?"${REPRESENTATION}-([0-9a-f]{32})"$`);
+
 /** The version in a single entity tag of ours, weak or strong, or undefined. */
 export function versionOf(tag: string | null): string | undefined {
-  return new RegExp(`^(?:W/)?"${REPRESENTATION}-([0-9a-f]{32})"$`).exec(tag ?? "")?.[1];
+  return OUR_TAG.exec(tag ?? "")?.[1];
 }
