@@ -1,6 +1,6 @@
 // The runs that the document shows, as the database's statement yields them. Their JSON is written by the Worker's own code;
 // a test inserts these rows and gets these examples. Ids are those of the local stack's seed, so that "try it" finds a run.
-import { readRun } from "../src/crew-runs/record.ts";
+import { makeRun } from "../src/crew-runs/record.ts";
 
 const crew = JSON.stringify({
   agents: [
@@ -19,13 +19,13 @@ const running = {
   correlation_id: "req-5f0c9a",
   owner_id: "owner",
   status: "running",
-  created_at: "2026-03-01T12:00:00.500000Z",
+  created_at: `"2026-03-01T12:00:00.500000"`,
   crew_type: "research",
   crew_config: crew,
   task_input: `{"city": "Brno", "since": 2020}`,
   result: null,
   error: null,
-  started_at: "2026-03-01T12:00:02.250000Z",
+  started_at: `"2026-03-01T12:00:02.250000"`,
   completed_at: null,
 } as const;
 
@@ -35,7 +35,7 @@ export const EXAMPLE_ROWS = {
     id: "11111111-1111-4111-8111-111111111111",
     status: "completed",
     result: "| Stop | Opened |\n|---|---|\n| Harbour | 2022-03-01 |",
-    completed_at: "2026-03-01T12:04:59.999999Z",
+    completed_at: `"2026-03-01T12:04:59.999999"`,
   },
   running,
   failed: {
@@ -46,12 +46,12 @@ export const EXAMPLE_ROWS = {
     crew_config: null,
     task_input: null,
     error: "The search found no such city.",
-    completed_at: "2026-03-01T12:00:09.750000Z",
+    completed_at: `"2026-03-01T12:00:09.750000"`,
   },
 } as const;
 
 /** The tag of the completed example. */
-export const EXAMPLE_ETAG = `"1-46e2dd7bea1a5d450028fe75e0b6454f"`;
+export const EXAMPLE_ETAG = `"46e2dd7bea1a5d450028fe"`;
 
 const SUMMARIES: Record<keyof typeof EXAMPLE_ROWS, string> = {
   completed: "A finished run: it may be kept, and needs no further request",
@@ -60,13 +60,11 @@ const SUMMARIES: Record<keyof typeof EXAMPLE_ROWS, string> = {
 };
 
 /** The OpenAPI Example Objects of the runs. */
-export function describeExampleRuns(): Record<string, { summary: string; value: unknown }> {
-  return Object.fromEntries(
-    Object.entries(EXAMPLE_ROWS).map(([name, row]) => {
-      const run = readRun({ ...row, version: "" }, 0);
-      if (!run.ok) throw new Error(`the example ${name} is no record`);
-      const value: unknown = JSON.parse(String(run.value.body));
-      return [name, { summary: SUMMARIES[name as keyof typeof EXAMPLE_ROWS], value }];
-    }),
-  );
+export async function describeExampleRuns(): Promise<Record<string, { summary: string; value: unknown }>> {
+  const examples = Object.entries(EXAMPLE_ROWS).map(async ([name, row]) => {
+    const { body } = await makeRun(row, 0);
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    return [name, { summary: SUMMARIES[name as keyof typeof EXAMPLE_ROWS], value }] as const;
+  });
+  return Object.fromEntries(await Promise.all(examples));
 }

@@ -62,6 +62,7 @@ const STATUS_DESCRIPTIONS: Record<number, string> = {
   404: "No such run, or not yours; or no such path.",
   405: "Another method than GET and HEAD. It stands here because OpenAPI has no place for it outside an operation.",
   422: "The id is no spelling of a UUID.",
+  429: "Too many reads. `Retry-After` says when to try again.",
   500: "A fault on this side that will not pass by itself.",
   503: "The issuer's keys or the database cannot be reached at the moment. `Retry-After` says when to try again.",
 };
@@ -108,7 +109,7 @@ export async function createOpenApi(version: string): Promise<object> {
             },
             ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` })),
           ],
-          responses: { ...describeRunResponses(), ...failureResponses },
+          responses: { ...(await describeRunResponses()), ...failureResponses },
         },
       },
       "/health": {
@@ -173,7 +174,7 @@ export async function createOpenApi(version: string): Promise<object> {
   };
 }
 
-function describeRunResponses(): object {
+async function describeRunResponses(): Promise<object> {
   const headers: HeaderName[] = [
     "ETag",
     "RunCacheControl",
@@ -187,7 +188,7 @@ function describeRunResponses(): object {
       description: "The record.",
       headers: listHeaders(...headers),
       content: {
-        "application/json": { schema: { $ref: "#/components/schemas/CrewRun" }, examples: describeExampleRuns() },
+        "application/json": { schema: { $ref: "#/components/schemas/CrewRun" }, examples: await describeExampleRuns() },
       },
     },
     304: { description: "It is still what `If-None-Match` names. No body.", headers: listHeaders(...headers) },

@@ -1,8 +1,31 @@
-// Every way in which a request can end without a record, and the one place where each is put on the wire:
-// vague outside, precise in the log. `why` is for the log only.
-import type { Exchange } from "./exchange.ts";
+// Every way in which a request can end without a record, as one error to throw and one table to answer by.
+// The answer is vague; `why` and `stack` are for the log only.
 
-/** What a client may know of a refused token (RFC 6750 §3.1); each is a constant text, never a part of the token. */
+/** Status, `detail` in the original service's words, and after how many seconds a client may ask again. */
+export const FAILURES = {
+  not_authenticated: [401, "Not authenticated"],
+  invalid_token: [401, "Could not validate credentials"],
+  insufficient_scope: [403, "Not enough permissions"],
+  run_not_found: [404, "Run not found"],
+  not_found: [404, "Not Found"],
+  method_not_allowed: [405, "Method Not Allowed"],
+  invalid_run_id: [422, "Input should be a valid UUID"],
+  /** The seconds are the period in wrangler.toml: the binding does not tell it. */
+  rate_limited: [429, "Too Many Requests", 60],
+  /** Never sent: nobody is there to read it. The status is the one that proxies log for this. */
+  client_left: [499, "Client Closed Request"],
+  invalid_record: [500, "Internal Server Error"],
+  record_too_large: [500, "Internal Server Error"],
+  misconfigured: [500, "Internal Server Error"],
+  internal_error: [500, "Internal Server Error"],
+  key_set_unavailable: [503, "Service temporarily unavailable", 3],
+  database_unavailable: [503, "Service temporarily unavailable", 5],
+  overloaded: [503, "Service temporarily unavailable", 1],
+} as const satisfies Record<string, readonly [status: number, detail: string, retryAfterSeconds?: number]>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/** What a client may know of a refused token (RFC 6750 §3.1): constant texts, never a part of the token. */
 export const TOKEN_PROBLEMS = {
   malformed: "The access token is malformed",
   wrong_kind: "The token is not a bearer access token for this API",
@@ -14,54 +37,58 @@ export const TOKEN_PROBLEMS = {
   bad_signature: "The signature or the key of the access token is not valid",
 } as const;
 
-export type Failure =
-  | { reason: "no_credentials" }
-  | { reason: "invalid_token"; problem: keyof typeof TOKEN_PROBLEMS; why: string }
-  | { reason: "insufficient_scope"; why: string }
-  | { reason: "invalid_run_id"; input: string }
-  | { reason: "run_not_found" }
-  | { reason: "path_not_found" }
-  | { reason: "method_not_allowed" }
-  | { reason: "key_set_unavailable"; why: string; retryAfterSeconds: number }
-  | { reason: "database_unavailable"; why: string; retryAfterSeconds: number }
-  | { reason: "invalid_record"; why: string }
-  | { reason: "misconfigured"; why: string }
-  | { reason: "internal_error"; why: string };
+export type TokenProblem = keyof typeof TOKEN_PROBLEMS;
 
-export type Result<T> = { ok: true; value: T } | { ok: false; failure: Failure };
+interface FailureDetails {
+  /** For the log: what was found, never a value of a token, a record or a secret. */
+  why?: string;
+  /** With `invalid_token`. */
+  problem?: TokenProblem;
+  /** With `invalid_run_id`: what stood in the path, percent-decoded. */
+  input?: string;
+  /** With `database_unavailable`: the fault may pass by itself, so a wait goes on. */
+  isPassing?: boolean;
+}
 
-export const succeed = <T>(value: T): Result<T> => ({ ok: true, value });
-export const fail = (failure: Failure): { ok: false; failure: Failure } => ({ ok: false, failure });
+/** A refusal: thrown once, where it is found, and answered once, in `app.onError`. */
+export class Failure extends Error {
+  readonly code: FailureCode;
+  readonly details: FailureDetails;
 
-/** FastAPI cuts nothing; but a path may be kilobytes long, and an echo should not be. */
+  constructor(code: FailureCode, details: FailureDetails = {}) {
+    super(code);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** A refused token. `why` names the rule for the log. */
+export const refuseToken = (problem: TokenProblem, why: string): Failure =>
+  new Failure("invalid_token", { problem, why: `${problem}: ${why}` });
+
+/** What an answer to a failed request says about the request. `origin` is where the request was sent to. */
+export interface FailedRequest {
+  requestId: string;
+  origin: string;
+  requiredScope: string | undefined;
+}
+
+/** FastAPI echoes the whole input; a path may be kilobytes long, and an echo should not be. */
 const MAX_ECHO_LENGTH = 100;
 
-/** Status, stable `code`, and `detail` as the original service words it. */
-const ANSWERS: Record<Failure["reason"], [status: number, code: string, detail: string]> = {
-  no_credentials: [401, "not_authenticated", "Not authenticated"],
-  invalid_token: [401, "invalid_token", "Could not validate credentials"],
-  insufficient_scope: [403, "insufficient_scope", "Not enough permissions"],
-  invalid_run_id: [422, "invalid_run_id", "Input should be a valid UUID"],
-  run_not_found: [404, "run_not_found", "Run not found"],
-  path_not_found: [404, "not_found", "Not Found"],
-  method_not_allowed: [405, "method_not_allowed", "Method Not Allowed"],
-  key_set_unavailable: [503, "key_set_unavailable", "Service temporarily unavailable"],
-  database_unavailable: [503, "database_unavailable", "Service temporarily unavailable"],
-  invalid_record: [500, "invalid_record", "Internal Server Error"],
-  misconfigured: [500, "misconfigured", "Internal Server Error"],
-  internal_error: [500, "internal_error", "Internal Server Error"],
-};
-
 /** Puts a failure on the wire: status, `detail`, `code`, `request_id`, and the headers that its kind demands. */
-export function refuse(exchange: Exchange, failure: Failure): Response {
-  const [status, code, text] = ANSWERS[failure.reason];
-  exchange.note({ code, why: explain(failure) });
-  const detail = failure.reason === "invalid_run_id" ? [describeInput(failure.input, text)] : text;
-  return exchange.answer(status, JSON.stringify({ detail, code, request_id: exchange.requestId }), {
-    "content-type": "application/json",
-    "cache-control": "no-store",
-    ...demandedHeaders(exchange, failure),
-  });
+export function answerFailure(failure: Failure, request: FailedRequest): Response {
+  const { code, details } = failure;
+  const [status, text, retryAfterSeconds] = FAILURES[code] as readonly [number, string, number?];
+  const detail = code === "invalid_run_id" ? [describeInput(details.input ?? "", text)] : text;
+  const response = new Response(JSON.stringify({ detail, code, request_id: request.requestId }), { status });
+  response.headers.set("content-type", "application/json");
+  response.headers.set("cache-control", "no-store");
+  if (status === 401 || status === 403) response.headers.set("www-authenticate", challenge(failure, request));
+  // HEAD works wherever GET does (RFC 9110 §10.2.1).
+  if (status === 405) response.headers.set("allow", "GET, HEAD");
+  if (retryAfterSeconds !== undefined) response.headers.set("retry-after", String(retryAfterSeconds));
+  return response;
 }
 
 /** One entry of FastAPI's HTTPValidationError. */
@@ -70,40 +97,18 @@ function describeInput(input: string, msg: string) {
   return { type: "uuid_parsing", loc: ["path", "run_id"], msg, input: echo };
 }
 
-function demandedHeaders(exchange: Exchange, failure: Failure): Record<string, string> {
-  switch (failure.reason) {
-    case "no_credentials":
-      return challenge(exchange);
-    case "invalid_token":
-      return challenge(exchange, failure.reason, TOKEN_PROBLEMS[failure.problem]);
-    case "insufficient_scope":
-      return challenge(exchange, failure.reason, "The access token lacks a scope");
-    case "method_not_allowed":
-      return { allow: "GET" };
-    case "key_set_unavailable":
-    case "database_unavailable":
-      return { "retry-after": String(failure.retryAfterSeconds) };
-    default:
-      return {};
-  }
-}
-
-function explain(failure: Failure): string | undefined {
-  if (failure.reason === "invalid_token") return `${failure.problem}: ${failure.why}`;
-  return "why" in failure ? failure.why : undefined;
-}
-
 /**
  * RFC 6750 §3, with RFC 9728 §5.1: where to learn which authorization server to ask. No error code where no credentials
  * were sent (RFC 6750 §3.1).
  */
-function challenge(exchange: Exchange, error?: string, description?: string) {
-  const scope = exchange.settings?.REQUIRED_SCOPE;
+function challenge({ code, details }: Failure, { origin, requiredScope }: FailedRequest): string {
+  const description =
+    details.problem === undefined ? "The access token lacks a scope" : TOKEN_PROBLEMS[details.problem];
   const parameters = [
-    ...(error === undefined ? [] : [`error="${error}"`, `error_description="${description}"`]),
-    ...(scope === undefined ? [] : [`scope="${scope}"`]),
+    ...(code === "not_authenticated" ? [] : [`error="${code}"`, `error_description="${description}"`]),
+    ...(requiredScope === undefined ? [] : [`scope="${requiredScope}"`]),
     // A relative reference where the request names no host: RFC 6750 §3 wants at least one parameter.
-    `resource_metadata="${exchange.origin}/.well-known/oauth-protected-resource"`,
+    `resource_metadata="${origin}/.well-known/oauth-protected-resource"`,
   ];
-  return { "www-authenticate": `Bearer ${parameters.join(", ")}` };
+  return `Bearer ${parameters.join(", ")}`;
 }

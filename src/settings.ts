@@ -6,29 +6,27 @@ import * as z from "zod/mini";
  * The signature algorithms that a token may bear, in order of preference: asymmetric ones only (RFC 8725 §3.1, §3.2).
  * A shared secret would let every verifier forge, and `none` is no signature.
  */
-export const SIGNATURE_ALGORITHMS: readonly string[] = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-  "EdDSA",
-  "Ed25519",
-];
+export const SIGNATURE_ALGORITHMS: readonly string[] =
+  "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519".split(" ");
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const text = z.string({ error: "is required" });
 /** The characters of a scope (RFC 6749 §3.3): no space, quote or backslash, so that it may stand in a header. */
-const name = text.check(z.regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be one word of printable ASCII"));
-const list = z.pipe(
-  text,
-  z.transform((value: string) => value.split(/[\s,]+/).filter(Boolean)),
-);
+const WORD = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+const name = text.check(z.regex(WORD, "must be one word of printable ASCII"));
+
+/** Values between blanks or commas. */
+function listOf(fits: (value: string) => boolean, rule: string, minimum = 1) {
+  const list = z.pipe(
+    text,
+    z.transform((value: string) => value.split(/[\s,]+/).filter(Boolean)),
+  );
+  return list.check(
+    z.refine((values) => (values as string[]).length >= minimum && (values as string[]).every(fits), rule),
+  );
+}
+
 const flag = z.pipe(
   z.enum(["true", "false"], { error: "must be true or false" }),
   z.transform((value) => value === "true"),
@@ -40,42 +38,23 @@ function whole(minimum: number, maximum: number) {
   return z.pipe(text.check(z.refine(fits, rule)), z.transform(Number));
 }
 
-function parseUrl(value: string): URL | undefined {
-  return URL.canParse(value) ? new URL(value) : undefined;
-}
-
 /** https, or http to this machine: keys and queries that cross a network in clear could be replaced on the way. */
 const secureUrl = text.check(
   z.refine((value) => {
-    const url = parseUrl(value);
-    if (url === undefined || url.username !== "" || url.password !== "") return false;
+    const url = URL.parse(value);
+    if (url === null || url.username !== "" || url.password !== "") return false;
     return url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.test(url.hostname));
   }, "must be an https URL without credentials (http only for a loopback host)"),
 );
 
-const webUrl = text.check(z.refine((value) => /^https?:$/.test(parseUrl(value)?.protocol ?? ""), "must be a URL"));
+const webUrl = text.check(z.refine((value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ""), "must be a URL"));
 
 const databaseUrl = text.check(
   z.refine((value) => {
-    const url = parseUrl(value);
-    if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol)) return false;
+    const url = URL.parse(value);
+    if (url === null || !/^postgres(ql)?:$/.test(url.protocol)) return false;
     return [url.hostname, url.username, url.password, url.pathname.slice(1)].every(Boolean);
   }, "must be postgresql://user:password@host/database"),
-);
-
-const algorithms = list.check(
-  z.refine(
-    (value) =>
-      Array.isArray(value) && value.length > 0 && value.every((algorithm) => SIGNATURE_ALGORITHMS.includes(algorithm)),
-    `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`,
-  ),
-);
-
-const origins = list.check(
-  z.refine(
-    (value) => Array.isArray(value) && value.every((origin) => parseUrl(origin)?.origin === origin),
-    "must list exact origins such as https://app.example.com",
-  ),
 );
 
 export const SettingsSchema = z.object({
@@ -84,23 +63,30 @@ export const SettingsSchema = z.object({
   DATABASE_ATTEMPT_TIMEOUT_MS: z._default(whole(100, 9_000), 4_000),
   REQUEST_TIMEOUT_MS: z._default(whole(100, 9_500), 9_000),
   JWT_ISSUER: webUrl,
-  JWT_AUDIENCE: name,
+  JWT_AUDIENCE: listOf((value) => WORD.test(value), "must list one or more words of printable ASCII"),
   JWKS_URL: secureUrl,
   JWKS_MAX_STALE_SECONDS: z._default(whole(600, 86_400), 14_400),
-  JWT_ALGORITHMS: z._default(algorithms, [...SIGNATURE_ALGORITHMS]),
+  JWT_ALGORITHMS: z._default(
+    listOf((value) => SIGNATURE_ALGORITHMS.includes(value), `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`),
+    [...SIGNATURE_ALGORITHMS],
+  ),
   JWT_REQUIRE_AT_JWT: z._default(flag, false),
   JWT_LEEWAY_SECONDS: z._default(whole(0, 60), 10),
   AUDIENCE_CLAIM: z._default(name, "aud"),
   SUBJECT_CLAIM: z._default(name, "sub"),
-  RIGHTS_CLAIMS: z._default(list, ["scope", "scp", "permissions"]),
+  RIGHTS_CLAIMS: z._default(
+    listOf(() => true, "must list claims", 0),
+    ["scope", "scp", "permissions"],
+  ),
   ADMIN_SCOPE: z._default(name, "crew-runs:admin"),
   REQUIRED_SCOPE: z.optional(name),
   FINISHED_RUN_TTL_SECONDS: z._default(whole(0, 604_800), 3_600),
   MAX_WAIT_SECONDS: z._default(whole(0, 60), 30),
-  CORS_ORIGINS: z._default(origins, []),
+  CORS_ORIGINS: z._default(
+    listOf((value) => URL.parse(value)?.origin === value, "must list exact origins such as https://app.example.com", 0),
+    [],
+  ),
   LOG_SUBJECT: z._default(z.enum(["omit", "hash", "plain"], { error: "must be omit, hash or plain" }), "omit"),
-  AUTHORIZATION_ENDPOINT: z.optional(webUrl),
-  TOKEN_ENDPOINT: z.optional(webUrl),
   DOCS_CLIENT_ID: z.optional(name),
 });
 
@@ -113,17 +99,10 @@ export type Settings = z.infer<typeof SettingsSchema>;
 export function readSettings(
   environment: object,
 ): { ok: true; settings: Settings } | { ok: false; problems: string[] } {
-  const given: Record<string, unknown> = {};
-  for (const key of Object.keys(SettingsSchema.shape)) {
-    const value: unknown = Reflect.get(environment, key);
-    // wrangler.toml may hold numbers and booleans where the dashboard holds text.
-    const scalar = typeof value === "number" || typeof value === "boolean" ? String(value) : value;
-    if (scalar !== "" && scalar !== undefined) given[key] = scalar;
-  }
-  const parsed = z.safeParse(SettingsSchema, given);
+  const names = Object.keys(SettingsSchema.shape);
+  // wrangler.toml may hold numbers and booleans where the dashboard holds text.
+  const given = names.map((name) => [name, String(Reflect.get(environment, name) ?? "")]);
+  const parsed = z.safeParse(SettingsSchema, Object.fromEntries(given.filter(([, value]) => value !== "")));
   if (parsed.success) return { ok: true, settings: parsed.data };
-  return {
-    ok: false,
-    problems: parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`),
-  };
+  return { ok: false, problems: parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}`) };
 }

@@ -1,26 +1,36 @@
 // One task at a time for the whole isolate, without a promise shared between requests: workerd forbids a request to await
-// another's I/O (cloudflare/workerd#210). Who comes second looks again at short intervals, by a timer of its own.
+// another's I/O (cloudflare/workerd#210). Later callers poll on their own timers.
+import { isRecent } from "./clock.ts";
 
-const LOOK_AGAIN_MS = 10;
+const POLL_MS = 10;
+
+interface Flight {
+  startedMs: number;
+  timeoutMs: number;
+}
 
 export class SingleFlight {
-  #busyUntilMs = 0;
+  #flight: Flight | undefined;
 
   /**
-   * Runs the task, or waits until the one under way has ended. A task whose request was cut off counts as ended after
-   * `timeoutMs`. The task must not reject.
+   * Runs the task, or waits until the one under way has ended. A task whose request was cut off counts as ended
+   * `timeoutMs` after it began.
    */
   async run(task: () => Promise<void>, timeoutMs: number): Promise<void> {
-    if (this.busy) {
-      while (this.busy) await scheduler.wait(LOOK_AGAIN_MS);
+    if (this.isBusy) {
+      while (this.isBusy) await scheduler.wait(POLL_MS);
       return;
     }
-    this.#busyUntilMs = Date.now() + timeoutMs;
-    await task();
-    this.#busyUntilMs = 0;
+    const flight = { startedMs: Date.now(), timeoutMs };
+    this.#flight = flight;
+    try {
+      await task();
+    } finally {
+      if (this.#flight === flight) this.#flight = undefined;
+    }
   }
 
-  get busy(): boolean {
-    return Date.now() < this.#busyUntilMs;
+  get isBusy(): boolean {
+    return this.#flight !== undefined && isRecent(this.#flight.startedMs, this.#flight.timeoutMs);
   }
 }

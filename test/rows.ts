@@ -1,5 +1,4 @@
 // Rows of a test's own, written by the owner of the table: a fresh id each, so that tests do not meet.
-import { type NeonQueryFunction, neon, neonConfig } from "@neondatabase/serverless";
 import { inject } from "vitest";
 
 /** The columns by name. JSON columns take JSON text, kept to the digit, or an object. */
@@ -18,27 +17,27 @@ export interface NewRun {
   completed_at?: string | null;
 }
 
-/** The Worker under test shares the driver's global settings: only this host name is led to the local endpoint. */
-const ownerHost = "owner.localhost";
-
-/**
- * The driver as the owner of the table, who may write.
- *
- * Call it in the test, not at import: the Worker under test has its own word on the driver's settings.
- */
-export function connectAsOwner(): NeonQueryFunction<false, false> {
+/** A session of the table's owner, who may write. Without the driver: its settings are the Worker's. */
+export function connectAsOwner() {
   const { ownerDatabaseUrl, variables } = inject("stack");
-  const { fetchEndpoint } = neonConfig;
-  neonConfig.fetchEndpoint = (host, port, options) => {
-    if (host === ownerHost) {
-      return variables.NEON_FETCH_ENDPOINT;
-    }
-    return typeof fetchEndpoint === "function" ? fetchEndpoint(host, port, options) : fetchEndpoint;
+  return {
+    async query(query: string, params: unknown[] = []): Promise<void> {
+      const values = params.map((value) =>
+        typeof value === "object" && value !== null ? JSON.stringify(value) : value,
+      );
+      const response = await fetch(variables.NEON_FETCH_ENDPOINT, {
+        method: "POST",
+        headers: {
+          "neon-connection-string": ownerDatabaseUrl,
+          "neon-raw-text-output": "true",
+          "neon-array-mode": "true",
+        },
+        body: JSON.stringify({ query, params: values }),
+      });
+      if (!response.ok) throw new Error(await response.text());
+    },
   };
-  return neon(ownerDatabaseUrl, { host: ownerHost });
 }
-
-let owner: NeonQueryFunction<false, false> | undefined;
 
 /**
  * Inserts a run: pending and `owner`'s unless told otherwise, with nothing but what a pending run must have.
@@ -56,8 +55,7 @@ export async function insertRun(run: NewRun = {}): Promise<string> {
   };
   const columns = Object.keys(values);
   const placeholders = columns.map((_, index) => `$${index + 1}`);
-  owner ??= connectAsOwner();
-  await owner.query(
+  await connectAsOwner().query(
     `insert into crew_runs (${columns.join(", ")}) values (${placeholders.join(", ")})`,
     Object.values(values),
   );

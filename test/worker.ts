@@ -14,7 +14,7 @@ export interface Worker {
 export function startWorker(variables: Record<string, string | number | undefined> = {}): Worker {
   const app = createApp();
   const all = { ASSETS: env.ASSETS, ...inject("stack").variables, ...variables };
-  const environment = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const environment = Object.fromEntries(Object.entries(routeDatabase(all)).filter(([, value]) => value !== undefined));
   const contexts: ExecutionContext[] = [];
   return {
     async fetch(path, init) {
@@ -27,6 +27,22 @@ export function startWorker(variables: Record<string, string | number | undefine
     },
   };
 }
+
+/**
+ * Neon's driver has one endpoint for the whole isolate, and all Workers of a test file are in one: their endpoint is the
+ * same, and the host in the connection string tells it which lane to take.
+ */
+function routeDatabase(variables: Record<string, unknown>): Record<string, unknown> {
+  const { DATABASE_URL, NEON_FETCH_ENDPOINT } = variables;
+  const url = URL.parse(String(DATABASE_URL));
+  const { unreliableUpstream } = inject("stack");
+  if (url === null || !isLocal(NEON_FETCH_ENDPOINT)) return variables;
+  const lane = /\/lane\/(\d+)/.exec(String(NEON_FETCH_ENDPOINT))?.[1];
+  if (lane !== undefined) url.hostname = `lane-${lane}.localhost`;
+  return { ...variables, DATABASE_URL: url.href, NEON_FETCH_ENDPOINT: `${unreliableUpstream}/sql` };
+}
+
+const isLocal = (endpoint: unknown) => URL.parse(String(endpoint))?.hostname === "127.0.0.1";
 
 /** A request's headers with this token. */
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` });

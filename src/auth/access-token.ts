@@ -1,176 +1,181 @@
 // The policy: which JWT is an access token for this API, and what it grants. Pure but for the signature check: keys and
 // clock are handed in. All that can be told without a key is told first, so that a bad token costs no key fetch.
-// Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §3.
-import { compactVerify } from "jose";
-import { type Failure, type Result, TOKEN_PROBLEMS, fail, succeed } from "../failure.ts";
+// Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §2.1 and §3.
+import { type JWTVerifyGetKey, compactVerify, errors } from "jose";
+import { Failure, refuseToken } from "../failure.ts";
 import type { Settings } from "../settings.ts";
-import type { CompactToken } from "./bearer.ts";
-import { type SignatureKey, keysFor } from "./signature-key.ts";
 
+/** The longest tokens seen carry group lists and stay under 6 KB; common front ends refuse a header above 8 KB. */
+const MAX_TOKEN_LENGTH = 8_192;
 /** OpenID Connect Core §2 bounds `sub` to 255 characters; it becomes a query parameter and part of a cache key. */
 const MAX_SUBJECT_LENGTH = 255;
 const MAX_KEY_ID_LENGTH = 512;
 /** Keys tried for a token without `kid`: each costs a signature check, and the token is not yet trusted. */
 const MAX_CANDIDATE_KEYS = 4;
 
+// One part of a compact JWS: base64url without padding and with zero trailing bits (RFC 4648 §3.5), so that a token has
+// exactly one spelling.
+const PART = "(?:[\\w-]{4})*(?:[\\w-][AQgw]|[\\w-]{2}[AEIMQUYcgkosw048])?";
+const COMPACT_JWS = new RegExp(`^(${PART})\\.(${PART})\\.(${PART})$`);
+
 /** Claims that only other kinds of JWT carry: ID tokens (OpenID Connect Core §2, §3.3.2.11), logout and security event tokens (RFC 8417). */
 const FOREIGN_CLAIMS = ["at_hash", "c_hash", "s_hash", "events"];
+/** Claims in which rights are text only: the names of an object's members are no rights there. */
+const TEXT_CLAIMS = ["scope", "scp", "permissions"];
 
-export interface AccessToken {
+/** A token whose header and claims are those of an access token for us; its signature is yet to be checked. */
+export interface InspectedToken {
+  text: string;
+  algorithm: string;
+  keyId: string | undefined;
   subject: string;
   rights: ReadonlySet<string>;
   expiresAtSeconds: number;
 }
 
-export interface UnverifiedToken extends AccessToken {
-  text: string;
-  algorithm: string;
-  keyId: string | undefined;
-}
-
-type Claims = Record<string, unknown>;
-
-const refuse = (problem: keyof typeof TOKEN_PROBLEMS, why: string): { ok: false; failure: Failure } =>
-  fail({ reason: "invalid_token", problem, why });
+type Members = Record<string, unknown>;
 
 /**
- * Checks header and claims of a token whose signature is still unknown.
- * `nowSeconds` is the time since the epoch. Fails with `invalid_token`.
+ * Checks the form, header and claims of the token in an `Authorization` header. Two such headers reach a Worker as one value
+ * joined by a comma, which no token holds. A token in the query or in a body is no credential (RFC 6750 §5.3: URLs end up in
+ * logs). `nowSeconds` is the time since the epoch. Fails with `not_authenticated` or `invalid_token`.
  */
-export function inspectToken(token: CompactToken, settings: Settings, nowSeconds: number): Result<UnverifiedToken> {
-  const header = decodeObject(token.header);
-  const claims = decodeObject(token.payload);
-  if (header === undefined || claims === undefined) return refuse("malformed", "not JSON objects");
+export function inspectToken(
+  authorization: string | undefined,
+  settings: Settings,
+  nowSeconds: number,
+): InspectedToken {
+  const text = /^bearer(?: +(.*))?$/i.exec(authorization ?? "")?.[1];
+  if (text === undefined || text === "") throw new Failure("not_authenticated");
+  if (text.length > MAX_TOKEN_LENGTH) throw refuseToken("malformed", `longer than ${MAX_TOKEN_LENGTH}`);
+  const [, headerPart, payloadPart, signaturePart] = COMPACT_JWS.exec(text) ?? [];
+  if (!headerPart || !payloadPart || !signaturePart) throw refuseToken("malformed", "not three base64url parts");
+  const header = decodeObject(headerPart);
+  const claims = decodeObject(payloadPart);
 
-  const { alg, typ, kid } = header;
+  const { alg, kid } = header;
   if (typeof alg !== "string" || !settings.JWT_ALGORITHMS.includes(alg)) {
-    return refuse("bad_signature", "algorithm not allowed");
+    throw refuseToken("bad_signature", "algorithm not allowed");
   }
   // RFC 8725 §3.10: a key id is a look-up key of foreign origin.
   if (kid !== undefined && (typeof kid !== "string" || kid.length > MAX_KEY_ID_LENGTH)) {
-    return refuse("malformed", "kid is no short string");
+    throw refuseToken("malformed", "kid is no short string");
   }
-  // RFC 7515 §4.1.11: we understand no extension, so none may be critical; RFC 7797 §7: `b64` is not for JWTs.
-  if ("crit" in header || "b64" in header) return refuse("malformed", "crit or b64");
-  if ("enc" in header || "zip" in header) return refuse("wrong_kind", "encrypted or compressed");
-  if ("cty" in header) return refuse("wrong_kind", "nested");
-  // RFC 8725 §3.11, §3.12: the kinds of JWT are told apart by `typ`; RFC 9068 §2.1 names ours.
-  const isAtJwt = typeof typ === "string" && /^(application\/)?at\+jwt$/i.test(typ);
-  const isPlain = typ === undefined || (typeof typ === "string" && /^(application\/)?jwt$/i.test(typ));
-  if (!isAtJwt && (settings.JWT_REQUIRE_AT_JWT || !isPlain)) return refuse("wrong_kind", "typ");
-  const foreign = isAtJwt ? findSenderConstraint(claims) : findForeignMark(claims);
-  if (foreign !== undefined) return refuse("wrong_kind", foreign);
-
-  if (claims["iss"] !== settings.JWT_ISSUER) return refuse("wrong_issuer", "iss");
-  const audience = claims[settings.AUDIENCE_CLAIM];
-  const audiences: unknown[] = Array.isArray(audience) ? audience : [audience];
-  if (!audiences.includes(settings.JWT_AUDIENCE)) {
-    return refuse("wrong_audience", settings.AUDIENCE_CLAIM);
+  checkKind(header, claims, settings.JWT_REQUIRE_AT_JWT);
+  if (claims["iss"] !== settings.JWT_ISSUER) throw refuseToken("wrong_issuer", "iss");
+  const audiences = [claims[settings.AUDIENCE_CLAIM]].flat();
+  if (!settings.JWT_AUDIENCE.some((name) => audiences.includes(name))) {
+    throw refuseToken("wrong_audience", settings.AUDIENCE_CLAIM);
   }
-
-  const { exp, nbf, iat } = claims;
-  const leeway = settings.JWT_LEEWAY_SECONDS;
-  if (!isTime(exp)) return refuse("malformed", "exp is no number");
-  if (exp + leeway <= nowSeconds) return refuse("expired", "exp");
-  for (const [claim, time] of [
-    ["nbf", nbf],
-    ["iat", iat],
-  ] as const) {
-    if (time === undefined) continue;
-    if (!isTime(time)) return refuse("malformed", `${claim} is no number`);
-    if (time - leeway > nowSeconds) return refuse("not_yet_valid", claim);
-  }
-
+  const expiresAtSeconds = checkTimes(claims, settings.JWT_LEEWAY_SECONDS, nowSeconds);
   const subject = claims[settings.SUBJECT_CLAIM];
-  if (!isSubject(subject)) return refuse("no_subject", settings.SUBJECT_CLAIM);
+  if (!isSubject(subject)) throw refuseToken("no_subject", settings.SUBJECT_CLAIM);
   const rights = collectRights(claims, settings.RIGHTS_CLAIMS);
-  return succeed({ text: token.text, algorithm: alg, keyId: kid, subject, rights, expiresAtSeconds: exp });
+  return { text, algorithm: alg, keyId: kid, subject, rights, expiresAtSeconds };
 }
 
 /**
- * Checks the signature of an inspected token with the keys of a key set that fit it.
- * Gives `unknown_key` where its key may be one that the set lacks: its `kid` is not there, or it has none and no key that
- * fits made the signature.
+ * Checks the signature of a token with the key that `findKey` finds for it. Gives `unknown_key` where its key may be one that
+ * the set lacks: its `kid` is not there, or it has none and no key that fits made the signature.
  */
 export async function verifySignature(
-  token: Pick<UnverifiedToken, "text" | "algorithm" | "keyId">,
-  keys: readonly SignatureKey[],
+  { text, algorithm, keyId }: Pick<InspectedToken, "text" | "algorithm" | "keyId">,
+  findKey: JWTVerifyGetKey,
 ): Promise<"verified" | "bad_signature" | "unknown_key"> {
-  const fitting = keysFor(keys, token.algorithm, token.keyId);
-  for (const key of fitting.slice(0, MAX_CANDIDATE_KEYS)) {
-    try {
-      await compactVerify(token.text, key.jwk, { algorithms: [token.algorithm] });
-      return "verified";
-    } catch {
-      // jose's reasons (bad signature, a point off the curve) are one to the client and, for a key set, one to us:
-      // this key did not make it.
+  const options = { algorithms: [algorithm] };
+  try {
+    await compactVerify(text, findKey, options);
+    return "verified";
+  } catch (error) {
+    if (error instanceof errors.JWKSNoMatchingKey) return "unknown_key";
+    if (error instanceof errors.JWKSMultipleMatchingKeys) {
+      let tried = 0;
+      for await (const key of error) {
+        if ((tried += 1) > MAX_CANDIDATE_KEYS) break;
+        const madeIt = await compactVerify(text, key, options).catch(() => undefined);
+        if (madeIt !== undefined) return "verified";
+      }
     }
+    // jose's other reasons (bad signature, a point off the curve) are one to the client: this key did not make it.
+    return keyId === undefined ? "unknown_key" : "bad_signature";
   }
-  return fitting.length === 0 || token.keyId === undefined ? "unknown_key" : "bad_signature";
 }
 
-function decodeObject(part: string): Claims | undefined {
+function decodeObject(part: string): Members {
+  let value: unknown;
   try {
     const bytes = Uint8Array.fromBase64(part, { alphabet: "base64url" });
     // Strict: a replaced byte could make two subjects one.
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Claims) : undefined;
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch {
-    return undefined;
+    throw refuseToken("malformed", "not JSON");
   }
+  if (!isObject(value) || Array.isArray(value)) throw refuseToken("malformed", "not JSON objects");
+  return value;
 }
 
-const isTime = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
+/** RFC 8725 §3.11, §3.12: the kinds of JWT are told apart by `typ`, which RFC 9068 §2.1 names for ours, or by other kinds' marks. */
+function checkKind(header: Members, claims: Members, mustBeAtJwt: boolean): void {
+  // RFC 7515 §4.1.11: we understand no extension, so none may be critical; RFC 7797 §7: `b64` is not for JWTs.
+  if ("crit" in header || "b64" in header) throw refuseToken("malformed", "crit or b64");
+  if ("enc" in header || "zip" in header) throw refuseToken("wrong_kind", "encrypted or compressed");
+  if ("cty" in header) throw refuseToken("wrong_kind", "nested");
+  // RFC 9449 §7.1, RFC 8705 §3: a token bound to a key is worth nothing without a proof of that key, which we cannot ask for.
+  if ("cnf" in claims) throw refuseToken("wrong_kind", "sender-constrained");
+  const kind =
+    typeof header["typ"] === "string" ? header["typ"].toLowerCase().replace(/^application\//, "") : header["typ"];
+  if (kind === "at+jwt") return;
+  if (mustBeAtJwt || (kind !== "jwt" && kind !== undefined)) throw refuseToken("wrong_kind", "typ");
+  // Marks by which issuers that do not use `at+jwt` tell their other tokens apart.
+  const { typ, token_use } = claims;
+  if (token_use !== undefined && token_use !== "access") throw refuseToken("wrong_kind", "token_use");
+  if (typ !== undefined && !/^(bearer|at\+jwt|jwt)$/i.test(String(typ))) throw refuseToken("wrong_kind", "typ claim");
+  // An ID token repeats the client's nonce; some older access tokens do so too, and say `typ: Bearer`.
+  const mark = "nonce" in claims && typ === undefined ? "nonce" : FOREIGN_CLAIMS.find((claim) => claim in claims);
+  if (mark !== undefined) throw refuseToken("wrong_kind", mark);
+}
+
+/** RFC 7519 §4.1.4 to §4.1.6. Gives `exp`. */
+function checkTimes(claims: Members, leewaySeconds: number, nowSeconds: number): number {
+  const { exp } = claims;
+  if (!isTime(exp)) throw refuseToken("malformed", "exp is no number");
+  if (exp + leewaySeconds <= nowSeconds) throw refuseToken("expired", "exp");
+  for (const claim of ["nbf", "iat"]) {
+    const time = claim in claims ? claims[claim] : 0;
+    if (!isTime(time)) throw refuseToken("malformed", `${claim} is no number`);
+    if (time - leewaySeconds > nowSeconds) throw refuseToken("not_yet_valid", claim);
+  }
+  return exp;
+}
+
+const isTime = (value: unknown): value is number => Number.isFinite(value);
+const isObject = (value: unknown): value is Members => typeof value === "object" && value !== null;
 
 /** A lone surrogate or a NUL would change or break on its way to Postgres. */
 function isSubject(value: unknown): value is string {
-  return (
-    typeof value === "string" &&
-    value.length > 0 &&
-    value.length <= MAX_SUBJECT_LENGTH &&
-    value.isWellFormed() &&
-    !/\p{Cc}/u.test(value)
-  );
-}
-
-/** RFC 9449 §7.1, RFC 8705 §3: a token bound to a key is worth nothing to who cannot prove the key; we cannot ask for proof. */
-function findSenderConstraint(claims: Claims): string | undefined {
-  return "cnf" in claims ? "sender-constrained" : undefined;
-}
-
-/** Marks by which issuers that do not use `at+jwt` tell their other tokens apart. */
-function findForeignMark(claims: Claims): string | undefined {
-  const { typ, token_use } = claims;
-  if (token_use !== undefined && token_use !== "access") return "token_use";
-  if (typ !== undefined && (typeof typ !== "string" || !/^(bearer|at\+jwt|jwt)$/i.test(typ))) return "typ claim";
-  // An ID token repeats the client's nonce; some older access tokens do so too, and say `typ: Bearer`.
-  if ("nonce" in claims && typ === undefined) return "nonce";
-  return FOREIGN_CLAIMS.find((claim) => claim in claims) ?? findSenderConstraint(claims);
+  if (typeof value !== "string" || value === "" || value.length > MAX_SUBJECT_LENGTH) return false;
+  return value.isWellFormed() && !/\p{Cc}/u.test(value);
 }
 
 /**
- * Rights as whole strings: the words of a string (RFC 6749 §3.3), the strings of an array, the names of an object.
- * A path is first a claim of that very name (they may hold dots), then a way through objects.
+ * Rights as whole strings: the words of a string (RFC 6749 §3.3), the strings of an array; and in a claim of the operator's
+ * choice the names of an object's members that are `true` or an object (Zitadel's roles are). `false` grants nothing.
  */
-function collectRights(claims: Claims, paths: readonly string[]): Set<string> {
-  const rights = new Set<string>();
-  for (const path of paths) {
-    const value = Object.hasOwn(claims, path) ? claims[path] : followPath(claims, path.split("."));
-    if (typeof value === "string") for (const word of value.split(" ")) rights.add(word);
-    else if (Array.isArray(value)) {
-      for (const item of value) if (typeof item === "string") rights.add(item);
-    } else if (typeof value === "object" && value !== null) {
-      for (const key of Object.keys(value)) rights.add(key);
-    }
-  }
-  return rights;
+function collectRights(claims: Members, paths: readonly string[]): Set<string> {
+  const rights = paths.flatMap((path) => {
+    const value = readPath(claims, path);
+    if (typeof value === "string") return value.split(" ");
+    if (Array.isArray(value)) return value.filter((item) => typeof item === "string");
+    if (!isObject(value) || TEXT_CLAIMS.includes(path)) return [];
+    return Object.keys(value).filter((name) => value[name] === true || isObject(value[name]));
+  });
+  return new Set(rights);
 }
 
-function followPath(start: Claims, steps: readonly string[]): unknown {
-  let value: unknown = start;
-  for (const step of steps) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = Reflect.get(value, step);
-  }
-  return value;
+/** A path is first a claim of that very name (names may hold dots), then a way through objects. */
+function readPath(claims: Members, path: string): unknown {
+  if (Object.hasOwn(claims, path)) return claims[path];
+  const step = (value: unknown, name: string) =>
+    isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+  return path.split(".").reduce<unknown>(step, claims);
 }

@@ -1,154 +1,156 @@
-// The issuer's key set, as this isolate knows it. Keys are refreshed ahead, behind the requests' backs; they serve through an
-// outage for a bounded time, and no request waits for an issuer that is known to fail. Fetches are rate-limited after success
-// and after failure, so that made-up key ids and outages cost the issuer a request every few seconds at most.
-import { readShared, writeShared } from "../data-centre-cache.ts";
-import { type Result, fail, succeed } from "../failure.ts";
+// The issuer's key set, as this isolate knows it: when it is fetched, and how long it serves. Keys are refreshed ahead of
+// need; they serve through an outage for a bounded time; fetches are rate-limited after success and after failure, so that
+// made-up key ids and outages cost the issuer a request every few seconds at most. Which key fits a token is jose's business.
+import { type JWTVerifyGetKey, createLocalJWKSet } from "jose";
+import { isRecent } from "../clock.ts";
+import type { DataCentreCache } from "../data-centre-cache.ts";
+import { Failure } from "../failure.ts";
+import type { Settings } from "../settings.ts";
 import { SingleFlight } from "../single-flight.ts";
-import { type SignatureKey, readSignatureKeys } from "./signature-key.ts";
+import type { Trace } from "../trace.ts";
+import { readKeySet } from "./json-web-key-set.ts";
 
-export const FRESH_SECONDS = 600;
-/** A refresh starts this long before the keys are due, on the first request that comes by. */
-const AHEAD_SECONDS = 120;
+const FRESH_MS = 600_000;
+/** A refresh starts this long before the keys are due, behind the first request that comes by. */
+const AHEAD_MS = 120_000;
 /** After a fetch that worked, an unknown key id waits this long for the next: the longest that a rotated key is refused. */
-export const COOLDOWN_SECONDS = 10;
+const COOLDOWN_MS = 10_000;
 /** After a fetch that failed: the longest that an outage of the issuer outlasts its end here. */
-export const BACKOFF_SECONDS = 3;
+const BACKOFF_MS = 3_000;
+/** For so long after a fetch that failed, overdue keys serve at once: no request waits for an issuer that is known to fail. */
+const FAILURE_MEMORY_MS = 60_000;
 const FETCH_TIMEOUT_MS = 3_000;
 /** Later than the fetch's own end, whatever that is. */
 const FLIGHT_TIMEOUT_MS = 4_000;
-/** How long a request waits for keys that are no longer fresh to be refreshed, before it is served with what is known. */
+/** How long an answer waits for overdue keys to be refreshed, before the known ones vouch for it. */
 const PATIENCE_MS = 1_000;
 /** Large sets with certificate chains are about 50 KB. */
 const MAX_REPLY_BYTES = 262_144;
 
-interface Known {
+/** The keys of one state of the set: a function that finds a token's key. Another state is another function. */
+export type Keys = JWTVerifyGetKey;
+
+interface KnownSet {
   text: string;
-  keys: readonly SignatureKey[];
+  keys: Keys;
   fetchedMs: number;
 }
 
-/** What the key set needs of a request: a way to let a fetch outlive it. */
-interface Requester {
-  finishLater(work: Promise<unknown>): void;
-  note(notes: { key_set: string }): void;
-}
-
 export class KeySet {
-  readonly #url: string;
-  readonly #maxStaleMs: number;
-  readonly #algorithms: readonly string[];
+  readonly #settings: Settings;
+  readonly #cache: DataCentreCache;
+  readonly #cachePath: string;
   readonly #flight = new SingleFlight();
-  #known: Known | undefined;
-  #generation = 0;
-  #nextFetchMs = 0;
-  #failure: string | undefined;
+  #known: KnownSet | undefined;
+  #lastFetch: { endedMs: number; failure?: string } | undefined;
 
-  constructor(url: string, algorithms: readonly string[], maxStaleSeconds: number) {
-    this.#url = url;
-    this.#algorithms = algorithms;
-    this.#maxStaleMs = maxStaleSeconds * 1_000;
+  constructor(settings: Settings, cache: DataCentreCache) {
+    this.#settings = settings;
+    this.#cache = cache;
+    this.#cachePath = `key-set/${encodeURIComponent(settings.JWKS_URL)}`;
+  }
+
+  /** The keys at hand, or undefined where none is known that may still serve. */
+  get known(): Keys | undefined {
+    return this.#trusted()?.keys;
   }
 
   /**
-   * A number that changes whenever the keys do, or 0 while no key is trusted: what was verified under another number must
-   * be verified anew. A refresh that is due is started and not waited for. One that is overdue comes first, unless the issuer
-   * is known to fail: else a withdrawn key would get in wherever nobody had asked for a while.
+   * Whether the keys at hand must be refreshed before an answer leaves. Not while the issuer is known to fail: then the bound on
+   * staleness decides. Without this, a withdrawn key would get in wherever nobody had asked for a while.
    */
-  async generation(requester: Requester): Promise<number> {
+  get isOverdue(): boolean {
     const known = this.#trusted();
-    if (known === undefined) return 0;
-    const ageSeconds = (Date.now() - known.fetchedMs) / 1_000;
-    if (ageSeconds > FRESH_SECONDS && this.#failure === undefined) {
-      await Promise.race([this.#fetch(requester), scheduler.wait(PATIENCE_MS)]);
-    } else if (ageSeconds > FRESH_SECONDS - AHEAD_SECONDS && !this.#flight.busy) {
-      requester.finishLater(this.#fetch(requester));
-    }
-    // So that an outage is seen in the log before the keys run out.
-    if (this.#failure !== undefined) requester.note({ key_set: this.#failure });
-    return this.#generation;
+    return known !== undefined && !isRecent(known.fetchedMs, FRESH_MS) && !this.#isFailing;
   }
 
   /**
-   * Hands the keys and their generation to `accepts`, and again after a fetch that brought others, as long as it does not
-   * find its key among them. Fails with `key_set_unavailable` where no key is known, or where the key may be one that an
-   * outage hides: an outage is never the client's fault.
+   * The keys at hand; the first time, those of the data centre's copy or of the issuer. Starts a refresh ahead of need, and
+   * does not wait for it; overdue keys are the caller's to `refresh`. Fails with `key_set_unavailable`.
    */
-  async search<T>(
-    accepts: (keys: readonly SignatureKey[], generation: number) => Promise<T | "unknown_key">,
-    requester: Requester,
-  ): Promise<Result<T | "unknown_key">> {
-    if ((await this.generation(requester)) === 0) await this.#load(requester);
-    let known = this.#trusted();
-    for (let tried = 0; known !== undefined && tried !== this.#generation; known = this.#trusted()) {
-      tried = this.#generation;
-      const found = await accepts(known.keys, tried);
-      if (found !== "unknown_key") return succeed(found);
-      await this.#fetch(requester);
-    }
-    if (known !== undefined && this.#failure === undefined) return succeed("unknown_key");
-    const why = this.#failure ?? "no key set";
-    return fail({ reason: "key_set_unavailable", why, retryAfterSeconds: BACKOFF_SECONDS });
+  async get(trace: Trace): Promise<Keys> {
+    if (this.#trusted() === undefined) await this.#load(trace);
+    const known = this.#trusted();
+    if (known === undefined) throw this.#unavailable();
+    const isDue = !isRecent(known.fetchedMs, FRESH_MS - AHEAD_MS);
+    if (isDue && !this.isOverdue && !this.#flight.isBusy) trace.finishLater(this.#fetch(trace));
+    // So that an outage is seen in the log before the keys run out.
+    if (this.#lastFetch?.failure !== undefined) trace.notes.key_set = this.#lastFetch.failure;
+    return known.keys;
   }
 
-  #trusted(): Known | undefined {
+  /** Waits until overdue keys are refreshed, for a second at most. */
+  async refresh(trace: Trace): Promise<void> {
+    await Promise.race([this.#fetch(trace), scheduler.wait(PATIENCE_MS)]);
+  }
+
+  /**
+   * Keys that came after `keys`, for a token whose key is not among those; undefined where there are none. Fails with
+   * `key_set_unavailable` where the key may be one that an outage hides: an outage is never the client's fault.
+   */
+  async getNewer(keys: Keys, trace: Trace): Promise<Keys | undefined> {
+    await this.#fetch(trace);
+    const { known } = this;
+    if (known !== undefined && known !== keys) return known;
+    if (known === undefined || this.#lastFetch?.failure !== undefined) throw this.#unavailable();
+    return undefined;
+  }
+
+  get #isFailing(): boolean {
+    const last = this.#lastFetch;
+    return last?.failure !== undefined && isRecent(last.endedMs, FAILURE_MEMORY_MS);
+  }
+
+  #trusted(): KnownSet | undefined {
     const known = this.#known;
-    return known !== undefined && Date.now() - known.fetchedMs <= this.#maxStaleMs ? known : undefined;
+    return known && isRecent(known.fetchedMs, this.#settings.JWKS_MAX_STALE_SECONDS * 1_000) ? known : undefined;
   }
 
-  /** For an isolate that knows no key: the data centre's copy while it is fresh, else the issuer, else the copy all the same. */
-  async #load(requester: Requester): Promise<void> {
-    const path = `key-set/${encodeURIComponent(this.#url)}`;
-    const shared = await readShared(path);
-    const fetchedMs = Number(shared?.headers.get("x-fetched-ms"));
-    const adopt = () => {
+  #unavailable(): Failure {
+    return new Failure("key_set_unavailable", { why: this.#lastFetch?.failure ?? "no key set" });
+  }
+
+  /** For an isolate that knows no key. A copy that is overdue is refreshed like any overdue set. */
+  async #load(trace: Trace): Promise<void> {
+    const copy = await this.#cache.read(this.#cachePath);
+    // Meanwhile another request may have fetched what is newer than the copy.
+    if (copy !== undefined && this.#trusted() === undefined) {
       try {
-        if (shared !== undefined) this.#learn(new TextDecoder().decode(shared.body), fetchedMs);
+        this.#learn(new TextDecoder().decode(copy.body), Number(copy.headers.get("x-fetched-ms")));
       } catch {
         // Kept under other settings: as good as none.
       }
-    };
-    const isFresh = Date.now() - fetchedMs < (FRESH_SECONDS - AHEAD_SECONDS) * 1_000;
-    // Each step anew: meanwhile another request may have fetched what is newer than the copy.
-    if (isFresh && this.#trusted() === undefined) adopt();
-    if (this.#trusted() === undefined) await this.#fetch(requester);
-    if (this.#trusted() === undefined) adopt();
+    }
+    if (this.#trusted() === undefined) await this.#fetch(trace);
   }
 
-  async #fetch(requester: Requester): Promise<void> {
-    if (!this.#flight.busy && Date.now() < this.#nextFetchMs) return;
+  async #fetch(trace: Trace): Promise<void> {
+    const last = this.#lastFetch;
+    const pauseMs = last?.failure === undefined ? COOLDOWN_MS : BACKOFF_MS;
+    if (!this.#flight.isBusy && last !== undefined && isRecent(last.endedMs, pauseMs)) return;
     const work = this.#flight.run(async () => {
       try {
-        const text = await fetchText(this.#url);
+        const text = await fetchText(this.#settings.JWKS_URL);
         this.#learn(text, Date.now());
-        this.#failure = undefined;
-        this.#nextFetchMs = Date.now() + COOLDOWN_SECONDS * 1_000;
+        this.#lastFetch = { endedMs: Date.now() };
+        trace.notes.key_set = "fetched";
         const headers = { "x-fetched-ms": String(Date.now()) };
-        const path = `key-set/${encodeURIComponent(this.#url)}`;
-        requester.finishLater(writeShared(path, text, headers, this.#maxStaleMs / 1_000));
-        requester.note({ key_set: "fetched" });
+        const { JWKS_MAX_STALE_SECONDS } = this.#settings;
+        trace.finishLater(this.#cache.write(this.#cachePath, text, headers, JWKS_MAX_STALE_SECONDS));
       } catch (cause) {
-        this.#failure = String(cause);
-        this.#nextFetchMs = Date.now() + BACKOFF_SECONDS * 1_000;
-        requester.note({ key_set: this.#failure });
+        this.#lastFetch = { endedMs: Date.now(), failure: String(cause) };
+        trace.notes.key_set = String(cause);
       }
     }, FLIGHT_TIMEOUT_MS);
     // The fetch serves others too: it goes on when its own client leaves.
-    requester.finishLater(work);
+    trace.finishLater(work);
     await work;
   }
 
   #learn(text: string, fetchedMs: number): void {
-    if (this.#known?.text === text) {
-      this.#known.fetchedMs = fetchedMs;
-      return;
-    }
-    const value: unknown = JSON.parse(text);
-    const keys = typeof value === "object" && value !== null && "keys" in value ? value.keys : undefined;
-    if (!Array.isArray(keys)) throw new Error("the reply is no JSON Web Key Set");
-    const usable = readSignatureKeys(keys, this.#algorithms);
-    if (usable.length === 0) throw new Error("the key set holds no usable signature key");
-    this.#known = { text, keys: usable, fetchedMs };
-    this.#generation += 1;
+    const known = this.#known;
+    const keys = known?.text === text ? known.keys : createLocalJWKSet(readKeySet(text, this.#settings.JWT_ALGORITHMS));
+    this.#known = { text, keys, fetchedMs };
   }
 }
 

@@ -1,24 +1,29 @@
 // Conditional requests (RFC 9110 §13.1.2) and preferences (RFC 7240), read from their headers. Pure.
 
-/** Whether `If-None-Match` names the tag, by the weak comparison that GET asks for. */
-export function matches(ifNoneMatch: string | null, etag: string): boolean {
-  if (ifNoneMatch === null) return false;
-  if (ifNoneMatch === etag || ifNoneMatch.trim() === "*") return true;
-  for (const [, tag] of ifNoneMatch.matchAll(/(?:W\/)?("[^"]*")/g)) if (tag === etag) return true;
-  return false;
+/** Whether `If-None-Match` names the tag, by the weak comparison that GET asks for. `W/` is case-sensitive (§8.8.3). */
+export function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  // A tag with a comma inside comes apart here; its parts are no tag of ours.
+  const tags = ifNoneMatch.split(",").map((tag) => tag.trim());
+  return ifNoneMatch.trim() === "*" || tags.includes(etag) || tags.includes(`W/${etag}`);
 }
+
+/** The members of a list: commas inside quoted strings, escapes included, do not separate (RFC 9110 §5.6.1, §5.6.4). */
+const LIST_MEMBER = /(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g;
+const WAIT = /^wait ?= ?(?:(\d{1,9})|"(\d{1,9})") ?(?:;|$)/i;
 
 /**
  * The seconds of `Prefer: wait=N` (RFC 7240 §4.3), or undefined. The first `wait` counts (§2); what is malformed or unknown
  * is ignored.
  */
-export function readWaitSeconds(prefer: string | null): number | undefined {
-  if (prefer === null) return undefined;
-  // Blanks are folded first: where several parts of a pattern may take them, a long run of them costs its square.
-  for (const preference of prefer.replace(/\s+/g, " ").split(",")) {
-    const [, name, value] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*("[^"]*"|[^;\s]*))?\s*(?:;.*)?$/.exec(preference) ?? [];
+export function readWaitSeconds(prefer: string | undefined): number | undefined {
+  // Each step is linear in the header's length: blanks are folded, so that no pattern meets a long run of them.
+  for (const [member] of (prefer ?? "").replace(/\s+/g, " ").matchAll(LIST_MEMBER)) {
+    const preference = member.trim();
+    const [name] = /^[^ =;]*/.exec(preference) ?? [];
     if (name?.toLowerCase() !== "wait") continue;
-    const digits = /^"?(\d{1,9})"?$/.exec(value ?? "")?.[1];
+    const [, plain, quoted] = WAIT.exec(preference) ?? [];
+    const digits = plain ?? quoted;
     return digits === undefined ? undefined : Number(digits);
   }
   return undefined;

@@ -1,7 +1,8 @@
 // The record: the one schema from which the answer, its types and the published document come, and its JSON text.
 // `task_input` is carried as the text that Postgres holds: JavaScript's numbers would round it.
+import { base64url } from "jose";
 import * as z from "zod/mini";
-import { type Result, fail, succeed } from "../failure.ts";
+import { Failure } from "../failure.ts";
 
 export const AgentConfig = z.object({
   role: z.string(),
@@ -33,7 +34,7 @@ export const CrewConfig = z.object({
 const timestamp = z.iso.datetime({ precision: 6 });
 
 export const CrewRun = z.object({
-  id: z.guid(),
+  id: z.string(),
   correlation_id: z.string(),
   owner_id: z.string(),
   status: z.enum(["pending", "running", "completed", "failed"]),
@@ -56,20 +57,23 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The record as the statement yields it: JSON columns as their text. */
+/** `to_json` of a timestamp: its zeros at the end are cut; an era, an infinity or a year of five digits stay visible. */
+const STORED_TIME = /^"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?"$/;
+const storedTime = z.pipe(
+  z.string().check(z.regex(STORED_TIME)),
+  z.transform((text) => text.replace(STORED_TIME, (_, second, digits = "") => `${second}.${digits.padEnd(6, "0")}Z`)),
+);
+
+/** The record as the statement yields it: JSON columns and times as their JSON text. */
 const StoredRun = z.extend(CrewRun, {
+  created_at: storedTime,
   crew_config: z.nullable(z.pipe(z.pipe(z.string(), z.transform(parseJson)), CrewConfig)),
   task_input: z.nullable(z.string().check(z.startsWith("{"))),
-  version: z.string(),
+  started_at: z.nullable(storedTime),
+  completed_at: z.nullable(storedTime),
 });
 
-export const RUN_FIELDS = Object.keys(CrewRun.shape) as (keyof z.infer<typeof CrewRun>)[];
-
-/**
- * Part of every entity tag, to be raised with each change of how a row is written as JSON: the rest of a tag tells rows
- * apart, not programs. A test compares.
- */
-export const REPRESENTATION = "1";
+const FIELDS = Object.keys(CrewRun.shape) as (keyof z.infer<typeof CrewRun>)[];
 
 /** A run that was read and checked, ready to send. */
 export interface Run {
@@ -78,47 +82,51 @@ export interface Run {
   /** `completed` and `failed` are final. */
   isFinal: boolean;
   createdMs: number;
-  /** With its quotes: that of the row and of how it is written, not of the token (RFC 9110 §8.8.3). */
+  /** A strong tag, with its quotes: it changes exactly when the body does (RFC 9110 §8.8.3). */
   etag: string;
   /** When the database was asked, in milliseconds since the epoch: a copy's age counts from here, wherever it lies. */
   readMs: number;
-  /** JSON. Absent where it is known to be what the asker holds already. */
-  body: string | Uint8Array | undefined;
+  /** JSON in UTF-8: hashed, sent and kept as it is. */
+  body: Uint8Array;
 }
 
+/** Of a tag's 256 bits: enough that no two bodies of a run ever share one. */
+const TAG_BYTES = 16;
+
 /**
- * Checks a row against the contract and writes its JSON: the twelve keys in order, defaults filled in, unknown config keys
- * dropped. Fails with `invalid_record`, naming the fields that do not fit, never their values.
+ * Checks a row against the contract and makes its run: the twelve keys in order, defaults filled in, unknown config keys
+ * dropped. `readMs` is when the database was asked. Fails with `invalid_record`, naming the fields that do not fit, never
+ * their values.
  */
-export function readRun(row: Record<string, unknown>, readMs: number): Result<Run> {
+export async function makeRun(row: Record<string, unknown>, readMs: number): Promise<Run> {
   const parsed = z.safeParse(StoredRun, row);
   if (!parsed.success) {
     const fields = parsed.error.issues.map((issue) => `${issue.path.join(".")} (${issue.code})`);
-    return fail({ reason: "invalid_record", why: fields.join(", ") });
+    throw new Failure("invalid_record", { why: fields.join(", ") });
   }
   const stored = parsed.data;
-  let json = "";
-  for (const field of RUN_FIELDS) {
+  const members = FIELDS.map((field) => {
     const value = field === "task_input" ? stored.task_input : JSON.stringify(stored[field]);
-    json += `${json === "" ? "{" : ","}"${field}":${value}`;
-  }
-  return succeed({
+    return `"${field}":${value}`;
+  });
+  const body = new TextEncoder().encode(`{${members.join(",")}}`);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
+  return {
     id: stored.id,
     ownerId: stored.owner_id,
     isFinal: stored.status === "completed" || stored.status === "failed",
     createdMs: Date.parse(stored.created_at),
-    etag: tagOf(stored.version),
+    etag: `"${base64url.encode(digest.subarray(0, TAG_BYTES))}"`,
     readMs,
-    body: `${json}}`,
-  });
+    body,
+  };
 }
 
-/** The entity tag of a row's version, which the database makes from all of its columns. */
-export const tagOf = (version: string) => `"${REPRESENTATION}-${version}"`;
+/** Whether the reader may see the run. What lies outside of the database is served only where this holds. */
+export const canSee = (run: Run, reader: Viewer): boolean => reader.isAdmin || run.ownerId === reader.subject;
 
-const OUR_TAG = new RegExp(`^(?:W/)?"${REPRESENTATION}-([0-9a-f]{32})"$`);
-
-/** The version in a single entity tag of ours, weak or strong, or undefined. */
-export function versionOf(tag: string | null): string | undefined {
-  return OUR_TAG.exec(tag ?? "")?.[1];
+/** What is asked of a reader. */
+export interface Viewer {
+  subject: string;
+  isAdmin: boolean;
 }

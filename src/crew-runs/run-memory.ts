@@ -1,27 +1,24 @@
 // Runs in the isolate's memory, within a byte budget: what was used least recently goes first. Knows nothing of who may read.
 import type { Run } from "./record.ts";
 
-/** A run with its body as bytes. */
-export interface KeptRun extends Run {
-  body: Uint8Array;
-}
-
 /** Map entry, strings and headers of one run, roughly: so that many small runs count too. */
 const ENTRY_OVERHEAD_BYTES = 2_048;
 
-const sizeOf = (run: KeptRun) => run.body.byteLength + ENTRY_OVERHEAD_BYTES;
+const sizeOf = (run: Run) => run.body.byteLength + ENTRY_OVERHEAD_BYTES;
 
 export class RunMemory {
   readonly #maxBytes: number;
+  readonly #maxRunBytes: number;
   /** Least recently used first. */
-  readonly #runs = new Map<string, KeptRun>();
+  readonly #runs = new Map<string, Run>();
   #bytes = 0;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, maxRunBytes: number) {
     this.#maxBytes = maxBytes;
+    this.#maxRunBytes = maxRunBytes;
   }
 
-  get(id: string): KeptRun | undefined {
+  get(id: string): Run | undefined {
     const run = this.#runs.get(id);
     if (run !== undefined) {
       this.#runs.delete(id);
@@ -30,10 +27,10 @@ export class RunMemory {
     return run;
   }
 
-  /** Takes the place of the run with the same id. One that is larger than the budget is not taken. */
-  set(run: KeptRun): void {
+  /** Takes the place of the run with the same id. One that is too large is not taken. */
+  set(run: Run): void {
     this.delete(run.id);
-    if (sizeOf(run) > this.#maxBytes) return;
+    if (run.body.byteLength > this.#maxRunBytes) return;
     this.#runs.set(run.id, run);
     this.#bytes += sizeOf(run);
     for (const id of this.#runs.keys()) {

@@ -9,7 +9,7 @@ export default async function setup({ provide }: TestProject): Promise<() => Pro
   // The pool wants the Worker's static files in place.
   execFileSync(process.execPath, ["docs/build.ts"], { cwd: `${import.meta.dirname}/../..` });
   const stack = await startStack();
-  const upstream = await startUnreliableUpstream();
+  const upstream = await startUnreliableUpstream(stack.variables.NEON_FETCH_ENDPOINT);
   const { tokenEndpoint, authorizationEndpoint, clients } = stack.authorizationServer;
   provide("stack", {
     variables: stack.variables,

@@ -47,9 +47,12 @@ export interface UnreliableUpstream {
  *
  * `POST /lanes` with a LaneRequest gives a LaneAddress; `GET /lanes/:id` a LaneState; `PUT /lanes/:id/fault` takes a
  * Fault, `PUT /lanes/:id/body` a CannedAnswer. Everything below `/lane/:id` goes down the lane.
+ * `POST /sql` is for Neon's driver, which has one endpoint for a whole isolate: a connection string with the host
+ * `lane-ID.localhost` goes down that lane, any other one to `sqlEndpoint`.
  */
-export async function startUnreliableUpstream(): Promise<UnreliableUpstream> {
+export async function startUnreliableUpstream(sqlEndpoint?: string): Promise<UnreliableUpstream> {
   const lanes = new Map<string, Lane>();
+  const direct: Lane = openLane({ target: sqlEndpoint ?? null });
 
   const server = createServer((request, response) => {
     const [, area, id = "", ...rest] = (request.url ?? "/").split("/");
@@ -58,6 +61,9 @@ export async function startUnreliableUpstream(): Promise<UnreliableUpstream> {
         const [name = "", query] = id.split("?", 2);
         const path = rest.length > 0 ? `/${rest.join("/")}` : query === undefined ? "" : `?${query}`;
         await travel(find(name), path, request, response);
+      } else if (area === "sql") {
+        const host = URL.parse(String(request.headers["neon-connection-string"]))?.hostname ?? "";
+        await travel(lanes.get(/^lane-(\d+)\./.exec(host)?.[1] ?? "") ?? direct, "", request, response);
       } else if (area === "lanes") {
         sendJson(response, 200, await command(request, id, rest[0]));
       } else {
@@ -88,10 +94,8 @@ export async function startUnreliableUpstream(): Promise<UnreliableUpstream> {
   ): Promise<LaneAddress | LaneState | Record<string, never>> {
     switch (`${request.method} ${part ?? ""}`) {
       case "POST ": {
-        const { target, body = { status: 404, text: "" } } = (await json(request)) as LaneRequest;
         const newId = String(lanes.size + 1);
-        const state = { received: 0, answered: 0, open: 0, maxOpen: 0, requests: [] };
-        lanes.set(newId, { target, body, fault: { kind: "none" }, state });
+        lanes.set(newId, openLane((await json(request)) as LaneRequest));
         return { id: newId, url: `${origin}/lane/${newId}` };
       }
       case "GET ":
@@ -120,6 +124,11 @@ export async function startUnreliableUpstream(): Promise<UnreliableUpstream> {
       await closed;
     },
   };
+}
+
+function openLane({ target, body = { status: 404, text: "" } }: LaneRequest): Lane {
+  const state = { received: 0, answered: 0, open: 0, maxOpen: 0, requests: [] };
+  return { target, body, fault: { kind: "none" }, state };
 }
 
 /** One request down a lane. */

@@ -1,0 +1,47 @@
+// Which keys of a published JSON Web Key Set (RFC 7517 §5) may verify a signature. Pure.
+// jose finds a token's key among them by `kid`, `alg`, `use`, `key_ops` and curve; here is what jose does not check.
+import type { JWK } from "jose";
+
+/** RFC 7518 §3.3 demands 2048 bits, which jose checks. This ceiling bounds what one check can cost. */
+const MAX_RSA_BYTES = 1_024;
+const ED25519_NAMES = [undefined, "EdDSA", "Ed25519"];
+
+/**
+ * The usable keys of a key set's text. A key that breaks a rule is passed over; it never spoils the others. `algorithms` are
+ * those allowed, in order of preference. Throws where the text is no key set, or holds no usable key.
+ */
+export function readKeySet(text: string, algorithms: readonly string[]): { keys: JWK[] } {
+  const published: unknown = JSON.parse(text)?.keys;
+  if (!Array.isArray(published)) throw new Error("the reply is no JSON Web Key Set");
+  const keys = published.flatMap((key) => readKey(key, algorithms) ?? []);
+  if (keys.length === 0) throw new Error("the key set holds no usable signature key");
+  return { keys };
+}
+
+/** Each key has one algorithm (RFC 8725 §3.1): its `alg`, else its curve's, else the first RSA one allowed. */
+function readKey(key: Partial<JWK> | null, allowed: readonly string[]): JWK | undefined {
+  // A private key on a public page has lost its worth: anyone can sign with it.
+  if (typeof key !== "object" || key === null || "d" in key || (key.use ?? "sig") !== "sig") return undefined;
+  const { kty, alg, crv, n, e } = key;
+  if (kty === "RSA") {
+    const algorithm = alg ?? allowed.find((name) => /^[RP]S/.test(name));
+    return isSoundRsa(n, e) && allowed.includes(String(algorithm))
+      ? { ...key, kty, alg: String(algorithm) }
+      : undefined;
+  }
+  // One algorithm with two names (RFC 9864 §2.2): the key does not choose between them, the token does.
+  const { alg: _, ...withoutAlg } = key;
+  if (kty === "OKP") return crv === "Ed25519" && ED25519_NAMES.includes(alg) ? { ...withoutAlg, kty } : undefined;
+  return kty === "EC" && (alg === undefined || allowed.includes(alg)) ? { ...key, kty } : undefined;
+}
+
+/** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */
+function isSoundRsa(n: unknown, e: unknown): boolean {
+  try {
+    const [modulus, exponent] = [n, e].map((part) => Uint8Array.fromBase64(String(part), { alphabet: "base64url" }));
+    const value = exponent?.reduce((sum, byte) => sum * 256 + byte, 0) ?? 0;
+    return modulus !== undefined && modulus.length <= MAX_RSA_BYTES && value > 1 && value < 2 ** 32 && value % 2 === 1;
+  } catch {
+    return false;
+  }
+}
