@@ -9,7 +9,7 @@ import { Failure, answerFailure } from "./failure.ts";
 import { answerHealth, answerReadiness } from "./health.ts";
 import { originOf, trackRequest } from "./request.ts";
 import { RESOURCE_METADATA_PATH, answerResourceMetadata } from "./resource-metadata.ts";
-import { type AppEnv, type Bindings, type StartedService, startService } from "./service.ts";
+import { type AppEnv, type Bindings, type Start, startService } from "./service.ts";
 
 const CREW_RUN_PATH = "/api/crew-runs/:run_id";
 const READ_PATHS = [CREW_RUN_PATH, "/health", "/ready", RESOURCE_METADATA_PATH, `${RESOURCE_METADATA_PATH}/*`];
@@ -53,7 +53,7 @@ function describeUnforeseen(error: Error, c: Context<AppEnv>): Failure {
 
 /** Starts the service at the first request. Where a setting is unusable, there is none, and whatever needs none still works. */
 function provideService() {
-  const started = new WeakMap<Bindings, StartedService>();
+  const started = new WeakMap<Bindings, Start>();
   return createMiddleware<AppEnv>(async (c, next) => {
     let start = started.get(c.env);
     if (start === undefined) started.set(c.env, (start = startService(c.env, originOf(c.req.url))));

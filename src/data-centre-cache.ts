@@ -6,7 +6,7 @@ import { isRecent } from "./clock.ts";
 const CACHE_NAME = "crew-runs";
 /** A look-up that fails costs a third of a request; where there is no cache, each one would. */
 const PAUSE_AFTER_FAILURE_MS = 60_000;
-const LOOK_UP_TIMEOUT_MS = 400;
+const TIMEOUT_MS = 400;
 
 export interface Copy {
   headers: Headers;
@@ -24,35 +24,28 @@ export class DataCentreCache {
 
   /** Gives the entry under `path`, read to its end, or undefined. `path` must be URL-safe. */
   async read(path: string): Promise<Copy | undefined> {
+    return this.#use(async (cache) => {
+      const copy = await cache.match(this.#base + path);
+      return copy && { headers: copy.headers, body: await copy.bytes() };
+    });
+  }
+
+  /** Keeps a body under `path` for at most `maxAgeSeconds`. */
+  async write(path: string, body: BodyInit, headers: Record<string, string>, maxAgeSeconds: number): Promise<void> {
+    const kept = new Response(body, {
+      headers: { ...headers, "cache-control": `max-age=${Math.floor(maxAgeSeconds)}` },
+    });
+    await this.#use((cache) => cache.put(this.#base + path, kept));
+  }
+
+  async #use<T>(use: (cache: Cache) => Promise<T>): Promise<T | undefined> {
     if (isRecent(this.#failedMs, PAUSE_AFTER_FAILURE_MS)) return undefined;
+    const giveUp = scheduler.wait(TIMEOUT_MS).then(() => Promise.reject(new Error("no answer in time")));
     try {
-      return await Promise.race([this.#lookUp(path), giveUp()]);
+      return await Promise.race([caches.open(CACHE_NAME).then(use), giveUp]);
     } catch {
       this.#failedMs = Date.now();
       return undefined;
     }
   }
-
-  /** Keeps a body under `path` for at most `maxAgeSeconds`. */
-  async write(path: string, body: BodyInit, headers: Record<string, string>, maxAgeSeconds: number): Promise<void> {
-    if (isRecent(this.#failedMs, PAUSE_AFTER_FAILURE_MS)) return;
-    try {
-      const cache = await caches.open(CACHE_NAME);
-      const kept = { ...headers, "cache-control": `max-age=${Math.floor(maxAgeSeconds)}` };
-      await cache.put(this.#base + path, new Response(body, { headers: kept }));
-    } catch {
-      // Without a cache there is nothing to keep.
-    }
-  }
-
-  async #lookUp(path: string): Promise<Copy | undefined> {
-    const cache = await caches.open(CACHE_NAME);
-    const copy = await cache.match(this.#base + path);
-    return copy && { headers: copy.headers, body: await copy.bytes() };
-  }
-}
-
-async function giveUp(): Promise<never> {
-  await scheduler.wait(LOOK_UP_TIMEOUT_MS);
-  throw new Error("no answer in time");
 }

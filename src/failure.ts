@@ -77,35 +77,33 @@ export interface FailedRequest {
 const MAX_ECHO_LENGTH = 100;
 
 /** Puts a failure on the wire: status, `detail`, `code`, `request_id`, and the headers that its kind demands. */
-export function answerFailure(failure: Failure, request: FailedRequest): Response {
-  const { code, details } = failure;
+export function answerFailure({ code, details }: Failure, request: FailedRequest): Response {
   const [status, text, retryAfterSeconds] = FAILURES[code] as readonly [number, string, number?];
-  const detail = code === "invalid_run_id" ? [describeInput(details.input ?? "", text)] : text;
-  const response = new Response(JSON.stringify({ detail, code, request_id: request.requestId }), { status });
-  response.headers.set("content-type", "application/json");
+  const input = details.input ?? "";
+  const echo = input.length > MAX_ECHO_LENGTH ? `${input.slice(0, MAX_ECHO_LENGTH)}…` : input;
+  // One entry of FastAPI's HTTPValidationError.
+  const entry = { type: "uuid_parsing", loc: ["path", "run_id"], msg: text, input: echo };
+  const body = { detail: code === "invalid_run_id" ? [entry] : text, code, request_id: request.requestId };
+  const response = Response.json(body, { status });
   response.headers.set("cache-control", "no-store");
-  if (status === 401 || status === 403) response.headers.set("www-authenticate", challenge(failure, request));
+  if (status === 401 || status === 403) {
+    const description = details.problem && TOKEN_PROBLEMS[details.problem];
+    response.headers.set("www-authenticate", challenge(code, description, request));
+  }
   // HEAD works wherever GET does (RFC 9110 §10.2.1).
   if (status === 405) response.headers.set("allow", "GET, HEAD");
   if (retryAfterSeconds !== undefined) response.headers.set("retry-after", String(retryAfterSeconds));
   return response;
 }
 
-/** One entry of FastAPI's HTTPValidationError. */
-function describeInput(input: string, msg: string) {
-  const echo = input.length > MAX_ECHO_LENGTH ? `${input.slice(0, MAX_ECHO_LENGTH)}…` : input;
-  return { type: "uuid_parsing", loc: ["path", "run_id"], msg, input: echo };
-}
-
 /**
  * RFC 6750 §3, with RFC 9728 §5.1: where to learn which authorization server to ask. No error code where no credentials
  * were sent (RFC 6750 §3.1).
  */
-function challenge({ code, details }: Failure, { origin, requiredScope }: FailedRequest): string {
-  const description =
-    details.problem === undefined ? "The access token lacks a scope" : TOKEN_PROBLEMS[details.problem];
+function challenge(error: string, description = "The access token lacks a scope", request: FailedRequest): string {
+  const { origin, requiredScope } = request;
   const parameters = [
-    ...(code === "not_authenticated" ? [] : [`error="${code}"`, `error_description="${description}"`]),
+    ...(error === "not_authenticated" ? [] : [`error="${error}"`, `error_description="${description}"`]),
     ...(requiredScope === undefined ? [] : [`scope="${requiredScope}"`]),
     // A relative reference where the request names no host: RFC 6750 §3 wants at least one parameter.
     `resource_metadata="${origin}/.well-known/oauth-protected-resource"`,

@@ -19,7 +19,7 @@ export interface AppEnv {
   Variables: {
     requestId: string;
     trace: Trace;
-    start: StartedService;
+    start: Start;
     /** Set by `requireService`. */
     service: Service;
     /** Set by `authenticate`. */
@@ -27,38 +27,29 @@ export interface AppEnv {
   };
 }
 
-export interface Service {
-  settings: Settings;
-  keySet: KeySet;
-  authenticator: Authenticator;
-  store: CrewRunStore;
-  kept: KeptRuns;
-  waits: Waits;
-  rateLimiter: RateLimit | undefined;
-  readiness: Readiness;
-}
+export type Service = ReturnType<typeof createService>;
 
 /** The service, or one line for each setting that is missing or malformed. */
-export type StartedService = { ok: true; service: Service } | { ok: false; problems: readonly string[] };
+export type Start = { ok: true; service: Service } | { ok: false; problems: readonly string[] };
 
 /** `origin` is where the isolate's first request was sent to. */
-export function startService(bindings: Bindings, origin: string): StartedService {
+export function startService(bindings: Bindings, origin: string): Start {
   const read = readSettings(bindings);
-  if (!read.ok) return read;
-  const { settings } = read;
+  return read.ok ? { ok: true, service: createService(read.settings, bindings, origin) } : read;
+}
+
+function createService(settings: Settings, bindings: Bindings, origin: string) {
   const cache = new DataCentreCache(origin);
   const keySet = new KeySet(settings, cache);
   const store = new CrewRunStore(settings);
-  const kept = new KeptRuns(settings, cache, bindings.CF_VERSION_METADATA?.id ?? "");
-  const service = {
+  const kept = new KeptRuns(settings, cache, bindings.CF_VERSION_METADATA?.id);
+  return {
     settings,
-    keySet,
     authenticator: new Authenticator(settings, keySet),
     store,
     kept,
     waits: new Waits(store, kept),
     rateLimiter: bindings.RATE_LIMITER,
-    readiness: new Readiness(keySet, store),
+    readiness: new Readiness(store, keySet),
   };
-  return { ok: true, service };
 }

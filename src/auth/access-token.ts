@@ -40,12 +40,8 @@ type Members = Record<string, unknown>;
  * joined by a comma, which no token holds. A token in the query or in a body is no credential (RFC 6750 §5.3: URLs end up in
  * logs). `nowSeconds` is the time since the epoch. Fails with `not_authenticated` or `invalid_token`.
  */
-export function inspectToken(
-  authorization: string | undefined,
-  settings: Settings,
-  nowSeconds: number,
-): InspectedToken {
-  const text = /^bearer(?: +(.*))?$/i.exec(authorization ?? "")?.[1];
+export function inspectToken(authorization: string, settings: Settings, nowSeconds: number): InspectedToken {
+  const text = /^bearer(?: +(.*))?$/i.exec(authorization)?.[1];
   if (text === undefined || text === "") throw new Failure("not_authenticated");
   if (text.length > MAX_TOKEN_LENGTH) throw refuseToken("malformed", `longer than ${MAX_TOKEN_LENGTH}`);
   const [, headerPart, payloadPart, signaturePart] = COMPACT_JWS.exec(text) ?? [];

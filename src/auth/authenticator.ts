@@ -27,6 +27,11 @@ export interface Access {
   vouched: Promise<unknown> | undefined;
 }
 
+interface Verified {
+  reader: Reader;
+  keys: Keys;
+}
+
 /** At most 2,000 tokens of at most 2,048 characters: 4 MB of the isolate's 128. */
 const MAX_REMEMBERED = 2_000;
 const MAX_REMEMBERED_LENGTH = 2_048;
@@ -35,7 +40,7 @@ export class Authenticator {
   readonly #settings: Settings;
   readonly #keySet: KeySet;
   /** By the header's exact value, so that a hit costs one look-up. Oldest first. */
-  readonly #remembered = new Map<string, { reader: Reader; keys: Keys }>();
+  readonly #remembered = new Map<string, Verified>();
 
   constructor(settings: Settings, keySet: KeySet) {
     this.#settings = settings;
@@ -46,48 +51,43 @@ export class Authenticator {
    * Admits a reader by the keys at hand. Overdue keys are refreshed meanwhile, so that a read can go on beside the refresh.
    * Fails with `not_authenticated`, `invalid_token`, `insufficient_scope` or `key_set_unavailable`; so does `vouched`.
    */
-  async admit(authorization: string | undefined, trace: Trace): Promise<Access> {
+  async admit(authorization: string, trace: Trace): Promise<Access> {
     const reader = await this.#authenticate(authorization, trace);
     const vouched = this.#keySet.isOverdue ? this.#vouch(authorization, trace) : undefined;
     // Whoever answers awaits it; until then a refusal has nobody to hear it.
     vouched?.catch(() => {});
-    if (!reader.hasRequiredScope) {
-      await vouched;
-      throw new Failure("insufficient_scope", { why: `the token lacks ${this.#settings.REQUIRED_SCOPE}` });
-    }
-    return { reader, vouched };
+    if (reader.hasRequiredScope) return { reader, vouched };
+    await vouched;
+    throw new Failure("insufficient_scope", { why: `the token lacks ${this.#settings.REQUIRED_SCOPE}` });
   }
 
-  async #vouch(authorization: string | undefined, trace: Trace): Promise<void> {
+  async #vouch(authorization: string, trace: Trace): Promise<void> {
     await this.#keySet.refresh(trace);
     await this.#authenticate(authorization, trace);
   }
 
   /** A remembered token is refused as soon as it expires or the keys change (RFC 9068 §4). */
-  async #authenticate(authorization: string | undefined, trace: Trace): Promise<Reader> {
-    const remembered = this.#remembered.get(authorization ?? "");
-    if (authorization !== undefined && remembered !== undefined) {
-      const isValid = remembered.keys === this.#keySet.known && Date.now() < remembered.reader.expiresMs;
-      if (isValid) {
-        await this.#keySet.get(trace);
-        Object.assign(trace.notes, { auth: trace.notes.auth ?? "remembered", subject: remembered.reader.alias });
-        return remembered.reader;
-      }
-      this.#remembered.delete(authorization);
+  async #authenticate(authorization: string, trace: Trace): Promise<Reader> {
+    const remembered = this.#remembered.get(authorization);
+    const isKnown = remembered !== undefined && remembered.keys === this.#keySet.known;
+    if (isKnown && Date.now() < remembered.reader.expiresMs) {
+      await this.#keySet.get(trace);
+      Object.assign(trace.notes, { auth: trace.notes.auth ?? "remembered", subject: remembered.reader.alias });
+      return remembered.reader;
     }
+    this.#remembered.delete(authorization);
     // All that can be told without a key comes first: a bad token costs no key fetch.
     const token = inspectToken(authorization, this.#settings, Date.now() / 1_000);
     const keys = await this.#verify(token, trace);
     const reader = await this.#describeReader(token);
     Object.assign(trace.notes, { auth: "verified", subject: reader.alias });
-    this.#remember(authorization ?? "", reader, keys);
+    this.#remember(authorization, { reader, keys });
     return reader;
   }
 
   /** Gives the keys that vouch for the token. */
   async #verify(token: InspectedToken, trace: Trace): Promise<Keys> {
-    let keys = await this.#keySet.get(trace);
-    for (;;) {
+    for (let keys = await this.#keySet.get(trace); ;) {
       const verdict = await verifySignature(token, keys);
       if (verdict === "verified") return keys;
       const newer = verdict === "unknown_key" ? await this.#keySet.getNewer(keys, trace) : undefined;
@@ -102,23 +102,21 @@ export class Authenticator {
       subject,
       isAdmin: rights.has(ADMIN_SCOPE),
       hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
-      alias: await nameForLog(subject, LOG_SUBJECT),
+      alias: LOG_SUBJECT === "hash" ? await hash(subject) : LOG_SUBJECT === "plain" ? subject : undefined,
       expiresMs: (expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
     };
   }
 
-  #remember(authorization: string, reader: Reader, keys: Keys): void {
+  #remember(authorization: string, verified: Verified): void {
     // One blank only: else one token, spelled with more and more of them, would push out all others.
     if (authorization.length > MAX_REMEMBERED_LENGTH || !/^bearer [^ ]/i.test(authorization)) return;
     const [oldest] = this.#remembered.keys();
     if (this.#remembered.size >= MAX_REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest);
-    this.#remembered.set(authorization, { reader, keys });
+    this.#remembered.set(authorization, verified);
   }
 }
 
-async function nameForLog(subject: string, policy: Settings["LOG_SUBJECT"]): Promise<string | undefined> {
-  if (policy === "omit") return undefined;
-  if (policy === "plain") return subject;
+async function hash(subject: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(subject));
   return new Uint8Array(digest).toHex().slice(0, 16);
 }

@@ -79,6 +79,12 @@ export class KeySet {
     return known.keys;
   }
 
+  /** The keys at hand, refreshed if they are overdue. */
+  async getFresh(trace: Trace): Promise<void> {
+    await this.get(trace);
+    if (this.isOverdue) await this.refresh(trace);
+  }
+
   /** Waits until overdue keys are refreshed, for a second at most. */
   async refresh(trace: Trace): Promise<void> {
     await Promise.race([this.#fetch(trace), scheduler.wait(PATIENCE_MS)]);

@@ -14,58 +14,59 @@ const MAX_KEPT_RUN_BYTES = 2_097_152;
 /** Runs seen unfinished: a poll of one of them need not look into the data centre's cache first. */
 const MAX_UNFINISHED = 4_096;
 
+export interface FoundRun {
+  run: Run;
+  /** Where it was kept; undefined where the database was asked. */
+  layer: "isolate" | "data_centre" | undefined;
+}
+
 export class KeptRuns {
   readonly #settings: Settings;
   readonly #cache: DataCentreCache;
-  readonly #version: string;
+  readonly #version: string | undefined;
   readonly #ttlMs: number;
   readonly #memory = new RunMemory(MAX_KEPT_BYTES, MAX_KEPT_RUN_BYTES);
   readonly #unfinished = new Set<string>();
   #namespace: string | undefined;
 
   /** `version` is that of the deployment: another one may write a record otherwise. */
-  constructor(settings: Settings, cache: DataCentreCache, version: string) {
+  constructor(settings: Settings, cache: DataCentreCache, version: string | undefined) {
     this.#settings = settings;
     this.#cache = cache;
     this.#version = version;
     this.#ttlMs = settings.FINISHED_RUN_TTL_SECONDS * 1_000;
   }
 
-  /** The finished run in the isolate's memory, if the reader may see it. */
-  find(id: string, reader: Viewer): Run | undefined {
-    const run = this.#memory.get(id);
-    return run !== undefined && this.#serves(run, reader) ? run : undefined;
-  }
-
-  /** The finished run in the data centre's cache, if the reader may see it. The reader is part of the key. */
-  async findShared(id: string, reader: Viewer): Promise<Run | undefined> {
+  /**
+   * The finished run, if one is kept and the reader may see it. A run that this reader's last read found unfinished is not
+   * looked for in the data centre's cache, unless `anyway`.
+   */
+  async find(id: string, reader: Viewer, anyway = false): Promise<FoundRun | undefined> {
     if (this.#ttlMs === 0) return undefined;
-    const copy = await this.#cache.read(await this.#path(id, reader));
+    const run = this.#memory.get(id);
+    if (run !== undefined && this.#serves(run, reader)) return { run, layer: "isolate" };
+    const path = await this.#path(id, reader);
+    const copy = anyway || !this.#unfinished.has(path) ? await this.#cache.read(path) : undefined;
     if (copy === undefined) return undefined;
-    const run: Run = { ...JSON.parse(decodeURIComponent(copy.headers.get("x-run") ?? "")), body: copy.body };
-    if (!this.#serves(run, reader)) return undefined;
-    this.#memory.set(run);
-    return run;
-  }
-
-  /** Whether this reader's last read found the run unfinished, so that no copy of it is to be expected. */
-  isUnfinished(id: string, reader: Viewer): boolean {
-    return this.#unfinished.has(`${id} ${nameReader(reader)}`);
+    const shared: Run = { ...JSON.parse(decodeURIComponent(copy.headers.get("x-run") ?? "")), body: copy.body };
+    if (!this.#serves(shared, reader)) return undefined;
+    this.#memory.set(shared);
+    return { run: shared, layer: "data_centre" };
   }
 
   /** Takes note of a run that was read: keeps it, for its owner and for admins, if it is finished. */
-  keep(run: Run, reader: Viewer, trace: Trace): void {
-    const seen = `${run.id} ${nameReader(reader)}`;
+  async keep(run: Run, reader: Viewer, trace: Trace): Promise<void> {
+    if (this.#ttlMs === 0) return;
+    const path = await this.#path(run.id, reader);
     if (!run.isFinal) {
       if (this.#unfinished.size >= MAX_UNFINISHED) this.#unfinished.clear();
-      this.#unfinished.add(seen);
+      this.#unfinished.add(path);
       return;
     }
-    this.#unfinished.delete(seen);
-    if (this.#ttlMs === 0) return;
+    this.#unfinished.delete(path);
     // A slow read must not put an older state over a newer one.
     const known = this.#memory.get(run.id);
-    if (known !== undefined && known.readMs > run.readMs && known.readMs <= Date.now()) return;
+    if (known !== undefined && isRecent(known.readMs, this.#ttlMs) && known.readMs > run.readMs) return;
     this.#memory.set(run);
     trace.finishLater(this.#share(run));
   }

@@ -6,7 +6,8 @@ import { Failure } from "../failure.ts";
 import type { AppEnv } from "../service.ts";
 import type { Settings } from "../settings.ts";
 import { matches, readWaitSeconds, suggestRetrySeconds } from "./conditional.ts";
-import { type FoundRun, findRun } from "./find-run.ts";
+import { findRun } from "./find-run.ts";
+import type { FoundRun } from "./kept-runs.ts";
 import type { Run } from "./record.ts";
 import { readRunId } from "./run-id.ts";
 

@@ -135,7 +135,7 @@ export class Waits {
         const row = await this.#store.find(seen.id, ISOLATE, trace, conditions);
         if (row !== undefined) {
           found = await makeRun(row, askedMs);
-          this.#kept.keep(found, reader, trace);
+          await this.#kept.keep(found, reader, trace);
         }
       } catch (error) {
         // Others must not take over that this client has left.
