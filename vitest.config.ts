@@ -5,12 +5,17 @@ import type {} from "./test/stack/addresses.ts";
 
 export default defineConfig({
   plugins: [
-    cloudflareTest(({ inject }) => ({
-      wrangler: { configPath: "./wrangler.toml" },
-      // Keeps workerd from reporting each connection that a test breaks on purpose.
-      verbose: false,
-      miniflare: { bindings: inject("stack").variables },
-    })),
+    cloudflareTest(({ inject }) => {
+      const { variables } = inject("stack");
+      // Where wrangler looks for the secrets that wrangler.toml requires.
+      process.env["DATABASE_URL"] = variables.DATABASE_URL;
+      return {
+        wrangler: { configPath: "./wrangler.toml" },
+        // Keeps workerd from reporting each connection that a test breaks on purpose.
+        verbose: false,
+        miniflare: { bindings: variables },
+      };
+    }),
   ],
   test: {
     include: ["test/**/*.test.ts"],

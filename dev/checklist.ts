@@ -1,10 +1,6 @@
-// What a check has found, and how a list of findings is put on the terminal. Pure but for the printing.
+// What a check has found, and how a list of findings is put on the terminal. Prints nothing by itself.
 
-/**
- * - `ok`, `bad`: the check passed, or not; what is bad says what to do
- * - `hint`: worth knowing, fails nothing
- * - `skipped`: could not be checked, because of something bad above
- */
+/** Passed, failed, worth knowing, or not checked because of a failure above. */
 export type Mark = "ok" | "bad" | "hint" | "skipped";
 
 export interface Finding {
@@ -15,18 +11,16 @@ export interface Finding {
   remedy?: string;
 }
 
-const signs: Record<Mark, string> = { ok: "✓", bad: "✗", hint: "·", skipped: "–" };
+const SIGNS: Record<Mark, string> = { ok: "✓", bad: "✗", hint: "·", skipped: "–" };
 
 export const ok = (text: string): Finding => ({ mark: "ok", text });
 export const bad = (text: string, remedy: string): Finding => ({ mark: "bad", text, remedy });
-export const hint = (text: string, remedy?: string): Finding =>
-  remedy === undefined ? { mark: "hint", text } : { mark: "hint", text, remedy };
+export const hint = (text: string, remedy: string): Finding => ({ mark: "hint", text, remedy });
 export const skipped = (text: string): Finding => ({ mark: "skipped", text });
 
-/** One line a finding, and one below it for its remedy. */
+/** One line for the finding, and its remedy indented below. */
 export function formatFinding({ mark, text, remedy }: Finding): string {
-  const lines = remedy?.split("\n").map((line) => `\n    ${line}`) ?? [];
-  return `${signs[mark]} ${text}${lines.join("")}`;
+  return `${SIGNS[mark]} ${text}${remedy === undefined ? "" : `\n${remedy.replaceAll(/^/gm, "    ")}`}`;
 }
 
 /** How it went, in one line. */

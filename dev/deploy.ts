@@ -1,16 +1,13 @@
 // `npm run deploy`: builds, checks the budget, then hands all arguments to `wrangler deploy`.
-// Guarantees that nothing is uploaded over budget, and that the environment is production unless an argument says otherwise.
+// Guarantees that nothing over budget is uploaded.
 import { checkBudget } from "./build.ts";
 import { runWrangler } from "./wrangler.ts";
 
-/** @returns the exit code */
-export async function deploy(args: readonly string[], budget?: number): Promise<number> {
-  if (!(await checkBudget(budget))) return 1;
+/** Returns the exit code. */
+export async function deploy(args: readonly string[], budgetBytes?: number): Promise<number> {
+  if (!(await checkBudget(budgetBytes))) return 1;
   console.log();
-  const namesEnvironment = args.some((arg) => /^(--env|-e)(=|$)/.test(arg));
-  const environment = namesEnvironment ? [] : ["--env", "production"];
-  const { exitCode } = await runWrangler(["deploy", ...environment, ...args], { capture: false });
-  return exitCode;
+  return (await runWrangler(["deploy", ...args], { capture: false })).exitCode;
 }
 
 if (import.meta.main) process.exitCode = await deploy(process.argv.slice(2));

@@ -1,14 +1,14 @@
 // Runs wrangler's commands without telemetry, error reports, update checks or log files of its own.
-// `wrangler dev`, which stays, is worker-process.ts's.
+// Leaves `wrangler dev`, which stays, to worker-process.ts.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const wrangler = fileURLToPath(new URL("../node_modules/wrangler/bin/wrangler.js", import.meta.url));
+export const ROOT_DIRECTORY = fileURLToPath(new URL("..", import.meta.url));
+export const WRANGLER_SCRIPT = fileURLToPath(new URL("../node_modules/wrangler/bin/wrangler.js", import.meta.url));
 
-const quiet = {
+export const QUIET_ENVIRONMENT = {
   DO_NOT_TRACK: "1",
   WRANGLER_HIDE_BANNER: "true",
   WRANGLER_SEND_ERROR_REPORTS: "false",
@@ -16,18 +16,14 @@ const quiet = {
   WRANGLER_WRITE_LOGS: "false",
 };
 
-/**
- * Runs one command in the project's folder.
- * @param options.capture keeps the output back instead of showing it
- * @returns the exit code, and the output if it was captured
- */
+/** Runs one command in the project's folder. Its output is shown, or with `capture` returned. */
 export async function runWrangler(
   args: readonly string[],
   options: { capture: boolean },
 ): Promise<{ exitCode: number; output: string }> {
-  const child = spawn(process.execPath, [wrangler, ...args], {
-    cwd: root,
-    env: { ...process.env, ...quiet },
+  const child = spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {
+    cwd: ROOT_DIRECTORY,
+    env: { ...process.env, ...QUIET_ENVIRONMENT },
     stdio: options.capture ? ["ignore", "pipe", "pipe"] : "inherit",
   });
   const streams = [child.stdout, child.stderr].map(async (stream) => (stream === null ? "" : text(stream)));
