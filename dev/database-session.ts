@@ -7,12 +7,6 @@ import { type Database, superuser } from "./database.ts";
 
 const { serialize } = protocol;
 
-/** A parameter travels as text in Postgres's own spelling, or is null. */
-export interface Statement {
-  text: string;
-  parameters?: readonly (string | null)[];
-}
-
 export interface StatementResult {
   fields: messages.RowDescriptionMessage["fields"];
   /** Each value in Postgres's text form. */
@@ -21,78 +15,54 @@ export interface StatementResult {
   commandTag: string;
 }
 
-export interface Session {
-  /** @throws messages.DatabaseError with the fields of Postgres's error */
-  run(statement: Statement): Promise<StatementResult>;
-}
+/** Runs one statement. Parameters are texts in Postgres's own spelling. Throws messages.DatabaseError. */
+export type RunStatement = (text: string, parameters?: (string | null)[]) => Promise<StatementResult>;
 
 /**
- * Opens a session as `role`, hands it to `use`, and resets the connection whatever happened.
- *
- * The role is assumed, not logged in to: the words `set session authorization` would lead out of it. It protects from
- * mistakes, which is what a local database needs.
+ * Opens a session as `role`, hands it to `use`, and resets the connection whatever happened. The role is assumed, not
+ * logged in to: the words `set session authorization` would lead out of it. It protects from mistakes, which is what a
+ * local database needs.
  */
-export function withSession<T>(
-  database: Database,
-  login: { role: string; applicationName: string },
-  use: (session: Session) => Promise<T>,
-): Promise<T> {
+export function withSession<T>(database: Database, role: string, use: (run: RunStatement) => Promise<T>): Promise<T> {
   return database.runExclusive(async () => {
     // Everything here is synchronous underneath: without this, a queue of sessions would starve the process's sockets.
     await setImmediate();
-    const session: Session = { run: (statement) => runStatement(database, statement) };
+    const run: RunStatement = (text, parameters = []) => runStatement(database, text, parameters);
     try {
-      await session.run({ text: `set session authorization ${quoteIdentifier(login.role)}` });
+      await run(`set session authorization ${quoteIdentifier(role)}`);
       // Postgres applies what `alter role … set` has left only when a client logs in.
-      await session.run({
-        text: `select set_config(name, value, false)
-               from (select 'application_name' as name, $1 as value
-                     union all
-                     select split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
-                     from pg_db_role_setting, unnest(setconfig) as setting
-                     where setrole = $2::regrole
-                       and setdatabase in (0, (select oid from pg_database where datname = current_database()))
-                    ) as settings`,
-        parameters: [login.applicationName, quoteIdentifier(login.role)],
-      });
-      return await use(session);
+      await run(
+        `select set_config(split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1), false)
+         from pg_db_role_setting, unnest(setconfig) as setting
+         where setrole = $1::regrole
+           and setdatabase in (0, (select oid from pg_database where datname = current_database()))`,
+        [quoteIdentifier(role)],
+      );
+      return await use(run);
     } finally {
-      if (database.isInTransaction()) {
-        await session.run({ text: "rollback" });
-      }
-      await session.run({ text: `set session authorization ${superuser}` });
-      await session.run({ text: "discard all" });
+      if (database.isInTransaction()) await run("rollback");
+      await run(`set session authorization ${superuser}`);
+      await run("discard all");
     }
   });
 }
 
-async function runStatement(database: Database, { text, parameters = [] }: Statement): Promise<StatementResult> {
+async function runStatement(database: Database, text: string, parameters: (string | null)[]): Promise<StatementResult> {
   const request = Buffer.concat([
     serialize.parse({ text }),
-    serialize.bind({ values: [...parameters] }),
+    serialize.bind({ values: parameters }),
     serialize.describe({ type: "P" }),
     serialize.execute({}),
     // Ends a COPY FROM STDIN, which would otherwise read on past the end of this buffer and take PGlite down.
-    // Outside of COPY, Postgres ignores it.
     serialize.copyFail("COPY is not available here"),
     serialize.sync(),
   ]);
-
   const result: StatementResult = { fields: [], rows: [], commandTag: "" };
-  let error: messages.DatabaseError | undefined;
   for (const message of (await database.execProtocol(request, { throwOnError: false })).messages) {
-    if (message instanceof messages.DatabaseError) {
-      error ??= message;
-    } else if (message instanceof messages.RowDescriptionMessage) {
-      result.fields = message.fields;
-    } else if (message instanceof messages.DataRowMessage) {
-      result.rows.push(message.fields);
-    } else if (message instanceof messages.CommandCompleteMessage) {
-      result.commandTag = message.text;
-    }
-  }
-  if (error !== undefined) {
-    throw error;
+    if (message instanceof messages.DatabaseError) throw message;
+    if (message instanceof messages.RowDescriptionMessage) result.fields = message.fields;
+    else if (message instanceof messages.DataRowMessage) result.rows.push(message.fields);
+    else if (message instanceof messages.CommandCompleteMessage) result.commandTag = message.text;
   }
   return result;
 }

@@ -7,16 +7,12 @@ export type Database = PGlite;
 
 /** Owns the tables, may create roles, is no superuser: what `neondb_owner` is on Neon. */
 export const ownerRole = "crew_runs_owner";
-
-/** What the Worker logs in as; created by schema.sql. */
+/** What the Worker logs in as; schema.sql creates it. */
 export const readerRole = "crew_runs_reader";
-
 /** PGlite's own superuser, which no connection string can name. */
 export const superuser = "postgres";
 
-const schemaFile = new URL("../schema.sql", import.meta.url);
-
-const createOwner = `
+const CREATE_OWNER = `
   do $$
   begin
     if not exists (select from pg_roles where rolname = '${ownerRole}') then
@@ -28,19 +24,16 @@ const createOwner = `
 `;
 
 /**
- * Starts a database whose schema is up to date.
- *
- * @param options.dataDirectory a folder that keeps the data; in memory if left out
- * @returns the database; `close()` ends it
- * @throws what PGlite throws if the folder is in use, or holds the data of another version
+ * Starts a database whose schema is up to date, in memory or in a folder that keeps it. Throws what PGlite throws if the
+ * folder is in use or holds the data of another version.
  */
 export async function startDatabase(options: { dataDirectory?: string } = {}): Promise<Database> {
   const [database, schema] = await Promise.all([
     PGlite.create(options.dataDirectory === undefined ? {} : { dataDir: options.dataDirectory }),
-    readFile(schemaFile, "utf8"),
+    readFile(new URL("../schema.sql", import.meta.url), "utf8"),
   ]);
   try {
-    await database.exec(createOwner);
+    await database.exec(CREATE_OWNER);
     await database.exec(`set session authorization ${ownerRole}`);
     await database.exec(schema);
     await database.exec(`set session authorization ${superuser}`);
