@@ -27,7 +27,7 @@ const printBad = (findings: Finding[]) => findings.filter(({ mark }) => mark !==
 
 for (const { id, status } of seededRuns.filter(({ ownerId }) => ownerId === "owner")) {
   test(`a right deployment is all ✓ (a ${status} run, ${id.slice(0, 4)})`, async () => {
-    const { stack, origin } = deployment;
+    const { stack, url: origin } = deployment;
     const findings = await collect({
       origin,
       token: await stack.authorizationServer.fetchToken("owner"),
@@ -40,17 +40,17 @@ for (const { id, status } of seededRuns.filter(({ ownerId }) => ownerId === "own
 }
 
 test("without a token, what needs none is checked", async () => {
-  const findings = await collect({ origin: deployment.origin });
+  const findings = await collect({ origin: deployment.url });
   assert.deepEqual(printBad(findings), ["· no run was read\n    Give it one: --token … --run …"]);
 });
 
 test("a token that may not read the run, and one that is worth nothing, are told as such", async () => {
   const [run] = seededRuns;
   const stranger = await deployment.stack.authorizationServer.fetchToken("stranger");
-  const foreign = await collect({ origin: deployment.origin, token: stranger, runId: run?.id });
+  const foreign = await collect({ origin: deployment.url, token: stranger, runId: run?.id });
   assert.match(printBad(foreign).join("\n"), /✗ the run is a record of twelve keys: 404 .*run_not_found/);
   const worthless = await collect({
-    origin: deployment.origin,
+    origin: deployment.url,
     token: `${stranger.slice(0, -9)}AAAAAAAAA`,
     runId: run?.id,
   });
@@ -70,7 +70,7 @@ test("a server that answers 200 to everything fails every check", async () => {
 });
 
 test("as a command: ✓ and exit code 0, or the reason and 1; and no token in its output", async () => {
-  const { stack, origin } = deployment;
+  const { stack, url: origin } = deployment;
   const token = await stack.authorizationServer.fetchToken("admin");
   const run = (args: string[]) =>
     new Promise<{ code: number; output: string }>((resolve) => {
