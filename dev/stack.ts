@@ -1,4 +1,4 @@
-// Everything the Worker needs around it, on the loopback interface: database, SQL over HTTP, authorization server.
+// What the Worker needs around it, on the loopback interface: database, SQL over HTTP, authorization server.
 // Guarantees that a start that fails leaves nothing running. `npm run dev` and the tests start this very stack.
 import { randomUUID } from "node:crypto";
 import { type AuthorizationServer, startAuthorizationServer } from "./authorization-server.ts";
@@ -6,21 +6,18 @@ import { type Database, ownerRole, readerRole, startDatabase } from "./database.
 import { seedRuns } from "./seed.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 
-/** The same as in wrangler.toml. */
-export const audience = "https://api.example.com";
-
-/** A native client's address: whichever port it listens on (RFC 8252 §7.3). */
-export const nativeRedirectUri = "http://127.0.0.1/callback";
+/** Where a native client and the page at /docs get their code; on these hosts any port will do (RFC 8252 §7.3). */
+const REDIRECT_URIS = ["http://127.0.0.1/callback", "http://127.0.0.1/docs/callback", "http://localhost/docs/callback"];
 
 export interface StackOptions {
-  /** Free ports where left out. */
+  /** What every access token is for. The Worker's own address, where strict clients shall find their way (RFC 9728). */
+  audience?: string;
+  /** Free ports where left out or 0. */
   ports?: { sql?: number; authorizationServer?: number };
   /** A folder that keeps the database; in memory if left out. */
-  dataDirectory?: string;
+  dataDirectory?: string | undefined;
   /** Whether to insert the runs of seed.ts. */
   seed?: boolean;
-  /** Where a browser client may return to, besides a native client's address. */
-  extraRedirectUris?: readonly string[];
 }
 
 export interface Stack {
@@ -40,62 +37,42 @@ export interface Stack {
   close(): Promise<void>;
 }
 
-/**
- * Starts the stack.
- *
- * @throws what the part that failed to start has thrown, for example EADDRINUSE for a port that is taken
- */
+/** Starts the stack; throws what the part that failed has thrown, such as EADDRINUSE for a port that is taken. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const { ports = {}, dataDirectory, seed = false, extraRedirectUris = [] } = options;
-  const closers: (() => Promise<void>)[] = [];
+  const { audience = "https://api.example.com", ports = {}, dataDirectory, seed = false } = options;
+  const started: { close(): Promise<void> }[] = [];
   const close = async () => {
-    for (const closeOne of closers.splice(0).toReversed()) {
-      await closeOne();
-    }
+    for (const part of started.splice(0).toReversed()) await part.close();
   };
-
-  async function startStore(): Promise<{ database: Database; sql: SqlEndpoint }> {
-    const database = await startDatabase(dataDirectory === undefined ? {} : { dataDirectory });
-    closers.push(() => database.close());
-    if (seed) {
-      await seedRuns(database);
-    }
-    const sql = await startSqlEndpoint(database, {
-      ...(ports.sql !== undefined && { port: ports.sql }),
-      passwords: { [readerRole]: randomUUID(), [ownerRole]: randomUUID() },
-    });
-    closers.push(() => sql.close());
-    return { database, sql };
-  }
-
-  async function startIssuer(): Promise<AuthorizationServer> {
-    const server = await startAuthorizationServer({
-      ...(ports.authorizationServer !== undefined && { port: ports.authorizationServer }),
+  try {
+    const authorizationServer = await startAuthorizationServer({
+      port: ports.authorizationServer ?? 0,
       audience,
-      redirectUris: [nativeRedirectUri, ...extraRedirectUris],
+      redirectUris: REDIRECT_URIS,
     });
-    closers.push(() => server.close());
-    return server;
-  }
-
-  const starting = [startStore(), startIssuer()] as const;
-  const [{ database, sql }, authorizationServer] = await Promise.all(starting).catch(async (error: unknown) => {
-    await Promise.allSettled(starting);
+    started.push(authorizationServer);
+    const database = await startDatabase(dataDirectory === undefined ? {} : { dataDirectory });
+    started.push(database);
+    if (seed) await seedRuns(database);
+    const passwords = { [readerRole]: randomUUID(), [ownerRole]: randomUUID() };
+    const sql = await startSqlEndpoint(database, { port: ports.sql ?? 0, passwords });
+    started.push(sql);
+    return {
+      database,
+      sql,
+      authorizationServer,
+      variables: {
+        DATABASE_URL: sql.databaseUrl(readerRole),
+        NEON_FETCH_ENDPOINT: sql.url,
+        JWT_ISSUER: authorizationServer.issuer,
+        JWT_AUDIENCE: audience,
+        JWKS_URL: authorizationServer.jwksUrl,
+      },
+      ownerDatabaseUrl: sql.databaseUrl(ownerRole),
+      close,
+    };
+  } catch (error) {
     await close();
     throw error;
-  });
-  return {
-    database,
-    sql,
-    authorizationServer,
-    variables: {
-      DATABASE_URL: sql.databaseUrl(readerRole),
-      NEON_FETCH_ENDPOINT: sql.url,
-      JWT_ISSUER: authorizationServer.issuer,
-      JWT_AUDIENCE: audience,
-      JWKS_URL: authorizationServer.jwksUrl,
-    },
-    ownerDatabaseUrl: sql.databaseUrl(ownerRole),
-    close,
-  };
+  }
 }

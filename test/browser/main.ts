@@ -8,7 +8,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, type Page, chromium } from "playwright-core";
 import { seededRuns } from "../../dev/seed.ts";
-import { type ServedStack, startServedStack } from "../stack/served-stack.ts";
+import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 
 const executablePath = "/usr/bin/chromium";
 const screenshots = join(import.meta.dirname, "../../dist/screenshots");
@@ -103,7 +103,7 @@ async function run(page: Page, { url, stack }: ServedStack): Promise<void> {
 ensureChromium();
 await mkdir(screenshots, { recursive: true });
 const startedAt = performance.now();
-const served = await startServedStack(AbortSignal.timeout(startTimeoutMs));
+const served = await startServedStack({ signal: AbortSignal.timeout(startTimeoutMs) });
 let browser: Browser | undefined;
 try {
   browser = await chromium.launch({ executablePath, args: flags, timeout: stepTimeoutMs });

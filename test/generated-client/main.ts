@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import openapiTS, { astToString } from "openapi-typescript";
 import { seededRuns } from "../../dev/seed.ts";
-import { type ServedStack, startServedStack } from "../stack/served-stack.ts";
+import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 
 const execute = promisify(execFile);
 const directory = import.meta.dirname;
@@ -46,7 +46,7 @@ async function run({ url, stack }: ServedStack): Promise<void> {
 }
 
 const startedAt = performance.now();
-const served = await startServedStack(AbortSignal.timeout(startTimeoutMs));
+const served = await startServedStack({ signal: AbortSignal.timeout(startTimeoutMs) });
 try {
   await run(served);
 } finally {

@@ -53,13 +53,13 @@ async function start(variables: Record<string, string>): Promise<Deployment> {
 
 /** Sends a request and gives its line. */
 async function request(
-  { origin, lines }: Deployment,
+  { url, lines }: Deployment,
   path: string,
   headers: Record<string, string>,
   method = "GET",
 ): Promise<Line> {
   const id = crypto.randomUUID();
-  const response = await fetch(origin + path, { method, headers: { ...headers, "x-request-id": id } });
+  const response = await fetch(url + path, { method, headers: { ...headers, "x-request-id": id } });
   await response.arrayBuffer();
   for (let attempt = 0; attempt < 100; attempt++) {
     const line = lines.find((each) => each.includes(id));

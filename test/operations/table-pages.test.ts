@@ -215,7 +215,7 @@ describe("docs/adopting-a-table.md", () => {
   async function get(id: string): Promise<{ status: number; text: string }> {
     const token = await deployment.stack.authorizationServer.fetchToken("owner");
     const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${deployment.origin}/api/crew-runs/${id}`, { headers });
+    const response = await fetch(`${deployment.url}/api/crew-runs/${id}`, { headers });
     return { status: response.status, text: await response.text() };
   }
 

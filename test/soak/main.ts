@@ -11,7 +11,7 @@ import { SignJWT, generateKeyPair } from "jose";
 import { bundleWorker } from "../../bench/bundle.ts";
 import { quantile } from "../../bench/statistics.ts";
 import { startWorkerd } from "../../bench/workerd.ts";
-import { type Stack, audience, startStack } from "../../dev/stack.ts";
+import { type Stack, startStack } from "../../dev/stack.ts";
 import type { Fault, LaneAddress, LaneState } from "../stack/lane-protocol.ts";
 import { startUnreliableUpstream } from "../stack/unreliable-upstream.ts";
 import { startCacheServer } from "./data-centre-cache.ts";
@@ -136,7 +136,7 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
     new SignJWT({ client_id: "x" })
       .setProtectedHeader({ alg: "RS256", typ: "at+jwt", kid: crypto.randomUUID() })
       .setIssuer(stack.variables.JWT_ISSUER)
-      .setAudience(audience)
+      .setAudience(stack.variables.JWT_AUDIENCE)
       .setSubject("owner")
       .setExpirationTime("5m")
       .sign(forger.privateKey);

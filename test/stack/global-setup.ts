@@ -8,7 +8,8 @@ import { startUnreliableUpstream } from "./unreliable-upstream.ts";
 export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   // The pool wants the Worker's static files in place.
   execFileSync(process.execPath, ["docs/build.ts"], { cwd: `${import.meta.dirname}/../..` });
-  const stack = await startStack();
+  // The origin that test/worker.ts sends its requests to.
+  const stack = await startStack({ audience: "https://api.test" });
   const upstream = await startUnreliableUpstream(stack.variables.NEON_FETCH_ENDPOINT);
   const { tokenEndpoint, authorizationEndpoint, clients } = stack.authorizationServer;
   provide("stack", {

@@ -1,0 +1,71 @@
+// The whole product on the loopback interface: the stack with its seeded runs, and the Worker under wrangler, whose address
+// is the audience of the tokens. `npm run dev`, `npm run smoke -- --local` and the tests that come from outside start it.
+// Guarantees that a start that fails or is given up leaves nothing running.
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { type Stack, startStack } from "./stack.ts";
+import { startWorkerProcess } from "./worker-process.ts";
+
+export interface ServedStackOptions {
+  /** Gives the start up. */
+  signal: AbortSignal;
+  /** Free ports where left out or 0. */
+  ports?: { worker?: number; sql?: number; authorizationServer?: number };
+  /** A folder that keeps the database; in memory if left out. */
+  dataDirectory?: string | undefined;
+  /** Gets each line that the Worker logs. */
+  log?: (line: string) => void;
+  /** Hears of each step of the start. */
+  announce?: (step: string) => void;
+  /** Settings of the Worker, in addition to the stack's or in their place. */
+  chooseSettings?: (stack: Stack) => Promise<Record<string, string>>;
+}
+
+export interface ServedStack {
+  /** The Worker's address, without a slash at its end. */
+  url: string;
+  stack: Stack;
+  /** Rejects when the Worker ends by itself; never resolves. */
+  ended: Promise<never>;
+  close(): Promise<void>;
+}
+
+/** Starts stack and Worker; throws what the part that failed has thrown. */
+export async function startServedStack(options: ServedStackOptions): Promise<ServedStack> {
+  const { signal, ports = {}, dataDirectory, log = () => {}, announce = () => {} } = options;
+  const port = ports.worker || (await findFreePort());
+  announce("database, SQL endpoint, authorization server");
+  const stack = await startStack({ audience: `http://127.0.0.1:${port}`, ports, dataDirectory, seed: true });
+  try {
+    signal.throwIfAborted();
+    announce("Worker (wrangler dev)");
+    const variables = {
+      ...stack.variables,
+      DOCS_CLIENT_ID: stack.authorizationServer.publicClientId,
+      ...(await options.chooseSettings?.(stack)),
+    };
+    const worker = await startWorkerProcess({ port, variables, log, signal });
+    const close = async () => {
+      await worker.stop();
+      await stack.close();
+    };
+    return { url: worker.url, stack, ended: worker.ended, close };
+  } catch (error) {
+    await stack.close();
+    throw error;
+  }
+}
+
+/** Below the ports that the system hands out itself: nobody takes it between this search and its use. */
+async function findFreePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (isFree) await once(server.close(), "close");
+    if (isFree) return port;
+  }
+}
