@@ -103,7 +103,7 @@ async function run(options: Options, signal: AbortSignal): Promise<void> {
         ports: { sql: options.sqlPort, authorizationServer: options.issuerPort },
         ...(options.dataDirectory !== undefined && { dataDirectory: options.dataDirectory }),
         // Where the API's documentation gets its token back, under either name of this machine.
-        extraRedirectUris: ["127.0.0.1", "localhost"].map((host) => `http://${host}:${port}/docs/oauth2-redirect`),
+        extraRedirectUris: ["127.0.0.1", "localhost"].map((host) => `http://${host}:${port}/docs`),
         seed: true,
       }),
     );

@@ -12,6 +12,7 @@ export interface FailureAnswer {
   headers: Record<string, string>;
   body: { detail: unknown; code: string; request_id: string };
   summary: string;
+  action: string;
 }
 
 const FAILURES: { [Reason in Failure["reason"]]: Extract<Failure, { reason: Reason }> } = {
@@ -29,19 +30,41 @@ const FAILURES: { [Reason in Failure["reason"]]: Extract<Failure, { reason: Reas
   database_unavailable: { reason: "database_unavailable", why: "", retryAfterSeconds: 5 },
 };
 
-const SUMMARIES: Record<Failure["reason"], string> = {
-  no_credentials: "No bearer token was sent",
-  invalid_token: "The token is not accepted; error_description in WWW-Authenticate says why",
-  insufficient_scope: "The token lacks the scope that this deployment demands of everyone",
-  run_not_found: "There is no such run, or it is somebody else's: the two cannot be told apart",
-  path_not_found: "No path of this API: a doubled slash, another case, no id",
-  method_not_allowed: "Another method than GET and HEAD",
-  invalid_run_id: "The id is no spelling of a UUID",
-  invalid_record: "What is stored does not fit the contract; asking again does not help",
-  misconfigured: "A setting of this deployment is missing or wrong",
-  internal_error: "A fault of this service",
-  key_set_unavailable: "The issuer's keys cannot be had, so the token can be neither accepted nor refused",
-  database_unavailable: "The database cannot be reached",
+/** What each means, and what to do. */
+const TEXTS: Record<Failure["reason"], { summary: string; action: string }> = {
+  no_credentials: {
+    summary: "No bearer token was sent",
+    action: "Send one: [Authentication](/docs/authentication.md)",
+  },
+  invalid_token: {
+    summary: "The token is not accepted; `error_description` in `WWW-Authenticate` says why",
+    action: "Get a new one",
+  },
+  insufficient_scope: {
+    summary: "The token lacks the scope that this deployment demands of everyone",
+    action: "Get one with the `scope` that `WWW-Authenticate` names",
+  },
+  run_not_found: {
+    summary: "There is no such run, or it is somebody else's: the two cannot be told apart",
+    action: "Do not ask again",
+  },
+  path_not_found: {
+    summary: "No path of this API: a doubled slash, another case, no id",
+    action: "Correct the path",
+  },
+  method_not_allowed: { summary: "Another method than GET and HEAD", action: "Use `GET`" },
+  invalid_run_id: { summary: "The id is no spelling of a UUID", action: "Correct the id" },
+  invalid_record: {
+    summary: "What is stored does not fit the contract",
+    action: "Report it; asking again does not help",
+  },
+  misconfigured: { summary: "A setting of this deployment is missing or wrong", action: "Report it" },
+  internal_error: { summary: "A fault of this service", action: "Report it" },
+  key_set_unavailable: {
+    summary: "The issuer's keys cannot be had, so the token can be neither accepted nor refused",
+    action: "Ask again after `Retry-After`",
+  },
+  database_unavailable: { summary: "The database cannot be reached", action: "Ask again after `Retry-After`" },
 };
 
 /** Every failure's answer, in the order of their statuses. */
@@ -52,7 +75,7 @@ export async function collectFailureAnswers(): Promise<FailureAnswer[]> {
       status: response.status,
       headers: Object.fromEntries(response.headers),
       body: (await response.json()) as FailureAnswer["body"],
-      summary: SUMMARIES[failure.reason],
+      ...TEXTS[failure.reason],
     };
   });
   return (await Promise.all(answers)).toSorted((one, other) => one.status - other.status);

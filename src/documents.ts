@@ -72,11 +72,11 @@ export function answerResourceMetadata(exchange: Exchange, settings: Settings): 
   const { JWT_AUDIENCE, JWT_ISSUER, AUDIENCE_CLAIM, ADMIN_SCOPE, REQUIRED_SCOPE } = settings;
   const isOurs = AUDIENCE_CLAIM === "aud" && JWT_AUDIENCE !== JWT_ISSUER && /^https?:\/\//.test(JWT_AUDIENCE);
   const metadata = {
-    resource: isOurs ? JWT_AUDIENCE : exchange.origin,
+    resource: exchange.origin, docs_client_id: settings.DOCS_CLIENT_ID,
     resource_name: "Crew runs",
     authorization_servers: [JWT_ISSUER],
     bearer_methods_supported: ["header"],
-    scopes_supported: REQUIRED_SCOPE === undefined ? [ADMIN_SCOPE] : [REQUIRED_SCOPE, ADMIN_SCOPE],
+    
     resource_documentation: `${exchange.origin}/docs`,
   };
   return exchange.answer(200, JSON.stringify(metadata), { ...JSON_HEADERS });

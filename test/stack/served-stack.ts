@@ -15,7 +15,7 @@ export interface ServedStack {
 /** Starts it; the signal gives the start up. */
 export async function startServedStack(signal: AbortSignal): Promise<ServedStack> {
   const port = await findFreePort();
-  const redirectUri = `http://127.0.0.1:${port}/docs/oauth2-redirect`;
+  const redirectUri = `http://127.0.0.1:${port}/docs`;
   const stack = await startStack({ seed: true, extraRedirectUris: [redirectUri] });
   try {
     const { authorizationServer } = stack;
