@@ -1,46 +1,70 @@
-// Writes the published documents to dist/documents/, which the Worker serves as static files. wrangler runs it ([build] in
+// Writes the published documents to dist/documents/, which the platform serves as static files. wrangler runs it ([build] in
 // wrangler.toml), and so do the tests.
 // A file that stays the same is not touched, and one that changes is replaced at once: somebody may be serving them.
 import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
+import { build } from "esbuild";
 import { createOpenApi } from "./openapi.ts";
+import { PAGES, REFERENCE, fillMarkdown, renderPage } from "./pages.ts";
+import { createBlocks } from "./reference.ts";
 
-const root = join(import.meta.dirname, "..");
-const target = join(root, "dist/documents");
-const swaggerUi = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
+const ROOT = join(import.meta.dirname, "..");
+const TARGET = join(ROOT, "dist/documents");
 
-const COPIES = [
-  ...["page/index.html", "page/page.css", "page/page.js"].map((file) => join(root, "docs", file)),
-  ...["get-run.md", "authentication.md", "polling.md", "errors.md"].map((file) => join(root, "docs", file)),
-  ...["swagger-ui.css", "swagger-ui-bundle.js", "oauth2-redirect.html", "oauth2-redirect.js"].map((file) =>
-    join(swaggerUi, file),
-  ),
-];
+async function createDocuments(): Promise<Map<string, string>> {
+  const read = async (file: string) => readFile(join(ROOT, file), "utf8");
+  const { version } = JSON.parse(await read("package.json")) as { version: string };
+  const documents = new Map([["openapi.json", JSON.stringify(await createOpenApi(version))]]);
+  for (const name of ["llms.txt", "_headers", "_redirects"]) documents.set(name, await read(`docs/${name}`));
 
-async function createDocuments(): Promise<Map<string, Buffer>> {
-  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string };
-  const openApi = JSON.stringify(await createOpenApi(version));
-  const copies = COPIES.map(async (path) => [`docs/${basename(path)}`, await readFile(path)] as const);
-  return new Map([
-    ["openapi.json", Buffer.from(openApi)],
-    ["llms.txt", await readFile(join(root, "docs/llms.txt"))],
-    ...(await Promise.all(copies)),
-  ]);
+  const assets = await bundleAssets();
+  const addresses = new Map(assets.map(({ entry, path }) => [entry, `/${path}`]));
+  for (const { path, text } of assets) documents.set(path, text);
+  const blocks = await createBlocks();
+  for (const name of Object.keys(PAGES)) {
+    const source = await read(`docs/${name}.md`);
+    const script = addresses.get(name === REFERENCE ? "try.ts" : "page.ts") ?? "";
+    const html = renderPage(name, source, blocks, { style: addresses.get("style.css") ?? "", script });
+    documents.set(name === REFERENCE ? "docs.html" : `docs/${name}.html`, html);
+    documents.set(`docs/${name}.md`, fillMarkdown(source, blocks));
+  }
+  return documents;
 }
 
-async function replace(path: string, content: Buffer): Promise<void> {
-  const old = await readFile(path).catch(() => undefined);
-  if (old?.equals(content)) return;
+/** Style and scripts, minified, under names that change with their content: they may be kept for ever. */
+async function bundleAssets(): Promise<{ entry: string; path: string; text: string }[]> {
+  const { metafile, outputFiles } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ["style.css", "page.ts", "try.ts"].map((file) => `docs/page/${file}`),
+    entryNames: "[name]-[hash]",
+    outdir: "docs/assets",
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    legalComments: "none",
+    metafile: true,
+    write: false,
+  });
+  return Object.entries(metafile.outputs).map(([path, { entryPoint = "" }], index) => ({
+    entry: basename(entryPoint),
+    path,
+    text: outputFiles[index]?.text ?? "",
+  }));
+}
+
+async function replace(path: string, content: string): Promise<void> {
+  const old = await readFile(path, "utf8").catch(() => undefined);
+  if (old === content) return;
   const draft = `${path}.${process.pid}`;
+  await mkdir(dirname(path), { recursive: true });
   await writeFile(draft, content);
   await rename(draft, path);
 }
 
 const documents = await createDocuments();
-await mkdir(join(target, "docs"), { recursive: true });
-await Promise.all([...documents].map(([name, content]) => replace(join(target, name), content)));
-for (const entry of await readdir(target, { recursive: true, withFileTypes: true })) {
+await Promise.all([...documents].map(([name, content]) => replace(join(TARGET, name), content)));
+for (const entry of await readdir(TARGET, { recursive: true, withFileTypes: true })) {
   const name = join(entry.parentPath, entry.name);
-  if (entry.isFile() && !documents.has(name.slice(target.length + 1))) await rm(name, { force: true });
+  if (entry.isFile() && !documents.has(name.slice(TARGET.length + 1))) await rm(name, { force: true });
 }

@@ -38,6 +38,12 @@ export const EXAMPLE_ROWS = {
     completed_at: `"2026-03-01T12:04:59.999999"`,
   },
   running,
+  pending: {
+    ...running,
+    id: "22222222-2222-4222-8222-222222222222",
+    status: "pending",
+    started_at: null,
+  },
   failed: {
     ...running,
     id: "44444444-4444-4444-8444-444444444444",
@@ -56,6 +62,7 @@ export const EXAMPLE_ETAG = `"46e2dd7bea1a5d450028fe"`;
 const SUMMARIES: Record<keyof typeof EXAMPLE_ROWS, string> = {
   completed: "A finished run: it may be kept, and needs no further request",
   running: "A run under way: ask again after Retry-After, or with Prefer: wait",
+  pending: "A run that nobody works on yet",
   failed: "A run that failed, of a crew that was not recorded",
 };
 

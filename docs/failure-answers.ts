@@ -10,27 +10,56 @@ export interface FailureAnswer {
   headers: Record<string, string>;
   body: { detail: unknown; code: string; request_id: string };
   summary: string;
+  action: string;
 }
 
 /** Not among them: what no client ever reads. */
 const CODES = (Object.keys(FAILURES) as FailureCode[]).filter((code) => code !== "client_left");
 
-const SUMMARIES: Record<Exclude<FailureCode, "client_left">, string> = {
-  not_authenticated: "No bearer token was sent",
-  invalid_token: "The token is not accepted; error_description in WWW-Authenticate says why",
-  insufficient_scope: "The token lacks the scope that this deployment demands of everyone",
-  run_not_found: "There is no such run, or it is somebody else's: the two cannot be told apart",
-  not_found: "No path of this API: a doubled slash, another case, no id",
-  method_not_allowed: "Another method than GET and HEAD",
-  invalid_run_id: "The id is no spelling of a UUID",
-  invalid_record: "What is stored does not fit the contract; asking again does not help",
-  misconfigured: "A setting of this deployment is missing or wrong",
-  record_too_large: "The record is larger than this service can read; asking again does not help",
-  rate_limited: "Too many reads by this user in a short time",
-  overloaded: "Too many large records are being read at this moment",
-  internal_error: "A fault of this service",
-  key_set_unavailable: "The issuer's keys cannot be had, so the token can be neither accepted nor refused",
-  database_unavailable: "The database cannot be reached",
+/** What each means, and what to do. */
+const TEXTS: Record<Exclude<FailureCode, "client_left">, { summary: string; action: string }> = {
+  not_authenticated: {
+    summary: "No bearer token was sent",
+    action: "Send one: [Authentication](/docs/authentication.md)",
+  },
+  invalid_token: {
+    summary: "The token is not accepted; `error_description` in `WWW-Authenticate` says why",
+    action: "Get a new one",
+  },
+  insufficient_scope: {
+    summary: "The token lacks the scope that this deployment demands of everyone",
+    action: "Get one with the `scope` that `WWW-Authenticate` names",
+  },
+  run_not_found: {
+    summary: "There is no such run, or it is somebody else's: the two cannot be told apart",
+    action: "Do not ask again",
+  },
+  not_found: {
+    summary: "No path of this API: a doubled slash, another case, no id",
+    action: "Correct the path",
+  },
+  method_not_allowed: { summary: "Another method than GET and HEAD", action: "Use `GET`" },
+  invalid_run_id: { summary: "The id is no spelling of a UUID", action: "Correct the id" },
+  invalid_record: {
+    summary: "What is stored does not fit the contract",
+    action: "Report it; asking again does not help",
+  },
+  record_too_large: {
+    summary: "The record is larger than this service can read",
+    action: "Report it; asking again does not help",
+  },
+  rate_limited: { summary: "Too many reads by this user in a short time", action: "Ask again after `Retry-After`" },
+  overloaded: {
+    summary: "Too many large records are being read at this moment",
+    action: "Ask again after `Retry-After`",
+  },
+  misconfigured: { summary: "A setting of this deployment is missing or wrong", action: "Report it" },
+  internal_error: { summary: "A fault of this service", action: "Report it" },
+  key_set_unavailable: {
+    summary: "The issuer's keys cannot be had, so the token can be neither accepted nor refused",
+    action: "Ask again after `Retry-After`",
+  },
+  database_unavailable: { summary: "The database cannot be reached", action: "Ask again after `Retry-After`" },
 };
 
 /** Every failure's answer, in the order of their statuses. */
@@ -50,7 +79,7 @@ export async function collectFailureAnswers(): Promise<FailureAnswer[]> {
       status: response.status,
       headers: Object.fromEntries(response.headers),
       body: (await response.json()) as FailureAnswer["body"],
-      summary: SUMMARIES[code as keyof typeof SUMMARIES],
+      ...TEXTS[code as keyof typeof TEXTS],
     };
   });
   return (await Promise.all(answers)).toSorted((one, other) => one.status - other.status);

@@ -17,10 +17,9 @@ export const HEADERS = {
     name: "ETag",
     required: true,
     description:
-      "Changes whenever the body does, and not with the token; rarely alone, when the stored row did in a way that the " +
-      "body does not show. " +
-      "Send it back in `If-None-Match`.",
-    schema: { type: "string", pattern: `^"[\\w-]+"$` },
+      "Changes whenever the body does, and not with the token. Send it back in `If-None-Match`. A proxy that compresses the " +
+      "answer makes it weak (`W/` before it): that works as well.",
+    schema: { type: "string", pattern: `^(W/)?"[\\w-]+"$` },
     example: EXAMPLE_ETAG,
   },
   RunCacheControl: {
@@ -50,14 +49,15 @@ export const HEADERS = {
     required: true,
     description: "Whether this service had the run at hand (`hit`) or read it from the database (RFC 9211).",
     schema: { type: "string", pattern: "^crew-runs; " },
-    example: "crew-runs; hit; ttl=3558",
+    example: "crew-runs; hit",
   },
   UnfinishedRetryAfter: {
     name: "Retry-After",
     required: false,
     description:
-      "Only while the run is not finished: seconds until it is worth asking again. A tenth of the run's age, from 1 to 30.",
-    schema: { type: "integer", minimum: 1, maximum: 30 },
+      "Only while the run is not finished: seconds until it is worth asking again. A tenth of the run's age, from 1 to 30; " +
+      "0 after a wait that ran its full time: ask again at once.",
+    schema: { type: "integer", minimum: 0, maximum: 30 },
     example: 6,
   },
   ReadinessRetryAfter: {
@@ -118,7 +118,7 @@ export const HEADERS = {
 export type HeaderName = keyof typeof HEADERS;
 
 /** What only some failures bear. */
-const FAILURE_HEADERS: readonly Header[] = [
+export const FAILURE_HEADERS: readonly Header[] = [
   {
     name: "WWW-Authenticate",
     required: true,
@@ -130,7 +130,7 @@ const FAILURE_HEADERS: readonly Header[] = [
   {
     name: "Allow",
     required: true,
-    description: "The methods that there are; HEAD works wherever GET does.",
+    description: "The methods that there are.",
     schema: { type: "string" },
   },
   {

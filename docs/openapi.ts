@@ -1,6 +1,5 @@
 // The OpenAPI 3.1 document, made from what serves: the record's schemas, and the answers of the Worker's own code where a
-// request fails. What only a deployment knows (its address, the issuer's endpoints) is filled in at request time by
-// src/documents.ts.
+// request fails. What only a deployment knows (its issuer) is for /.well-known/oauth-protected-resource to say.
 import * as z from "zod";
 import { AgentConfig, CrewConfig, CrewRun, TaskConfig } from "../src/crew-runs/record.ts";
 import { FIELD_DESCRIPTIONS, SCHEMA_DESCRIPTIONS } from "./descriptions.ts";
@@ -43,17 +42,14 @@ const SERVICE_SCHEMAS = {
 const DESCRIPTION = `Read the record of a CrewAI crew run: what was asked for, what became of it, and when.
 
 Send the access token that your authorization server gave you as a bearer token. Finished runs may be kept; for a run under
-way, \`Retry-After\` says when to ask again, and \`Prefer: wait\` lets the request wait for you.
-
-- [Read a run](/docs/get-run.md)
-- [Authentication](/docs/authentication.md)
-- [Polling](/docs/polling.md)
-- [Errors](/docs/errors.md)`;
+way, \`Retry-After\` says when to ask again, and \`Prefer: wait\` lets the request wait for you. The guides:
+[Read a run](/docs/get-run.md), [Authentication](/docs/authentication.md), [Polling](/docs/polling.md),
+[Webhooks](/docs/webhooks.md), [Errors](/docs/errors.md).`;
 
 const GET_RUN_DESCRIPTION = `The record of one run. You see your own runs; an admin sees every run. A run of somebody else
 and a run that does not exist are the same 404.
 
-Credentials are checked first, then the id, then the run. HEAD gives the same answer without its body. A doubled slash or
+The token is checked first, then the id, then the run. HEAD gives the same answer without its body. A doubled slash or
 another case in the path is a 404; a trailing slash changes nothing. Query parameters are ignored.`;
 
 const STATUS_DESCRIPTIONS: Record<number, string> = {
@@ -62,16 +58,33 @@ const STATUS_DESCRIPTIONS: Record<number, string> = {
   404: "No such run, or not yours; or no such path.",
   405: "Another method than GET and HEAD. It stands here because OpenAPI has no place for it outside an operation.",
   422: "The id is no spelling of a UUID.",
-  429: "Too many reads. `Retry-After` says when to try again.",
+  429: "Too many reads by this user. Only where a deployment has a limit. `Retry-After` says when to try again.",
   500: "A fault on this side that will not pass by itself.",
-  503: "The issuer's keys or the database cannot be reached at the moment. `Retry-After` says when to try again.",
+  503: "Passing trouble: the issuer's keys, the database, or too much at once. `Retry-After` says when to try again.",
 };
 
-/**
- * Makes the document.
- *
- * @param version the product's, from package.json
- */
+/** The path's parameter. */
+export const RUN_ID = {
+  name: "run_id",
+  in: "path",
+  required: true,
+  description:
+    "The run's UUID, of any version: canonical, in any case, without dashes, in braces, or after `urn:uuid:`.",
+  schema: { type: "string", format: "uuid" },
+  example: "11111111-1111-4111-8111-111111111111",
+};
+
+/** What a 200 and a 304 bear, besides what every answer does. */
+export const RUN_HEADERS: readonly HeaderName[] = [
+  "ETag",
+  "RunCacheControl",
+  "CacheStatus",
+  "Age",
+  "UnfinishedRetryAfter",
+  "PreferenceApplied",
+];
+
+/** Makes the document. `version` is the product's, from package.json. */
 export async function createOpenApi(version: string): Promise<object> {
   const failures = await collectFailureAnswers();
   const failureResponses = describeFailures(failures);
@@ -85,7 +98,7 @@ export async function createOpenApi(version: string): Promise<object> {
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [{ url: "/" }],
-    security: [{ oauth2: [] }, { bearer: [] }],
+    security: [{ bearer: [] }],
     tags: [
       { name: "Crew runs", description: "What crews were asked to do, and what they did." },
       { name: "Service", description: "Whether this service works. No token needed." },
@@ -98,15 +111,7 @@ export async function createOpenApi(version: string): Promise<object> {
           summary: "Get run",
           description: GET_RUN_DESCRIPTION,
           parameters: [
-            {
-              name: "run_id",
-              in: "path",
-              required: true,
-              description:
-                "The run's UUID, of any version: canonical, in any case, without dashes, in braces, or after `urn:uuid:`.",
-              schema: { type: "string", format: "uuid" },
-              example: "11111111-1111-4111-8111-111111111111",
-            },
+            RUN_ID,
             ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` })),
           ],
           responses: { ...(await describeRunResponses()), ...failureResponses },
@@ -152,22 +157,12 @@ export async function createOpenApi(version: string): Promise<object> {
       headers: describeHeaders(),
       parameters: PARAMETERS,
       securitySchemes: {
-        oauth2: {
-          type: "oauth2",
-          description: "Get a token from the authorization server, by authorization code with PKCE.",
-          flows: {
-            authorizationCode: {
-              authorizationUrl: "https://login.example.com/authorize",
-              tokenUrl: "https://login.example.com/token",
-              scopes: { "crew-runs:admin": "See every run" },
-            },
-          },
-        },
         bearer: {
           type: "http",
           scheme: "bearer",
           bearerFormat: "JWT",
-          description: "The access token received from the authorization server in the OAuth 2.0 flow.",
+          description:
+            "An access token of the authorization server that `/.well-known/oauth-protected-resource` names (RFC 9728).",
         },
       },
     },
@@ -175,23 +170,15 @@ export async function createOpenApi(version: string): Promise<object> {
 }
 
 async function describeRunResponses(): Promise<object> {
-  const headers: HeaderName[] = [
-    "ETag",
-    "RunCacheControl",
-    "CacheStatus",
-    "Age",
-    "UnfinishedRetryAfter",
-    "PreferenceApplied",
-  ];
   return {
     200: {
       description: "The record.",
-      headers: listHeaders(...headers),
+      headers: listHeaders(...RUN_HEADERS),
       content: {
         "application/json": { schema: { $ref: "#/components/schemas/CrewRun" }, examples: await describeExampleRuns() },
       },
     },
-    304: { description: "It is still what `If-None-Match` names. No body.", headers: listHeaders(...headers) },
+    304: { description: "It is still what `If-None-Match` names. No body.", headers: listHeaders(...RUN_HEADERS) },
   };
 }
 
@@ -224,7 +211,7 @@ function describeState(description: string, schema: string, value: object, ...he
 }
 
 /** The record's schemas as they serve, with the words of descriptions.ts. */
-function describeRecord(): Record<string, object> {
+export function describeRecord(): Record<string, z.core.JSONSchema.BaseSchema> {
   const registry = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id });
   const { schemas } = z.toJSONSchema(registry, {
@@ -252,6 +239,11 @@ function simplify(schema: z.core.JSONSchema.BaseSchema): void {
     Object.assign(schema, inner, { type: [inner.type, "null"] });
   }
   if (schema.format !== undefined) delete schema.pattern;
+  // That an integer is one that JavaScript keeps is no news to anybody.
+  if (schema.maximum === Number.MAX_SAFE_INTEGER) {
+    delete schema.minimum;
+    delete schema.maximum;
+  }
   if (schema.additionalProperties === false) delete schema.additionalProperties;
   delete schema.propertyNames;
 }

@@ -1,0 +1,174 @@
+// *Try it*: log in by authorization code with PKCE, or paste a token, then read a run and see the answer as it was sent.
+// The token is in its field and nowhere else. While the issuer has the window, the session's storage holds what the return
+// needs: state, PKCE verifier and the form's other fields. It is removed at once.
+import * as oauth from "oauth4webapi";
+import "./page.ts";
+import { showJson } from "./json.ts";
+
+interface PendingLogIn {
+  state: string;
+  verifier: string;
+  fields: Record<string, string>;
+}
+
+const STORAGE_KEY = "log-in";
+const REMEMBERED_FIELDS = ["client_id", "scope", "parameters", "run_id"];
+const REDIRECT_URI = `${location.origin}/docs`;
+const EXAMPLE_RUN_ID = "11111111-1111-4111-8111-111111111111";
+/** Plain http is for the local stack only. */
+const OPTIONS = { [oauth.allowInsecureRequests]: /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname) };
+
+function find<T extends HTMLElement>(selector: string): T {
+  const element = document.querySelector<T>(selector);
+  if (element === null) throw new Error(`the page lacks ${selector}`);
+  return element;
+}
+
+const field = (name: string): HTMLInputElement => find(`#try [name=${name}]`);
+
+/** Takes a step of the form, and says beside its button how that went. */
+async function take(step: () => Promise<string>): Promise<void> {
+  const message = find("#message");
+  message.textContent = "One moment…";
+  message.textContent = await step().catch(explain);
+}
+
+function explain(error: unknown): string {
+  if (error instanceof oauth.AuthorizationResponseError || error instanceof oauth.ResponseBodyError) {
+    return `The issuer refused: ${error.error_description ?? error.error}`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What this API says of its tokens (RFC 9728). */
+async function readResource(): Promise<{ resource: string; issuer: string; clientId: string; scope: string }> {
+  const url = new URL(location.origin);
+  const metadata = await oauth.processResourceDiscoveryResponse(url, await oauth.resourceDiscoveryRequest(url, OPTIONS));
+  const { authorization_servers: [issuer = ""] = [], docs_client_id: clientId = "", scopes_supported: scopes = [] } = metadata;
+  return { resource: metadata.resource, issuer, clientId: String(clientId), scope: scopes.join(" ") };
+}
+
+/** The issuer's metadata: at RFC 8414's address, or else at OpenID Connect's. */
+async function readIssuer(): Promise<oauth.AuthorizationServer> {
+  const { issuer } = await readResource();
+  const url = new URL(issuer);
+  const ask = async (algorithm: "oauth2" | "oidc") =>
+    oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { ...OPTIONS, algorithm }));
+  return ask("oauth2")
+    .catch(() => ask("oidc"))
+    .catch(() => {
+      throw new Error(`The metadata of ${issuer} cannot be read from a browser. Get a token elsewhere and paste it.`);
+    });
+}
+
+async function logIn(): Promise<string> {
+  const clientId = field("client_id").value;
+  if (clientId === "") {
+    find<HTMLDetailsElement>("#log-in-settings").open = true;
+    field("client_id").focus();
+    return "This deployment names no client for this page. Enter one, or paste a token.";
+  }
+  const { authorization_endpoint: endpoint } = await readIssuer();
+  if (endpoint === undefined) return "The issuer has no authorization endpoint. Get a token elsewhere and paste it.";
+  const verifier = oauth.generateRandomCodeVerifier();
+  const state = oauth.generateRandomState();
+  const url = new URL(endpoint);
+  const parameters = {
+    client_id: clientId,
+    redirect_uri: REDIRECT_URI,
+    response_type: "code",
+    ...(field("scope").value !== "" && { scope: field("scope").value }),
+    state,
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: "S256",
+    ...Object.fromEntries(new URLSearchParams(field("parameters").value)),
+  };
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
+  const fields = Object.fromEntries(REMEMBERED_FIELDS.map((name) => [name, field(name).value]));
+  sessionStorage.setItem(STORAGE_KEY, JSON.stringify({ state, verifier, fields } satisfies PendingLogIn));
+  location.assign(url);
+  return "On the way to the issuer…";
+}
+
+/** Swaps the code that the issuer sent back for a token. */
+async function finishLogIn(answer: URLSearchParams, { state, verifier, fields }: PendingLogIn): Promise<string> {
+  for (const [name, value] of Object.entries(fields)) field(name).value = value;
+  const server = await readIssuer();
+  const client = { client_id: field("client_id").value };
+  const checked = oauth.validateAuthResponse(server, client, answer, state);
+  const response = await oauth
+    .authorizationCodeGrantRequest(server, client, oauth.None(), checked, REDIRECT_URI, verifier, {
+      ...OPTIONS,
+      additionalParameters: new URLSearchParams(field("parameters").value),
+    })
+    .catch(() => {
+      throw new Error("The issuer's token endpoint cannot be reached from a browser. Get a token elsewhere and paste it.");
+    });
+  const { access_token: token } = await oauth.processAuthorizationCodeResponse(server, client, response);
+  field("token").value = token;
+  return `Logged in${readSubject(token)}.`;
+}
+
+/** Whom a JWT names, for the reader's eyes only. */
+function readSubject(token: string): string {
+  try {
+    const claims = JSON.parse(atob(token.split(".")[1]?.replaceAll("-", "+").replaceAll("_", "/") ?? ""));
+    return ` as ${claims.sub}`;
+  } catch {
+    return "";
+  }
+}
+
+async function send(): Promise<string> {
+  const path = `/api/crew-runs/${encodeURIComponent(field("run_id").value.trim()).replaceAll("'", "%27")}`;
+  const token = field("token").value.trim();
+  const waits = field("wait").checked;
+  find("#curl").textContent = [
+    `curl -i '${location.origin}${path}'`,
+    ...(token === "" ? [] : [`-H "Authorization: Bearer $TOKEN"`]),
+    ...(waits ? [`-H 'Prefer: wait=30'`] : []),
+  ].join(" \\\n  ");
+  const startedMs = performance.now();
+  const response = await fetch(path, {
+    // The answer of now: a kept one has the headers of then.
+    cache: "no-store",
+    headers: { ...(token !== "" && { authorization: `Bearer ${token}` }), ...(waits && { prefer: "wait=30" }) },
+  });
+  const text = await response.text();
+  const milliseconds = Math.round(performance.now() - startedMs);
+  find("#status").textContent = `${response.status} ${response.statusText}`;
+  find("#status").className = response.ok ? "good" : "bad";
+  find("#answer-headers").textContent = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
+  const show = () => showJson(find("#body"), text, find<HTMLInputElement>("#indent").checked);
+  find("#indent").onchange = show;
+  show();
+  find("#answer").hidden = false;
+  return `${response.status} after ${milliseconds} ms.`;
+}
+
+async function start(): Promise<void> {
+  const form = find<HTMLFormElement>("#try");
+  form.hidden = false;
+  field("run_id").value = EXAMPLE_RUN_ID;
+  find("#log-in").addEventListener("click", () => take(logIn));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    void take(send);
+  });
+
+  const answer = new URLSearchParams(location.search);
+  const pending = sessionStorage.getItem(STORAGE_KEY);
+  sessionStorage.removeItem(STORAGE_KEY);
+  if (answer.has("state")) history.replaceState(null, "", "/docs#try-it");
+  const { resource, issuer, clientId, scope } = await readResource();
+  find("#issuer").textContent = `at ${new URL(issuer).host}`;
+  field("client_id").value = clientId;
+  field("scope").value = scope;
+  field("parameters").value = new URLSearchParams({ resource }).toString();
+  if (answer.has("state") && pending !== null) {
+    find("#try-it").scrollIntoView();
+    await take(() => finishLogIn(answer, JSON.parse(pending)));
+  }
+}
+
+await start().catch((error: unknown) => (find("#message").textContent = explain(error)));

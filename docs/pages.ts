@@ -1,0 +1,204 @@
+// Turns a guide's Markdown into a page: headings one can link to, highlighted code, fences in a row as tabs that work without
+// JavaScript. What a block such as `<!-- record -->` stands for is the caller's business.
+import { existsSync } from "node:fs";
+import hljs from "highlight.js/lib/core";
+import bash from "highlight.js/lib/languages/bash";
+import javascript from "highlight.js/lib/languages/javascript";
+import json from "highlight.js/lib/languages/json";
+import python from "highlight.js/lib/languages/python";
+import { Marked, type Tokens } from "marked";
+
+for (const [name, language] of Object.entries({ js: javascript, ts: javascript, json, python, sh: bash })) {
+  hljs.registerLanguage(name, language);
+}
+
+/** What a block stands for: in the Markdown that is published, and on the page. */
+export interface Block {
+  markdown: string;
+  html: string;
+}
+
+/** The navigation, in its order: file names without their ending, and titles. The first is the reference. */
+export const PAGES: Record<string, string> = {
+  "get-run": "Reference",
+  authentication: "Authentication",
+  polling: "Polling",
+  ...(existsSync(`${import.meta.dirname}/webhooks.md`) && { webhooks: "Webhooks" }),
+  errors: "Errors",
+};
+
+const BLOCK = /<!-- (\w+) -->/g;
+/** One within a line, in a fence for example. */
+const INLINE_BLOCK = /(?<=\S *)<!-- (\w+) -->/g;
+export const REFERENCE = "get-run";
+
+export function escapeHtml(text: string): string {
+  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** The id of a heading, as GitHub makes it: links work there and here. */
+export function slugify(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+    .replaceAll(/\s/g, "-");
+}
+
+export function highlight(code: string, language = ""): string {
+  const html = hljs.getLanguage(language) ? hljs.highlight(code, { language }).value : escapeHtml(code);
+  return `<pre tabindex="0"><code>${html}</code></pre>`;
+}
+
+const marked = new Marked({
+  renderer: {
+    heading({ tokens, depth }) {
+      const html = this.parser.parseInline(tokens);
+      if (depth === 1) return `<h1>${html}</h1>`;
+      const id = slugify(this.parser.parseInline(tokens, this.parser.textRenderer));
+      return `<h${depth} id="${id}"><a href="#${id}">${html}</a></h${depth}>`;
+    },
+    code: ({ text, lang = "" }) => highlight(text, lang.split(" ")[0]),
+    table(token) {
+      const row = (cells: Tokens.TableCell[], tag: string) =>
+        `<tr>${cells.map(({ tokens }) => `<${tag}>${this.parser.parseInline(tokens)}</${tag}>`).join("")}</tr>`;
+      const [head, body] = [row(token.header, "th"), token.rows.map((cells) => row(cells, "td")).join("")];
+      return `<div class="table" tabindex="0"><table><thead>${head}</thead><tbody>${body}</tbody></table></div>`;
+    },
+    link({ href, tokens }) {
+      const target = href.replace(`/docs/${REFERENCE}.md`, "/docs").replace(/^(\/docs\/[\w-]+)\.md/, "$1");
+      return `<a href="${escapeHtml(target)}">${this.parser.parseInline(tokens)}</a>`;
+    },
+  },
+});
+
+export function renderMarkdown(text: string): string {
+  return String(marked.parse(text));
+}
+
+/** Inline Markdown, as descriptions have it. */
+export function renderInline(text: string): string {
+  return String(marked.parseInline(text));
+}
+
+/** Writes the Markdown that is published: each block in its place. */
+export function fillMarkdown(source: string, blocks: Map<string, Block>): string {
+  return source.replaceAll(BLOCK, (_, name: string) => findBlock(blocks, name).markdown).replaceAll(/\n{3,}/g, "\n\n");
+}
+
+function findBlock(blocks: Map<string, Block>, name: string): Block {
+  const block = blocks.get(name);
+  if (block === undefined) throw new Error(`no block is named ${name}`);
+  return block;
+}
+
+let groups = 0;
+
+/** Code side by side, one in view: a row of radio buttons and CSS. */
+export function renderTabs(title: string, tabs: readonly { label: string; html: string }[]): string {
+  const name = `tabs-${++groups}`;
+  const content = tabs.map(({ label, html }, index) => {
+    const input = `<input type="radio" name="${name}"${index === 0 ? " checked" : ""} />`;
+    return `<label>${input}${escapeHtml(label)}</label>${html}`;
+  });
+  return `<div class="panel tabs" role="radiogroup" aria-label="${escapeHtml(title)}">${content.join("")}</div>`;
+}
+
+/** Fences in a row become tabs where they have labels (`sh curl`). */
+function renderFences(fences: readonly Tokens.Code[]): string {
+  const tabs = fences.map(({ text, lang = "" }) => {
+    const [language = "", ...label] = lang.split(" ");
+    return { label: label.join(" "), html: highlight(text, language) };
+  });
+  if (tabs.every(({ label }) => label !== "")) return renderTabs("Sample", tabs);
+  return `<div class="panel">${tabs.map(({ html }) => html).join("")}</div>`;
+}
+
+interface Part {
+  kind: "prose" | "code" | "rule";
+  html: string;
+}
+
+/** The page in parts, prose and code by turns. */
+function renderParts(source: string, blocks: Map<string, Block>): Part[] {
+  const parts: Part[] = [];
+  let fences: Tokens.Code[] = [];
+  const endFences = () => {
+    if (fences.length > 0) parts.push({ kind: "code", html: renderFences(fences) });
+    fences = [];
+  };
+  for (const token of marked.lexer(source.replaceAll(INLINE_BLOCK, (_, name: string) => findBlock(blocks, name).markdown))) {
+    if (token.type === "space") continue;
+    if (token.type === "code") {
+      fences.push(token as Tokens.Code);
+      continue;
+    }
+    endFences();
+    const [, name] = /^<!-- (\w+) -->/.exec(token.raw) ?? [];
+    const html = name === undefined ? marked.parser([token]) : findBlock(blocks, name).html;
+    const kind = html.startsWith(`<div class="panel`) ? "code" : "prose";
+    parts.push({ kind: token.type === "hr" ? "rule" : kind, html });
+  }
+  endFences();
+  return parts;
+}
+
+/** A guide: one column, prose and code as they come. */
+function renderGuide(parts: readonly Part[]): string {
+  return `<main id="content" class="guide">${parts.map(({ html }) => html).join("\n")}</main>`;
+}
+
+/** The reference, in sections between rules. Each has its code on the right; on a phone, after the prose that precedes it. */
+function renderReference(parts: readonly Part[]): string {
+  const sections = [{ before: "", code: "", after: "" }];
+  for (const { kind, html } of parts) {
+    const section = sections.at(-1);
+    if (kind === "rule" || section === undefined) sections.push({ before: "", code: "", after: "" });
+    else if (kind === "code") section.code += html;
+    else section[section.code === "" ? "before" : "after"] += html;
+  }
+  const html = sections.map(
+    ({ before, code, after }) =>
+      `<section><div>${before}</div><div class="code">${code}</div>${after && `<div>${after}</div>`}</section>`,
+  );
+  return `<main id="content">${html.join("\n")}</main>`;
+}
+
+/** A whole HTML page for the guide of that name. `assets` are the addresses of the style and the script. */
+export function renderPage(
+  name: string,
+  source: string,
+  blocks: Map<string, Block>,
+  assets: { style: string; script: string },
+): string {
+  const title = /^# (.*)$/m.exec(source)?.[1] ?? name;
+  const links = Object.entries(PAGES).map(([page, text]) => {
+    const current = page === name ? ` aria-current="page"` : "";
+    return `<a href="${page === REFERENCE ? "/docs" : `/docs/${page}`}"${current}>${text}</a>`;
+  });
+  const parts = renderParts(source, blocks);
+  const content = name === REFERENCE ? renderReference(parts) : renderGuide(parts);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${escapeHtml(title)} · Crew runs</title>
+<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' fill='%230d7d6c'/%3E%3Cpath d='M6 4.5v7l5.5-3.5z' fill='%23fff'/%3E%3C/svg%3E">
+<link rel="alternate" type="text/markdown" href="/docs/${name}.md">
+<link rel="stylesheet" href="${assets.style}">
+<script type="module" src="${assets.script}"></script>
+</head>
+<body>
+<a class="skip" href="#content">Skip to the content</a>
+<header>
+<a class="brand" href="/docs">Crew runs</a>
+<nav aria-label="Pages">${links.join("")}</nav>
+<a class="button" href="/docs#try-it">Try it</a>
+</header>
+${content}
+<footer>For programs: <a href="/docs/${name}.md">this page as Markdown</a>, <a href="/llms.txt">llms.txt</a>, <a href="/openapi.json">OpenAPI 3.1</a></footer>
+</body>
+</html>
+`;
+}

@@ -1,0 +1,160 @@
+// The blocks of the guides that come from the schemas, examples and failures of the Worker: as Markdown tables, and as HTML.
+import { readFile } from "node:fs/promises";
+import type * as z from "zod";
+import { TOKEN_PROBLEMS } from "../src/failure.ts";
+import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
+import { type FailureAnswer, collectFailureAnswers } from "./failure-answers.ts";
+import { FAILURE_HEADERS, HEADERS, type HeaderName, PARAMETERS } from "./headers.ts";
+import { RUN_HEADERS, RUN_ID, describeRecord } from "./openapi.ts";
+import { type Block, escapeHtml, highlight, renderInline, renderMarkdown, renderTabs } from "./pages.ts";
+
+type Schema = z.core.JSONSchema.JSONSchema;
+
+/** A line of a list: a field of the record, a parameter or a header. */
+interface Entry {
+  name: string;
+  type: string;
+  /** `required`, or the default in JSON; empty where there is neither. */
+  note: string;
+  description: string;
+  /** The fields of the object or of the list's objects. */
+  fields: Entry[];
+  fieldsOf: string;
+}
+
+/** Makes every block that the guides name. */
+export async function createBlocks(): Promise<Map<string, Block>> {
+  const failures = await collectFailureAnswers();
+  const schemas = describeRecord();
+  const both = (markdown: string): Block => ({ markdown, html: renderMarkdown(markdown) });
+  const list = (head: string, entries: Entry[]): Block => ({
+    markdown: formatTable([head, "type", ""], flatten(entries)),
+    html: renderEntries(entries),
+  });
+  const parameters = [RUN_ID, ...Object.values(PARAMETERS)].map((parameter) => describeEntry(parameter, schemas));
+  const headers = RUN_HEADERS.map((name) => describeEntry({ ...HEADERS[name], required: false }, schemas));
+  return new Map<string, Block>([
+    [
+      "operation",
+      {
+        markdown: "```\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
+        html: `<p class="operation"><b>GET</b> <code>/api/crew-runs/<var>{run_id}</var></code></p>`,
+      },
+    ],
+    ["etag", both(EXAMPLE_ETAG)],
+    ["runs", showRuns()],
+    ["try", { markdown: "", html: await readFile(`${import.meta.dirname}/page/try.html`, "utf8") }],
+    ["answer", { markdown: "", html: await readFile(`${import.meta.dirname}/page/answer.html`, "utf8") }],
+    ["parameters", list("parameter", parameters)],
+    ["record", list("field", describeFields("CrewRun", schemas))],
+    ["headers", list("header", headers)],
+    ["head", { markdown: "", html: `<div class="panel">${highlight(formatHead(200, sampleHeaders()))}</div>` }],
+    ["failures", { markdown: "", html: renderFailures(failures) }],
+    ["errors", both(formatErrors(failures))],
+    ["refusals", both(Object.values(TOKEN_PROBLEMS).map((text) => `- ${text}`).join("\n"))],
+  ]);
+}
+
+function describeFields(name: string, schemas: Record<string, Schema>): Entry[] {
+  const { properties = {} } = schemas[name] ?? {};
+  return Object.entries(properties).map(([field, schema]) =>
+    describeEntry({ name: field, schema: schema as Schema, description: (schema as Schema).description ?? "" }, schemas),
+  );
+}
+
+function describeEntry(
+  entry: { name: string; schema: object; description: string; required?: boolean; example?: unknown },
+  schemas: Record<string, Schema>,
+): Entry {
+  const schema = entry.schema as Schema;
+  const { type, of } = describeType(schema);
+  const note = schema.default === undefined ? (entry.required ? "required" : "") : `default ${JSON.stringify(schema.default)}`;
+  return { ...entry, type, note, fieldsOf: of, fields: of === "" ? [] : describeFields(of, schemas) };
+}
+
+/** The type in words, and the name of the schema in it. */
+function describeType(schema: Schema): { type: string; of: string } {
+  if (schema.$ref !== undefined) {
+    const of = schema.$ref.split("/").at(-1) ?? "";
+    return { type: of, of };
+  }
+  if (schema.anyOf !== undefined) {
+    const parts = schema.anyOf.map((part) => describeType(part as Schema));
+    return { type: parts.map(({ type }) => type).join(" or "), of: parts.map(({ of }) => of).join("") };
+  }
+  if (schema.type === "array") {
+    const { type, of } = describeType(schema.items as Schema);
+    return { type: `list of ${type}`, of };
+  }
+  if (schema.enum !== undefined) return { type: `one of ${schema.enum.join(", ")}`, of: "" };
+  const format = schema.format === undefined ? "" : ` (${schema.format})`;
+  return { type: [schema.type].flat().join(" or ").replace("string", `string${format}`), of: "" };
+}
+
+/** Rows of a Markdown table; a field of a field is named by its path. */
+function flatten(entries: readonly Entry[], path = ""): string[][] {
+  return entries.flatMap(({ name, type, note, description, fields }) => [
+    [`\`${path}${name}\``, type, [description, note && `${note.replace(/ (.*)/, " `$1`")}.`].filter(Boolean).join(" ")],
+    ...flatten(fields, `${path}${name}${type.startsWith("list") ? "[]" : ""}.`),
+  ]);
+}
+
+function formatTable(head: string[], rows: readonly string[][]): string {
+  const lines = [head, head.map(() => "---"), ...rows];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function renderEntries(entries: readonly Entry[]): string {
+  const items = entries.map(({ name, type, note, description, fields, fieldsOf }) => {
+    const nested =
+      fields.length > 0 ? `<details><summary>The fields of ${fieldsOf}</summary>${renderEntries(fields)}</details>` : "";
+    const noted = note === "" ? "" : ` <span class="note">${escapeHtml(note)}</span>`;
+    return `<div><dt><code>${name}</code> <span class="type">${escapeHtml(type)}</span>${noted}</dt>
+<dd><p>${renderInline(description)}</p>${nested}</dd></div>`;
+  });
+  return `<dl class="fields">${items.join("")}</dl>`;
+}
+
+/** The example runs by their state. */
+function showRuns(): Block {
+  const runs = Object.entries(describeExampleRuns()).map(([label, { value }]) => ({
+    label,
+    json: JSON.stringify(value, null, 2),
+  }));
+  return {
+    markdown: runs.map(({ label, json }) => `\`\`\`json ${label}\n${json}\n\`\`\``).join("\n\n"),
+    html: renderTabs("Answer by the state of the run", runs.map(({ label, json }) => ({ label, html: highlight(json, "json") }))),
+  };
+}
+
+function sampleHeaders(): Record<string, string> {
+  const shown: HeaderName[] = ["ETag", "RunCacheControl", "CacheStatus", "Age", "RequestId", "ServerTiming", "Vary"];
+  return {
+    "Content-Type": "application/json",
+    ...Object.fromEntries(shown.map((name) => [HEADERS[name].name, String((HEADERS[name] as { example?: unknown }).example)])),
+  };
+}
+
+function formatHead(status: number, headers: Record<string, string>): string {
+  return [`HTTP/2 ${status}`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)].join("\n");
+}
+
+/** Each failure's answer, folded up. */
+function renderFailures(failures: readonly FailureAnswer[]): string {
+  const items = failures.map(({ status, headers, body }) => {
+    const special = FAILURE_HEADERS.map(({ name }) => [name, headers[name.toLowerCase()]] as const);
+    const shown = special.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+    const head = formatHead(status, Object.fromEntries([["Content-Type", "application/json"], ...shown]));
+    const content = `${highlight(head)}${highlight(JSON.stringify(body, null, 2), "json")}`;
+    return `<details name="failure"><summary><b>${status}</b> ${body.code}</summary>${content}</details>`;
+  });
+  return `<div class="panel failures">${items.join("")}</div>`;
+}
+
+function formatErrors(failures: readonly FailureAnswer[]): string {
+  const rows = failures.map(({ status, body, summary, action }) => {
+    const detail = typeof body.detail === "string" ? body.detail : "a list, see below";
+    return [String(status), `\`${body.code}\``, detail, summary, action];
+  });
+  return formatTable(["status", "`code`", "`detail`", "meaning", "what to do"], rows);
+}

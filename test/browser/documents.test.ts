@@ -1,0 +1,231 @@
+// The documents in Chromium, as readers have them: wide and narrow, light and dark, with and without JavaScript; and *Try it*
+// against the local stack. Leaves screenshots in dist/screenshots/ for somebody to look at.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { PAGES } from "../../docs/pages.ts";
+import { seededRuns } from "../../dev/seed.ts";
+import { type ServedStack, startServedStack } from "../stack/served-stack.ts";
+import { type Record as PageRecord, launchChromium, watch } from "./chromium.ts";
+
+const SCREENSHOTS = join(import.meta.dirname, "../../dist/screenshots");
+const START_TIMEOUT_MS = 60_000;
+const STEP_TIMEOUT_MS = 15_000;
+const MAX_TRANSFERRED_BYTES = 100_000;
+const PATHS = ["/docs", ...Object.keys(PAGES).slice(1).map((name) => `/docs/${name}`)];
+const [OWN, FOREIGN] = ["owner", "stranger"].map((owner) => seededRuns.find(({ ownerId }) => ownerId === owner)?.id ?? "");
+
+const execute = promisify(execFile);
+let served: ServedStack;
+let browser: Browser;
+let axe: string;
+
+before(async () => {
+  await mkdir(SCREENSHOTS, { recursive: true });
+  axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  served = await startServedStack(AbortSignal.timeout(START_TIMEOUT_MS));
+  browser = await launchChromium();
+});
+
+after(async () => {
+  await browser?.close();
+  await served?.close();
+});
+
+/** Opens the page, does something with it, and fails if the console has another message than those. */
+async function visit(
+  path: string,
+  options: BrowserContextOptions,
+  use: (page: Page, record: PageRecord) => Promise<void>,
+  expectedMessages: RegExp[] = [],
+): Promise<void> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const record = watch(context);
+  const page = await context.newPage();
+  page.setDefaultTimeout(STEP_TIMEOUT_MS);
+  await page.goto(`${served.url}${path}`, { waitUntil: "networkidle" });
+  await use(page, record);
+  await context.close();
+  assert.equal(record.messages.length, expectedMessages.length, record.messages.join("\n"));
+  for (const [index, expected] of expectedMessages.entries()) assert.match(record.messages[index] ?? "", expected);
+  const known = [served.url, served.stack.authorizationServer.issuer];
+  assert.deepEqual([...record.origins].filter((origin) => !known.includes(origin)), []);
+}
+
+for (const path of PATHS) {
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const width of [1280, 390]) {
+      test(`${path} is accessible and fits, ${colorScheme}, ${width} pixels wide`, async () => {
+        await visit(path, { colorScheme, viewport: { width, height: 900 } }, async (page) => {
+          // What is folded up is looked at as well.
+          await page.evaluate(`for (const details of document.querySelectorAll("details")) details.open = true`);
+          await page.evaluate(axe);
+          const findings = await page.evaluate<string[]>(
+            `axe.run({ preload: false }).then(({ violations }) =>
+              violations.map(({ id, nodes }) => id + " " + nodes.map(({ html }) => html).join(" ")))`,
+          );
+          assert.deepEqual(findings, []);
+          assert.equal(await page.evaluate("document.documentElement.scrollWidth - innerWidth"), 0);
+          const name = path.slice(1).replace("/", "-");
+          await page.reload({ waitUntil: "networkidle" });
+          await page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
+        });
+      });
+    }
+  }
+}
+
+test("the reference weighs less than 100 KB", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const session = await context.newCDPSession(page);
+  let transferred = 0;
+  session.on("Network.loadingFinished", ({ encodedDataLength }) => (transferred += encodedDataLength));
+  await session.send("Network.enable");
+  await page.goto(`${served.url}/docs`, { waitUntil: "networkidle" });
+  await context.close();
+  console.log(`/docs: ${transferred} bytes`);
+  assert.ok(transferred > 5_000 && transferred < MAX_TRANSFERRED_BYTES, `${transferred} bytes`);
+});
+
+test("without JavaScript everything but Try it is there, and tabs work", async () => {
+  await visit("/docs", { javaScriptEnabled: false }, async (page) => {
+    await page.getByText("This form needs JavaScript").waitFor();
+    assert.equal(await page.locator("#try").isVisible(), false);
+    assert.equal(await page.getByText("urllib.request.urlopen").isVisible(), false);
+    await page.getByText("Python", { exact: true }).first().click();
+    await page.getByText("urllib.request.urlopen").waitFor();
+    await page.getByText("failed", { exact: true }).click();
+    await page.getByText("The search found no such city.").waitFor();
+    await page.getByText("run_not_found").click();
+    await page.getByText("Run not found").first().waitFor();
+  });
+});
+
+test("the samples work as they stand on the page", async () => {
+  await visit("/docs", {}, async (page) => {
+    const token = await served.stack.authorizationServer.fetchToken("owner");
+    const sample = async (label: string) =>
+      page.locator(`.tabs label:text-is("${label}") + pre code`).first().textContent();
+    const run = async (command: string, flag: string, label: string) => {
+      const { stdout } = await execute(command, [flag, (await sample(label)) ?? ""], {
+        env: { ...process.env, TOKEN: token },
+      });
+      return stdout;
+    };
+    assert.match(await run("sh", "-c", "curl"), new RegExp(`^\\{"id":"${OWN}"`));
+    assert.match(await run(process.execPath, "--eval", "JavaScript"), /^completed # Trams/);
+    assert.match(await run("python3", "-c", "Python"), /^completed # Trams/);
+  });
+});
+
+/** Logs in by the issuer's page. */
+async function logIn(page: Page, user: string): Promise<void> {
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("button", { name: user, exact: true }).click();
+  await page.getByText(`Logged in as ${user}.`).waitFor();
+}
+
+/** Asks for the run, and gives the answer's status as the page shows it. */
+async function send(page: Page, id: string): Promise<string> {
+  await page.getByLabel("Run id").fill(id);
+  await page.getByRole("button", { name: "Send" }).click();
+  const message = page.getByText(/^\d{3} after \d+ ms\.$/);
+  await message.waitFor();
+  return (await page.locator("#status").textContent()) ?? "";
+}
+
+const FAILED_LOAD = /^Failed to load resource: the server responded with a status of 40\d/;
+
+test("the owner logs in and sees the own run, but not the stranger's", async () => {
+  await visit(
+    "/docs",
+    {},
+    async (page, record) => {
+      await logIn(page, "owner");
+      assert.equal(page.url(), `${served.url}/docs#try-it`);
+      assert.equal(await page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length"), 0);
+      assert.match(await send(page, OWN ?? ""), /^200/);
+      await page.screenshot({ path: join(SCREENSHOTS, "try-it.png") });
+      assert.deepEqual([...record.origins].toSorted(), [served.url, served.stack.authorizationServer.issuer].toSorted());
+      assert.match(await send(page, FOREIGN ?? ""), /^404/);
+      await page.reload();
+      assert.equal(await page.getByLabel("Access token").inputValue(), "");
+    },
+    [FAILED_LOAD],
+  );
+});
+
+test("a stranger sees the own run alone, an admin sees both", async () => {
+  await visit(
+    "/docs",
+    {},
+    async (page) => {
+      await logIn(page, "stranger");
+      assert.match(await send(page, OWN ?? ""), /^404/);
+      assert.match(await page.locator("#body").innerText(), /"code": "run_not_found"/);
+      assert.match(await send(page, FOREIGN ?? ""), /^200/);
+      await logIn(page, "admin");
+      assert.match(await send(page, OWN ?? ""), /^200/);
+      assert.match(await send(page, FOREIGN ?? ""), /^200/);
+    },
+    [FAILED_LOAD],
+  );
+});
+
+test("a pasted token reads a run, which is shown digit by digit, with its headers and a curl line without the token", async () => {
+  const token = await served.stack.authorizationServer.fetchToken("owner");
+  const sent = await fetch(`${served.url}/api/crew-runs/${OWN}`, { headers: { authorization: `Bearer ${token}` } });
+  const body = await sent.text();
+  await visit("/docs", { viewport: { width: 390, height: 844 } }, async (page) => {
+    await page.getByLabel("Access token").fill(token);
+    assert.match(await send(page, OWN ?? ""), /^200/);
+    const shown = page.locator("#body");
+    const indented = (await shown.textContent()) ?? "";
+    assert.match(indented, /\n    "long_decimal": 3\.14159265358979323846264338327950288419716939937510,\n/);
+    const withoutBlanks = (text: string) => text.replaceAll(/\s/g, "");
+    assert.equal(withoutBlanks(indented), withoutBlanks(body));
+    await page.getByLabel("Indent").uncheck();
+    assert.equal(await shown.textContent(), body);
+    assert.match((await page.locator("#answer-headers").textContent()) ?? "", /^cache-control: private, max-age=3600$/m);
+    const curl = (await page.locator("#curl").textContent()) ?? "";
+    assert.equal(curl, `curl -i '${served.url}/api/crew-runs/${OWN}' \\\n  -H "Authorization: Bearer $TOKEN"`);
+    await page.screenshot({ path: join(SCREENSHOTS, "try-it-narrow.png"), fullPage: true });
+    const { stdout } = await execute("sh", ["-c", curl], { env: { ...process.env, TOKEN: token } });
+    assert.ok(stdout.endsWith(body));
+  });
+});
+
+test("a return from the issuer that nobody asked for, or with another state, gives no token", async () => {
+  await visit("/docs?code=x&state=y", {}, async (page) => {
+    assert.equal(page.url(), `${served.url}/docs#try-it`);
+    assert.equal(await page.locator("#message").textContent(), "");
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByRole("button", { name: "owner" }).waitFor();
+    await page.goto(`${served.url}/docs?code=x&state=y&iss=${served.stack.authorizationServer.issuer}`);
+    await page.getByText(`unexpected "state" response parameter value`).waitFor();
+    assert.equal(await page.getByLabel("Access token").inputValue(), "");
+  });
+});
+
+test("where the issuer cannot be reached, the page says so and takes a pasted token", async () => {
+  const { issuer, fetchToken } = served.stack.authorizationServer;
+  const token = await fetchToken("owner");
+  await visit(
+    "/docs",
+    {},
+    async (page) => {
+      await page.route(`${issuer}/**`, async (route) => route.abort());
+      await page.getByRole("button", { name: "Log in" }).click();
+      await page.getByText(`The metadata of ${issuer} cannot be read from a browser.`).waitFor();
+      await page.getByLabel("Access token").fill(token);
+      assert.match(await send(page, OWN ?? ""), /^200/);
+    },
+    [/net::ERR_FAILED/, /net::ERR_FAILED/],
+  );
+});
