@@ -16,6 +16,8 @@ import { OWNER, type RunShape, insertRun } from "./runs.ts";
 import { type Upstream, startUpstream } from "./upstream.ts";
 import { type Workerd, startWorkerd } from "./workerd.ts";
 
+/** The same for all Workers, whatever port they listen on: what they keep in the data centre may depend on it. */
+const HOST = "runs.example.com";
 const ISSUER = "https://issuer.example.com";
 const AUDIENCE = "https://api.example.com";
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -73,7 +75,7 @@ export async function setStage(): Promise<Stage> {
       const asking = request(`${worker.origin}/api/crew-runs/${id}`, {
         agent,
         timeout: ANSWER_TIMEOUT_MS,
-        headers: { authorization, accept: "application/json", "user-agent": "bench", ...headers },
+        headers: { host: HOST, authorization, accept: "application/json", "user-agent": "bench", ...headers },
       });
       asking.on("timeout", () => asking.destroy(new Error("no answer in time")));
       const [response] = (await once(asking.end(), "response")) as [IncomingMessage];
