@@ -1,132 +1,110 @@
-// What every measurement stands on: the load generator, the canned upstream, the real database, the tokens, the
-// bundles, and Workers started with settings that fit. Measures nothing itself.
-
+// What every part stands on: Postgres (PGlite), the upstream in front of it, a token, the product's bundle, and Workers that
+// run with fitting settings. Measures nothing.
+import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
-import { mkdir, mkdtemp } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Bundle, bundleComparison, bundleWorker } from "./bundle.ts";
-import type { UpstreamCall, UpstreamReply } from "./canned-sql.ts";
-import type { DatabaseCall, DatabaseReply } from "./database.ts";
-import type { LoadCall, LoadReply, LoadRequest } from "./load.ts";
-import { type Helper, startHelper } from "./processes.ts";
-import { idOf } from "./runs.ts";
-import { type Algorithm, type Issuer, issuer, startIssuer } from "./tokens.ts";
-import { startWorkerd, type Workerd, type WorkerdOptions } from "./workerd.ts";
+import { buffer } from "node:stream/consumers";
+import { once } from "node:events";
+import { SignJWT, exportJWK, generateKeyPair } from "jose";
+import { type Database, readerRole, startDatabase } from "../dev/database.ts";
+import { startSqlEndpoint } from "../dev/sql-over-http.ts";
+import { type Bundle, bundleComparison, bundleProduct } from "./bundle.ts";
+import { OWNER, type RunShape, insertRun } from "./runs.ts";
+import { type Upstream, startUpstream } from "./upstream.ts";
+import { type Workerd, startWorkerd } from "./workerd.ts";
 
-export type WorkerName = "worker" | "tutorial" | "memory" | "forward" | "empty";
+/** The same for all Workers, whatever port they listen on: what they keep in the data centre may depend on it. */
+const HOST = "runs.example.com";
+const ISSUER = "https://issuer.example.com";
+const AUDIENCE = "https://api.example.com";
+const ANSWER_TIMEOUT_MS = 60_000;
 
-export type Stage = {
-  directory: string;
-  bundles: Record<WorkerName, Bundle>;
-  load: Helper<LoadCall, LoadReply>;
-  upstream: Helper<UpstreamCall, UpstreamReply>;
-  database: DatabaseReply;
-  cacheAddress: string;
-  /** Starts a Worker against the canned upstream, or against the real database. */
-  start(name: WorkerName, options?: Partial<WorkerdOptions> & { isCanned?: boolean }): Promise<Workerd>;
-  mint(algorithm: Algorithm): Promise<string>;
-  /** What a client sends: a token made for this run of the benchmark, the same for all unless another is given. */
-  request(id: string, headers?: Record<string, string>): LoadRequest;
+export interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: Buffer;
+}
+
+export interface Stage {
+  database: Database;
+  upstream: Upstream;
+  product: Bundle & { gzipBytes: number };
+  /** One of `bench/workers`. */
+  bundle(name: string): Promise<Bundle>;
+  /** Starts a Worker with the settings that all share, and others. */
+  start(bundle: Bundle, variables?: Record<string, string>): Promise<Workerd>;
+  /** Gives the new run's id. */
+  addRun(shape: RunShape): Promise<string>;
+  /** Asks for a run as its owner. Throws unless the answer is a 200 or a 304. */
+  ask(worker: Workerd, id: string, headers?: Record<string, string>): Promise<Answer>;
   close(): Promise<void>;
-};
-
-async function makeBundles(
-  directory: string,
-  options: { workerPath: string | undefined; minify: boolean },
-): Promise<Record<WorkerName, Bundle>> {
-  const optionsFor = async (name: string) => {
-    const outputDirectory = join(directory, name);
-    await mkdir(outputDirectory);
-    return { outputDirectory, minify: options.minify };
-  };
-  const make = async (name: WorkerName) => bundleComparison(name, await optionsFor(name));
-  const worker = await bundleWorker(options.workerPath, await optionsFor("worker"));
-  const [tutorial, memory] = await Promise.all([make("tutorial"), make("memory")]);
-  const [forward, empty] = await Promise.all([make("forward"), make("empty")]);
-  return { worker, tutorial, memory, forward, empty };
 }
 
-function audienceOf(bundle: Bundle): string {
-  return bundle.variables["JWT_AUDIENCE"] || "https://api.example.com";
-}
-
-/** Builds the bundles and starts the helper processes. `close` ends these, not the Workers; the folder goes on exit. */
-export async function setStage(options: { workerPath: string | undefined; minify: boolean }): Promise<Stage> {
+export async function setStage(): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-bench-"));
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
-  const bundles = await makeBundles(directory, options);
-  const databaseProcess = startHelper<DatabaseCall, DatabaseReply>(new URL("database.ts", import.meta.url), 60);
-  const upstream = startHelper<UpstreamCall, UpstreamReply>(new URL("canned-sql.ts", import.meta.url), 30);
-  const load = startHelper<LoadCall, LoadReply>(new URL("load.ts", import.meta.url), 120);
-  const tokens: Issuer = await startIssuer();
-  const database = await databaseProcess.call("start");
-  const { origin, cacheAddress } = await upstream.call({
-    kind: "start",
-    sqlEndpoint: database.endpoint,
-    keySet: tokens.keySet,
-  });
-  const audience = audienceOf(bundles.worker);
-  const authorization = `Bearer ${await tokens.mint("RS256", audience)}`;
-  let statement = "";
-
-  const stage: Stage = {
-    directory,
-    bundles,
-    load,
-    upstream,
+  const product = await bundleProduct(join(directory, "product"));
+  const database = await startDatabase();
+  const sql = await startSqlEndpoint(database, { passwords: { [readerRole]: randomUUID() } });
+  const { keySet, authorization } = await makeToken();
+  const upstream = await startUpstream(sql.url, keySet);
+  const agent = new Agent({ keepAlive: true });
+  const settings = {
+    DATABASE_URL: sql.databaseUrl(readerRole),
+    NEON_FETCH_ENDPOINT: upstream.sqlUrl,
+    JWT_ISSUER: ISSUER,
+    JWT_AUDIENCE: AUDIENCE,
+    JWKS_URL: upstream.keysUrl,
+  };
+  return {
     database,
-    cacheAddress,
-    async start(name, { isCanned = true, ...workerdOptions } = {}) {
-      const sqlUrl = isCanned ? `${origin}/sql/${name}` : database.endpoint;
-      const variables: Record<string, string> = {
-        DATABASE_URL: database.databaseUrl,
-        NEON_FETCH_ENDPOINT: sqlUrl,
-        JWT_ISSUER: issuer,
-        JWT_AUDIENCE: audience,
-        JWKS_URL: `${origin}/keys/${name}`,
-      };
-      if (name === "memory") variables["BODIES_URL"] = `${origin}/bodies`;
-      if (name === "forward") {
-        variables["SQL_URL"] = sqlUrl;
-        variables["QUERY"] = statement === "" ? (statement = await learnStatement(stage)) : statement;
-      }
-      return startWorkerd({ bundle: bundles[name], variables, ...workerdOptions });
+    upstream,
+    product,
+    bundle: (name) => bundleComparison(name, join(directory, name)),
+    start: (bundle, variables = {}) =>
+      startWorkerd({ bundle, variables: { ...settings, ...variables }, cacheAddress: upstream.cacheAddress }),
+    async addRun(shape) {
+      const id = randomUUID();
+      await database.exec(insertRun(id, shape));
+      return id;
     },
-    mint: (algorithm) => tokens.mint(algorithm, audience),
-    request: (id, headers = {}) => ({
-      path: `/api/crew-runs/${id}`,
-      headers: { authorization, accept: "application/json", "user-agent": "bench", ...headers },
-    }),
+    async ask(worker, id, headers = {}) {
+      const asking = request(`${worker.origin}/api/crew-runs/${id}`, {
+        agent,
+        timeout: ANSWER_TIMEOUT_MS,
+        headers: { host: HOST, authorization, accept: "application/json", "user-agent": "bench", ...headers },
+      });
+      asking.on("timeout", () => asking.destroy(new Error("no answer in time")));
+      const [response] = (await once(asking.end(), "response")) as [IncomingMessage];
+      const body = await buffer(response);
+      const { statusCode: status = 0 } = response;
+      if (status !== 200 && status !== 304) throw new Error(`${id} was answered with ${status}: ${body.toString()}`);
+      return { status, headers: response.headers, body };
+    },
     async close() {
-      await Promise.all([load.end(), upstream.end(), databaseProcess.end()]);
+      agent.destroy();
+      upstream.close();
+      await sql.close();
+      await database.close();
     },
   };
-  return stage;
 }
 
-/** The statement that the Worker under test sends for a run, with RUN_ID in the place of its id. */
-async function learnStatement(stage: Stage): Promise<string> {
-  const id = idOf("unfinished usual");
-  const worker = await stage.start("worker");
-  try {
-    await fetchRun(worker, stage.request(id));
-    const { lastStatement } = await stage.upstream.call({ kind: "readCalls", worker: "worker" });
-    return lastStatement.replaceAll(id, "RUN_ID");
-  } finally {
-    await worker.end();
-  }
-}
-
-/** One request outside of any measurement. @throws unless it is answered with 200 */
-export async function fetchRun(
-  worker: Workerd,
-  { path, headers }: LoadRequest,
-): Promise<{ body: Uint8Array; headers: Headers }> {
-  const answer = await fetch(worker.origin + path, { headers, signal: AbortSignal.timeout(20_000) });
-  const body = new Uint8Array(await answer.arrayBuffer());
-  if (answer.status !== 200) {
-    throw new Error(`${path} was answered with ${answer.status}: ${new TextDecoder().decode(body)}`);
-  }
-  return { body, headers: answer.headers };
+/** An owner's access token as RFC 9068 shapes it, good for a day, and the key set that vouches for it. */
+async function makeToken(): Promise<{ keySet: string; authorization: string }> {
+  const { publicKey, privateKey } = await generateKeyPair("RS256");
+  const key = { ...(await exportJWK(publicKey)), alg: "RS256", kid: "bench", use: "sig" };
+  const token = await new SignJWT({ scope: "openid profile crew-runs:read", client_id: "bench" })
+    .setProtectedHeader({ alg: "RS256", kid: "bench", typ: "at+jwt" })
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setSubject(OWNER)
+    .setIssuedAt()
+    .setExpirationTime("1d")
+    .setJti(randomUUID())
+    .sign(privateKey);
+  return { keySet: JSON.stringify({ keys: [key] }), authorization: `Bearer ${token}` };
 }

@@ -1,8 +1,8 @@
-// Medians and percentiles of small samples. Pure; the empty sample is the caller's mistake and throws.
+// What samples say, and what they say about a target. Pure.
 
-/** The value below which the share `fraction` (0 to 1) of `values` lies, interpolated linearly. */
+/** The value below which the share `fraction` (0 to 1) of `values` lies, interpolated. Throws where there are none. */
 export function quantile(values: readonly number[], fraction: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
+  const sorted = values.toSorted((one, other) => one - other);
   const position = (sorted.length - 1) * fraction;
   const below = sorted[Math.floor(position)];
   const above = sorted[Math.ceil(position)];
@@ -10,12 +10,15 @@ export function quantile(values: readonly number[], fraction: number): number {
   return below + (above - below) * (position - Math.floor(position));
 }
 
-export const median = (values: readonly number[]): number => quantile(values, 0.5);
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
 
-export type Spread = { median: number; min: number; max: number };
+export type Verdict = "met" | "missed" | "undecided";
 
-export const spread = (values: readonly number[]): Spread => ({
-  median: median(values),
-  min: Math.min(...values),
-  max: Math.max(...values),
-});
+/** Undecided where the middle half of the values is wider than the distance of their median to the limit. */
+export function judge(values: readonly number[], limit: number): Verdict {
+  const spread = quantile(values, 0.75) - quantile(values, 0.25);
+  if (spread > Math.abs(limit - median(values))) return "undecided";
+  return median(values) <= limit ? "met" : "missed";
+}

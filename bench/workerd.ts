@@ -1,62 +1,46 @@
-// Starts a bundle under bare workerd on a free loopback port: no proxy, no dev server, no data-centre cache
-// unless the address of one is given. What is sent to it, and what is measured, is left to others.
-
-import { readFile, rm, writeFile } from "node:fs/promises";
+// Starts a bundle under bare workerd on a free loopback port: no proxy, no dev server. The data centre's cache is whatever
+// server the caller names. What is sent to the Worker, and what is measured, is left to others.
+import { rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Bundle } from "./bundle.ts";
 import { end, start } from "./processes.ts";
 
-const program = createRequire(import.meta.url).resolve("workerd/bin/workerd");
+const PROGRAM = createRequire(import.meta.url).resolve("workerd/bin/workerd");
+const START_TIMEOUT_MS = 20_000;
 
-export type Workerd = { readonly pid: number; readonly origin: string; end(): Promise<void> };
+export interface Workerd {
+  readonly pid: number;
+  readonly origin: string;
+  end(): Promise<void>;
+}
 
-export type WorkerdOptions = {
+export interface WorkerdOptions {
   bundle: Bundle;
-  /** Text bindings, over those of the bundle's own configuration. */
+  /** Text bindings. */
   variables: Record<string, string>;
-  /** `host:port` of a service that plays the data centre's cache. */
+  /** `host:port` of a server that plays the data centre's cache. Without it there is no such cache. */
   cacheAddress?: string;
-  /** `host:port` on which V8's inspector listens. */
-  inspectorAddress?: string;
-};
+}
 
-// Cap'n Proto's text form takes the escapes of C strings; ASCII in JSON's spelling is a subset but for \u.
-const quote = (text: string): string => JSON.stringify(text).replaceAll(/\\u00([0-9a-f]{2})/g, String.raw`\x$1`);
-
-const moduleKinds: Record<string, string> = {
-  js: "esModule",
-  mjs: "esModule",
-  cjs: "commonJsModule",
-  wasm: "wasm",
-  json: "json",
-  txt: "text",
-  html: "text",
-  bin: "data",
-};
-
-function describeModule(name: string): string {
-  const kind = moduleKinds[name.slice(name.lastIndexOf(".") + 1)];
-  if (kind === undefined) throw new Error(`do not know what kind of module ${name} is`);
-  return `(name = ${quote(name)}, ${kind} = embed ${quote(name)})`;
+/** Cap'n Proto's text form takes the escapes of C strings, which are JSON's for all but control characters. */
+function quote(text: string): string {
+  return JSON.stringify(text).replaceAll(/\\u00([0-9a-f]{2})/g, String.raw`\x$1`);
 }
 
 function describeWorker({ bundle, variables, cacheAddress }: WorkerdOptions): string {
-  const bindings = Object.entries({ ...bundle.variables, ...variables }).map(
-    ([name, value]) => `(name = ${quote(name)}, text = ${quote(value)})`,
-  );
-  if (bundle.assetsBinding !== undefined) {
-    bindings.push(`(name = ${quote(bundle.assetsBinding)}, service = "no-assets")`);
-  }
-  const cache = cacheAddress === undefined ? "" : `cacheApiOutbound = "cache",`;
-  const cacheService =
-    cacheAddress === undefined ? "" : `(name = "cache", external = (address = ${quote(cacheAddress)}, http = ())),`;
+  const modules = bundle.modules.map((name) => `(name = ${quote(name)}, esModule = embed ${quote(name)})`);
+  const bindings = Object.entries(variables).map(([name, text]) => `(name = ${quote(name)}, text = ${quote(text)})`);
+  const [cache, cacheService] =
+    cacheAddress === undefined
+      ? ["", ""]
+      : [`cacheApiOutbound = "cache",`, `(name = "cache", external = (address = ${quote(cacheAddress)}, http = ())),`];
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "worker", worker = (
-      modules = [${bundle.modules.map(describeModule).join(", ")}],
+      modules = [${modules.join(", ")}],
       compatibilityDate = ${quote(bundle.compatibilityDate)},
       compatibilityFlags = [${bundle.compatibilityFlags.map(quote).join(", ")}],
       bindings = [${bindings.join(", ")}],
@@ -64,10 +48,6 @@ const config :Workerd.Config = (
       globalOutbound = "loopback",
     )),
     ${cacheService}
-    (name = "no-assets", worker = (
-      serviceWorkerScript = "addEventListener('fetch', e => e.respondWith(new Response(null, { status: 404 })))",
-      compatibilityDate = ${quote(bundle.compatibilityDate)},
-    )),
     (name = "loopback", network = (allow = ["local"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
@@ -77,24 +57,18 @@ const config :Workerd.Config = (
 
 let configurations = 0;
 
-/** Starts workerd and waits until its socket listens. What the Worker logs goes to /dev/null. */
+/** Starts workerd and waits until it listens. What the Worker logs is thrown away. */
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
-  const name = `workerd-${process.pid}-${configurations++}.capnp`;
-  const path = join(options.bundle.directory, name);
+  const path = join(options.bundle.directory, `workerd-${configurations++}.capnp`);
   await writeFile(path, describeWorker(options));
-  const inspector = options.inspectorAddress === undefined ? [] : [`--inspector-addr=${options.inspectorAddress}`];
-  const child = start(
-    program,
-    ["serve", path, "config", "--control-fd=3", ...inspector],
-    ["ignore", "ignore", "pipe", "pipe"],
-  );
+  const child = start(PROGRAM, ["serve", path, "config", "--control-fd=3"], {
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+  });
   let complaints = "";
-  child.stderr?.on("data", (chunk: Buffer) => (complaints = (complaints + chunk).slice(-4000)));
+  child.stderr?.on("data", (chunk: Buffer) => (complaints = (complaints + chunk).slice(-4_000)));
   try {
     const port = await readPort(child.stdio[3] as Readable);
-    if (port === undefined || child.pid === undefined) {
-      throw new Error(`workerd did not start ${options.bundle.name}:\n${complaints}`);
-    }
+    if (port === undefined || child.pid === undefined) throw new Error(`workerd did not start:\n${complaints}`);
     return { pid: child.pid, origin: `http://127.0.0.1:${port}`, end: () => end(child) };
   } catch (error) {
     await end(child);
@@ -104,10 +78,10 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   }
 }
 
-/** The port from workerd's control messages, one JSON object a line; undefined when it ends without one. */
-function readPort(control: Readable): Promise<number | undefined> {
+/** The port from workerd's control messages, one JSON object a line; undefined where it ends without one. */
+async function readPort(control: Readable): Promise<number | undefined> {
   const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
-  const timer = setTimeout(() => reject(new Error("workerd took over 20 s to start")), 20_000);
+  const timer = setTimeout(() => reject(new Error("workerd took too long to start")), START_TIMEOUT_MS);
   let text = "";
   control.on("data", (chunk: Buffer) => {
     text += chunk.toString();
@@ -116,10 +90,4 @@ function readPort(control: Readable): Promise<number | undefined> {
   });
   control.on("close", () => resolve(undefined));
   return promise.finally(() => clearTimeout(timer));
-}
-
-/** workerd's version, as it says it. */
-export async function readWorkerdVersion(): Promise<string> {
-  const path = createRequire(import.meta.url).resolve("workerd/package.json");
-  return (JSON.parse(await readFile(path, "utf8")) as { version: string }).version;
 }

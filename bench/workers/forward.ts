@@ -1,14 +1,18 @@
-// The limit for a run that must be queried: one subrequest to the SQL endpoint, its text forwarded as it is.
-// It sends the statement that the Worker under test sends (QUERY), and checks nothing.
+// The limit for a run that must be queried: one subrequest with the Worker's own statement (STATEMENT, with RUN_ID where
+// the id stands), the reply's text forwarded as it is. It checks nothing.
 
-type Settings = { SQL_URL: string; QUERY: string; DATABASE_URL: string };
+interface Settings {
+  NEON_FETCH_ENDPOINT: string;
+  DATABASE_URL: string;
+  STATEMENT: string;
+}
 
 export default {
   async fetch(request: Request, settings: Settings): Promise<Response> {
     const id = request.url.slice(request.url.lastIndexOf("/") + 1);
-    const answer = await fetch(settings.SQL_URL, {
+    const answer = await fetch(settings.NEON_FETCH_ENDPOINT, {
       method: "POST",
-      body: settings.QUERY.replaceAll("RUN_ID", id),
+      body: settings.STATEMENT.replaceAll("RUN_ID", id),
       headers: {
         "Neon-Connection-String": settings.DATABASE_URL,
         "Neon-Raw-Text-Output": "true",

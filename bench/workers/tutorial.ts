@@ -6,13 +6,13 @@ import { Hono } from "hono";
 import { createRemoteJWKSet, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { z } from "zod";
 
-type Settings = {
+interface Settings {
   DATABASE_URL: string;
   NEON_FETCH_ENDPOINT?: string;
   JWT_ISSUER: string;
   JWT_AUDIENCE: string;
   JWKS_URL: string;
-};
+}
 
 const Agent = z.object({
   id: z.string().nullable().default(null),

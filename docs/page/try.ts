@@ -43,8 +43,15 @@ function explain(error: unknown): string {
 /** What this API says of its tokens (RFC 9728). */
 async function readResource(): Promise<{ resource: string; issuer: string; clientId: string; scope: string }> {
   const url = new URL(location.origin);
-  const metadata = await oauth.processResourceDiscoveryResponse(url, await oauth.resourceDiscoveryRequest(url, OPTIONS));
-  const { authorization_servers: [issuer = ""] = [], docs_client_id: clientId = "", scopes_supported: scopes = [] } = metadata;
+  const metadata = await oauth.processResourceDiscoveryResponse(
+    url,
+    await oauth.resourceDiscoveryRequest(url, OPTIONS),
+  );
+  const {
+    authorization_servers: [issuer = ""] = [],
+    docs_client_id: clientId = "",
+    scopes_supported: scopes = [],
+  } = metadata;
   return { resource: metadata.resource, issuer, clientId: String(clientId), scope: scopes.join(" ") };
 }
 
@@ -102,7 +109,9 @@ async function finishLogIn(answer: URLSearchParams, { state, verifier, fields }:
       additionalParameters: new URLSearchParams(field("parameters").value),
     })
     .catch(() => {
-      throw new Error("The issuer's token endpoint cannot be reached from a browser. Get a token elsewhere and paste it.");
+      throw new Error(
+        "The issuer's token endpoint cannot be reached from a browser. Get a token elsewhere and paste it.",
+      );
     });
   const { access_token: token } = await oauth.processAuthorizationCodeResponse(server, client, response);
   field("token").value = token;

@@ -1,9 +1,9 @@
-// The bytes of database replies under way in this isolate: bounded for each reply and for all together, because a reply costs
-// several times its size in memory before its record is sent.
+// The bytes of database replies under way in this isolate: bounded for each reply and for all together, because to parse a
+// reply and write its record costs several times its size in memory.
 
-/** One reply. JSON escapes can double a text: this takes results of 5 MB whatever they hold, as a rule of 10. */
-export const MAX_REPLY_BYTES = 16_777_216;
-/** All replies together. */
+/** One reply, as JSON: escapes can double a text, so this takes any usual result of 5 MB and most of 8. */
+const MAX_REPLY_BYTES = 16_777_216;
+/** All replies that arrive at the same time. */
 const MAX_BYTES_UNDER_WAY = 33_554_432;
 
 export class ReplyTooLarge extends Error {}
@@ -11,23 +11,24 @@ export class Overloaded extends Error {}
 
 let bytesUnderWay = 0;
 
-/** The driver's fetch: counts what arrives. The body errors with `ReplyTooLarge` or `Overloaded` beyond the bounds. */
+/** The driver's fetch. Reads the reply as far as the bounds allow; throws `ReplyTooLarge` or `Overloaded` beyond them. */
 export async function fetchWithinBudget(url: string, init: RequestInit): Promise<Response> {
   const response = await fetch(url, init);
-  return new Response(response.body?.pipeThrough(countBytes()), { status: response.status });
-}
-
-function countBytes(): TransformStream<Uint8Array, Uint8Array> {
+  const declared = Number(response.headers.get("content-length"));
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
-  return new TransformStream({
-    transform(chunk, controller) {
+  try {
+    for await (const chunk of response.body ?? []) {
       bytes += chunk.byteLength;
       bytesUnderWay += chunk.byteLength;
-      if (bytes > MAX_REPLY_BYTES) controller.error(new ReplyTooLarge(`more than ${MAX_REPLY_BYTES} bytes`));
-      else controller.enqueue(chunk);
-    },
-    flush() {
-      bytesUnderWay -= bytes;
-    },
-  });
+      if (Math.max(bytes, declared) > MAX_REPLY_BYTES) {
+        throw new ReplyTooLarge(`${Math.max(bytes, declared)} bytes or more, of ${MAX_REPLY_BYTES}`);
+      }
+      if (bytesUnderWay > MAX_BYTES_UNDER_WAY) throw new Overloaded(`${bytesUnderWay} bytes are under way`);
+      chunks.push(chunk);
+    }
+  } finally {
+    bytesUnderWay -= bytes;
+  }
+  return new Response(new Blob(chunks), { status: response.status });
 }

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { bundleWorker } from "../../bench/bundle.ts";
+import { bundleProduct } from "../../bench/bundle.ts";
 import { type Workerd, startWorkerd } from "../../bench/workerd.ts";
 import { type Stack, startStack } from "../../dev/stack.ts";
 import type { Fault, LaneAddress, LaneState } from "../stack/lane-protocol.ts";
@@ -42,7 +42,7 @@ before(async () => {
   ]);
   directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   worker = await startWorkerd({
-    bundle: await bundleWorker(undefined, { outputDirectory: directory, minify: false }),
+    bundle: await bundleProduct(directory),
     variables: { ...stack.variables, NEON_FETCH_ENDPOINT: database.url, JWKS_URL: keys.url },
   });
 }, limits);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { SignJWT, generateKeyPair } from "jose";
-import { bundleWorker } from "../../bench/bundle.ts";
+import { bundleProduct } from "../../bench/bundle.ts";
 import { quantile } from "../../bench/statistics.ts";
 import { startWorkerd } from "../../bench/workerd.ts";
 import { type Stack, startStack } from "../../dev/stack.ts";
@@ -117,7 +117,7 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
   const cache = await startCacheServer();
   const directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   const worker = await startWorkerd({
-    bundle: await bundleWorker(undefined, { outputDirectory: directory, minify: false }),
+    bundle: await bundleProduct(directory),
     variables: {
       ...stack.variables,
       NEON_FETCH_ENDPOINT: databaseLane.url,

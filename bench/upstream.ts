@@ -1,0 +1,125 @@
+// What lies upstream of a Worker: an issuer's key set, SQL over HTTP, and the data centre's cache. The first two answer
+// after an artificial delay and note every call. A statement is put to Postgres once; its reply is replayed until it is
+// forgotten, so that the database costs next to nothing, and the benchmark knows nothing of the statement.
+import { once } from "node:events";
+import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { buffer, text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface Call {
+  kind: "keys" | "sql";
+  /** What was sent: the statement with its parameters, as the driver writes it. */
+  body: string;
+  replyBytes: number;
+}
+
+export interface Upstream {
+  keysUrl: string;
+  sqlUrl: string;
+  /** `host:port` of the cache. */
+  cacheAddress: string;
+  /** How long each call takes, in milliseconds, there and back. */
+  delayMs: { keys: number; sql: number };
+  calls: Call[];
+  /** To be called when a row has changed. */
+  forgetReplies(): void;
+  emptyCache(): void;
+  close(): void;
+}
+
+/** `sqlUrl` is the endpoint in front of Postgres, `keySet` a JSON text. */
+export async function startUpstream(sqlUrl: string, keySet: string): Promise<Upstream> {
+  const calls: Call[] = [];
+  const delayMs = { keys: 0, sql: 0 };
+  const replies = new Map<string, Promise<Buffer>>();
+  const cached = new Map<string, Buffer>();
+
+  async function askDatabase(body: string, headers: IncomingMessage["headers"]): Promise<Buffer> {
+    const neonHeaders = Object.entries(headers).filter(([name]) => name.startsWith("neon-"));
+    const answer = await fetch(sqlUrl, { method: "POST", body, headers: neonHeaders as [string, string][] });
+    if (!answer.ok) throw new Error(`the database refused ${body}: ${await answer.text()}`);
+    return Buffer.from(await answer.arrayBuffer());
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const kind = request.url === "/keys" ? "keys" : "sql";
+    const body = await text(request);
+    const call: Call = { kind, body, replyBytes: 0 };
+    calls.push(call);
+    await pause(delayMs[kind] / 2);
+    let reply: Buffer | undefined = Buffer.from(keySet);
+    if (kind === "sql") {
+      const asked = replies.get(body) ?? askDatabase(body, request.headers);
+      replies.set(body, asked);
+      reply = await asked;
+    }
+    call.replyBytes = reply.byteLength;
+    await pause(delayMs[kind] / 2);
+    response.writeHead(200, { "content-type": "application/json", "content-length": reply.byteLength }).end(reply);
+  }
+
+  /**
+   * The cache API as workerd speaks it to its cache service: PUT carries a whole HTTP response, GET asks for it and is told
+   * by `cf-cache-status` whether it hit. Nothing ever expires here.
+   */
+  async function serveCache(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const key = [request.headers["cf-cache-namespace"], request.headers.host, request.url].join(" ");
+    if (request.method === "PUT") {
+      cached.set(key, await buffer(request));
+      response.writeHead(204).end();
+      return;
+    }
+    const message = cached.get(key);
+    if (message === undefined) {
+      response.writeHead(504, { "cf-cache-status": "MISS" }).end();
+      return;
+    }
+    const headEnd = message.indexOf("\r\n\r\n");
+    const [, ...headerLines] = message.toString("latin1", 0, headEnd).split("\r\n");
+    for (const line of headerLines) {
+      const [name = "", value = ""] = line.split(/:\s*(.*)/s);
+      if (!/^(content-length|transfer-encoding)$/i.test(name)) response.setHeader(name, value);
+    }
+    response.writeHead(200, { "cf-cache-status": "HIT" }).end(message.subarray(headEnd + 4));
+  }
+
+  const [upstream, cache] = await Promise.all([listen(serve), listen(serveCache)]);
+  return {
+    keysUrl: `http://${upstream.address}/keys`,
+    sqlUrl: `http://${upstream.address}/sql`,
+    cacheAddress: cache.address,
+    delayMs,
+    calls,
+    forgetReplies: () => replies.clear(),
+    emptyCache: () => cached.clear(),
+    close() {
+      upstream.close();
+      cache.close();
+    },
+  };
+}
+
+async function pause(milliseconds: number): Promise<void> {
+  if (milliseconds > 0) await sleep(milliseconds);
+}
+
+async function listen(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+  const server = createServer({ keepAliveTimeout: 0 }, (request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      // A Worker that was ended in the middle of its call.
+      if (request.destroyed && !request.complete) return;
+      console.error(error);
+      response.writeHead(500).end();
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}

@@ -1,0 +1,24 @@
+// Stands in front of the Worker under test and moves its clock: a request's `bench-clock-ms` says how far.
+// `Date` is replaced before the Worker's module is evaluated.
+
+let shiftMs = 0;
+const RealDate = Date;
+
+globalThis.Date = class extends RealDate {
+  constructor(...given) {
+    super(...(given.length === 0 ? [RealDate.now() + shiftMs] : given));
+  }
+
+  static now() {
+    return RealDate.now() + shiftMs;
+  }
+};
+
+const { default: worker } = await import("./index.js");
+
+export default {
+  fetch(request, environment, context) {
+    shiftMs = Number(request.headers.get("bench-clock-ms"));
+    return worker.fetch(request, environment, context);
+  },
+};
