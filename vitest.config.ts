@@ -20,7 +20,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     // What runs in Node has Node's own test runner.
-    exclude: ["test/generated-client/**", "test/node/**", "test/operations/**"],
+    exclude: ["test/generated-client/**", "test/node/**", "test/browser/**", "test/operations/**"],
     // The Worker writes a line a request: shown where a test fails.
     silent: "passed-only",
     globalSetup: ["./test/stack/global-setup.ts"],

@@ -43,7 +43,7 @@ test("a listed origin may read a run and an error, and what a browser needs is e
     const response = await worker.fetch(path, { headers });
     expect(response.headers.get("access-control-allow-origin")).toBe("http://localhost:3000");
     expect(response.headers.get("access-control-expose-headers")).toContain("ETag, Retry-After, X-Request-Id");
-    expect(response.headers.get("vary")).toBe("Authorization, Origin");
+    expect(response.headers.get("vary")).toBe("Origin, Authorization");
   }
 });
 

@@ -1,7 +1,8 @@
 import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, expect, inject, test } from "vitest";
-import { EXAMPLE_ROWS } from "../docs/example-runs.ts";
+import { EXAMPLE_ETAG, EXAMPLE_ROWS } from "../docs/example-runs.ts";
 import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
+import openApi from "../dist/documents/openapi.json?raw";
 import { createApp } from "../src/app.ts";
 import { type OpenApi, expectDocumented, listHeaders } from "./documented.ts";
 import { fetchToken, makeKey, openIssuer } from "./issuer.ts";
@@ -15,9 +16,18 @@ const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", re
 let document: OpenApi;
 
 beforeAll(async () => {
-  const response = await startWorker().fetch("/openapi.json");
-  document = await response.json();
-  for (const row of Object.values(EXAMPLE_ROWS)) await insertRun(row);
+  document = JSON.parse(openApi);
+  // A row of the statement has its times as JSON text.
+  const time = (text: string | null) => text && `${JSON.parse(text)}Z`;
+  for (const row of Object.values(EXAMPLE_ROWS)) {
+    const { created_at, started_at, completed_at } = row;
+    const times = {
+      created_at: time(created_at) ?? "",
+      started_at: time(started_at),
+      completed_at: time(completed_at),
+    };
+    await insertRun({ ...row, ...times });
+  }
 });
 
 async function get(id: string, headers: Record<string, string> = {}, variables = {}): Promise<Response> {
@@ -94,15 +104,36 @@ const FAILURES: Record<string, () => Promise<Response>> = {
   async internal_error() {
     const headers = { ...exampleId, ...bearer(await fetchToken("owner")) };
     const request = new Request(`https://api.test/api/crew-runs/${await insertRun(FINISHED)}`, { headers });
-    const context = createExecutionContext();
-    context.waitUntil = () => {
-      throw new Error("no more work is taken");
+    const RATE_LIMITER = {
+      get limit(): never {
+        throw new Error("no limiter");
+      },
     };
-    return createApp().fetch(request, inject("stack").variables, context);
+    const variables = { ...inject("stack").variables, RATE_LIMITER };
+    return createApp().fetch(request, variables, createExecutionContext());
   },
   async key_set_unavailable() {
     const lane = await openLane({ status: 500, text: "" });
     return get("x", exampleId, { JWKS_URL: lane.url });
+  },
+  async rate_limited() {
+    const RATE_LIMITER = { limit: async () => ({ success: false }) };
+    return get(crypto.randomUUID(), exampleId, { RATE_LIMITER });
+  },
+  async record_too_large() {
+    const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+    await lane.fail({ kind: "huge-body", megabytes: 17 });
+    return get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url });
+  },
+  async overloaded() {
+    const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+    await lane.fail({ kind: "huge-body", megabytes: 14 });
+    const reads = Array.from({ length: 6 }, () =>
+      get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url }),
+    );
+    const refused = (await Promise.all(reads)).find(({ status }) => status === 503);
+    if (refused === undefined) throw new Error("six large replies at once were read");
+    return refused;
   },
   async database_unavailable() {
     const lane = await openLane({ status: 500, text: "" });
@@ -141,7 +172,18 @@ test("a status, a header or a member that is not documented would be noticed", a
 
 test("no failure is documented that was not made to happen here", () => {
   const responses = Object.entries(document.paths[RUN_PATH]?.get.responses ?? {});
-  expect(responses.map(([status]) => status)).toEqual(["200", "304", "401", "403", "404", "405", "422", "500", "503"]);
+  expect(responses.map(([status]) => status)).toEqual([
+    "200",
+    "304",
+    "401",
+    "403",
+    "404",
+    "405",
+    "422",
+    "429",
+    "500",
+    "503",
+  ]);
   const codes = responses.flatMap(([status, { content }]) =>
     Number(status) < 400 ? [] : Object.keys(content?.["application/json"]?.examples ?? {}),
   );
@@ -154,7 +196,7 @@ test("the documented runs are what the Worker answers for these rows", async () 
   expect(Object.keys(examples)).toEqual(Object.keys(EXAMPLE_ROWS));
   for (const [name, { id }] of Object.entries(EXAMPLE_ROWS)) {
     const response = await get(id);
-    if (name === "completed") expect(response.headers.get("etag")).toBe(document.components.headers["ETag"]?.example);
+    if (name === "completed") expect(response.headers.get("etag")).toBe(EXAMPLE_ETAG);
     expect(await response.json()).toEqual(examples[name]?.value);
   }
 });

@@ -1,4 +1,5 @@
 // Rows of a test's own, written by the owner of the table: a fresh id each, so that tests do not meet.
+import { type NeonQueryFunction, neon, neonConfig } from "@neondatabase/serverless";
 import { inject } from "vitest";
 
 /** The columns by name. JSON columns take JSON text, kept to the digit, or an object. */
@@ -17,26 +18,11 @@ export interface NewRun {
   completed_at?: string | null;
 }
 
-/** A session of the table's owner, who may write. Without the driver: its settings are the Worker's. */
-export function connectAsOwner() {
-  const { ownerDatabaseUrl, variables } = inject("stack");
-  return {
-    async query(query: string, params: unknown[] = []): Promise<void> {
-      const values = params.map((value) =>
-        typeof value === "object" && value !== null ? JSON.stringify(value) : value,
-      );
-      const response = await fetch(variables.NEON_FETCH_ENDPOINT, {
-        method: "POST",
-        headers: {
-          "neon-connection-string": ownerDatabaseUrl,
-          "neon-raw-text-output": "true",
-          "neon-array-mode": "true",
-        },
-        body: JSON.stringify({ query, params: values }),
-      });
-      if (!response.ok) throw new Error(await response.text());
-    },
-  };
+/** The driver as the owner of the table, who may write. The endpoint is the one that the Workers under test have. */
+export function connectAsOwner(): NeonQueryFunction<false, false> {
+  const { ownerDatabaseUrl, unreliableUpstream } = inject("stack");
+  neonConfig.fetchEndpoint = `${unreliableUpstream}/sql`;
+  return neon(ownerDatabaseUrl);
 }
 
 /**

@@ -17,7 +17,10 @@ function readProblems(variables: object): string[] {
 
 test("four settings are enough, and the rest has defaults", () => {
   const read = readSettings(minimum);
-  expect(read).toMatchObject({ ok: true, settings: { ...minimum, MAX_WAIT_SECONDS: 30, CORS_ORIGINS: [] } });
+  expect(read).toMatchObject({
+    ok: true,
+    settings: { ...minimum, JWT_AUDIENCE: [minimum.JWT_AUDIENCE], MAX_WAIT_SECONDS: 30 },
+  });
   expect(readProblems({})).toEqual(Object.keys(minimum).map((name) => `${name} is required`));
 });
 
@@ -39,7 +42,8 @@ describe("taken:", () => {
   test.for<[Name, string, unknown]>([
     ["DATABASE_URL", "postgres://u:p@[::1]:5432/d", "postgres://u:p@[::1]:5432/d"],
     ["JWT_ISSUER", "http://127.0.0.1:8789", "http://127.0.0.1:8789"],
-    ["JWT_AUDIENCE", "api://3f8e", "api://3f8e"],
+    ["JWT_AUDIENCE", "api://3f8e", ["api://3f8e"]],
+    ["JWT_AUDIENCE", "web-client, mobile-client back-end", ["web-client", "mobile-client", "back-end"]],
     ["JWKS_URL", "http://127.0.0.1:8789/jwks", "http://127.0.0.1:8789/jwks"],
     ["JWKS_URL", "http://localhost/jwks", "http://localhost/jwks"],
     ["JWKS_URL", "http://[::1]/jwks", "http://[::1]/jwks"],

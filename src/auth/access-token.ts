@@ -36,19 +36,25 @@ export interface InspectedToken {
 type Members = Record<string, unknown>;
 
 /**
- * Checks the form, header and claims of the token in an `Authorization` header. Two such headers reach a Worker as one value
- * joined by a comma, which no token holds. A token in the query or in a body is no credential (RFC 6750 §5.3: URLs end up in
- * logs). `nowSeconds` is the time since the epoch. Fails with `not_authenticated` or `invalid_token`.
+ * Reads the token in an `Authorization` header (RFC 6750 §2.1). Two such headers reach a Worker as one value joined by a comma,
+ * which no token holds. A token in the query or in a body is no credential (§5.3: URLs end up in logs). Fails with
+ * `not_authenticated`, or with `invalid_token` where it has not the form of a JWT.
  */
-export function inspectToken(authorization: string, settings: Settings, nowSeconds: number): InspectedToken {
+export function readBearerToken(authorization: string): { text: string; header: Members; claims: Members } {
   const text = /^bearer(?: +(.*))?$/i.exec(authorization)?.[1];
   if (text === undefined || text === "") throw new Failure("not_authenticated");
   if (text.length > MAX_TOKEN_LENGTH) throw refuseToken("malformed", `longer than ${MAX_TOKEN_LENGTH}`);
-  const [, headerPart, payloadPart, signaturePart] = COMPACT_JWS.exec(text) ?? [];
-  if (!headerPart || !payloadPart || !signaturePart) throw refuseToken("malformed", "not three base64url parts");
-  const header = decodeObject(headerPart);
-  const claims = decodeObject(payloadPart);
+  const [, header, claims, signature] = COMPACT_JWS.exec(text) ?? [];
+  if (!header || !claims || !signature) throw refuseToken("malformed", "not three base64url parts");
+  return { text, header: decodeObject(header), claims: decodeObject(claims) };
+}
 
+/**
+ * Checks header and claims of the token in an `Authorization` header. `nowSeconds` is the time since the epoch. Fails with
+ * `not_authenticated` or `invalid_token`.
+ */
+export function inspectToken(authorization: string, settings: Settings, nowSeconds: number): InspectedToken {
+  const { text, header, claims } = readBearerToken(authorization);
   const { alg, kid } = header;
   if (typeof alg !== "string" || !settings.JWT_ALGORITHMS.includes(alg)) {
     throw refuseToken("bad_signature", "algorithm not allowed");
@@ -104,7 +110,7 @@ function decodeObject(part: string): Members {
     // Strict: a replaced byte could make two subjects one.
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch {
-    throw refuseToken("malformed", "not JSON");
+    throw refuseToken("malformed", "not JSON objects");
   }
   if (!isObject(value) || Array.isArray(value)) throw refuseToken("malformed", "not JSON objects");
   return value;
@@ -125,7 +131,8 @@ function checkKind(header: Members, claims: Members, mustBeAtJwt: boolean): void
   // Marks by which issuers that do not use `at+jwt` tell their other tokens apart.
   const { typ, token_use } = claims;
   if (token_use !== undefined && token_use !== "access") throw refuseToken("wrong_kind", "token_use");
-  if (typ !== undefined && !/^(bearer|at\+jwt|jwt)$/i.test(String(typ))) throw refuseToken("wrong_kind", "typ claim");
+  if (typ !== undefined && !(typeof typ === "string" && /^(bearer|at\+jwt|jwt)$/i.test(typ)))
+    throw refuseToken("wrong_kind", "typ claim");
   // An ID token repeats the client's nonce; some older access tokens do so too, and say `typ: Bearer`.
   const mark = "nonce" in claims && typ === undefined ? "nonce" : FOREIGN_CLAIMS.find((claim) => claim in claims);
   if (mark !== undefined) throw refuseToken("wrong_kind", mark);

@@ -336,7 +336,7 @@ refuses("a key of the set that is not for this", [
   ["another one of the same kind of curve", KEY, () => seal({}, { kid: "ec384" })],
   ["a key for encryption", KEY, () => seal({}, {}, strange.enc)],
   ["a key for wrapping keys", KEY, () => seal({}, {}, strange.wrap)],
-  ["an RSA key of 1024 bits", KEY, () => seal({}, {}, strange.small)],
+  ["an RSA key of 1024 bits", SIGNATURE, () => seal({}, {}, strange.small)],
   ["a key published with its private part", KEY, () => seal({}, {}, strange.leaked)],
   ["the key for encryption, without its id", KEY, () => seal({}, { kid: undefined }, strange.enc)],
   ["a key with a number for an id", KEY, () => seal({}, { kid: undefined }, strange.numbered)],

@@ -288,10 +288,10 @@ test("a copy from the data centre that comes late does not replace a set that wa
   await issuer.publish([old.jwk, young.jwk]);
   const cold = startWorker(issuer.variables);
   const coldStatus = async (key: SigningKey) => (await cold.fetch(path, { headers: bearer(await sign(key)) })).status;
-  const match = caches.default.match.bind(caches.default);
+  const { match } = Cache.prototype;
   const late = Promise.withResolvers<void>();
-  const spy = vi.spyOn(caches.default, "match").mockImplementationOnce(async (key) => {
-    const copy = await match(key);
+  const spy = vi.spyOn(Cache.prototype, "match").mockImplementationOnce(async function (this: Cache, key) {
+    const copy = await match.call(this, key);
     await late.promise;
     return copy;
   });
@@ -315,5 +315,5 @@ test("a fetch whose request was cut off holds the others for its time-out at mos
   expect(ran).toBe(0);
   await flight.run(run, 200);
   expect(ran).toBe(1);
-  expect(flight.busy).toBe(false);
+  expect(flight.isBusy).toBe(false);
 });

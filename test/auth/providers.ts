@@ -320,7 +320,7 @@ export const PROVIDERS: readonly Provider[] = [
       {
         title: "a token bound to a key",
         claims: { typ: "DPoP", cnf: { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } },
-        outcome: "wrong_kind: typ claim",
+        outcome: "wrong_kind: sender-constrained",
       },
       {
         title: "the right as a role of another client",

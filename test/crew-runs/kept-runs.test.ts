@@ -1,9 +1,7 @@
 // Finished runs outlive their database: what is kept, for whom, for how long, and at what price.
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
-import { KeptRuns } from "../../src/crew-runs/kept-runs.ts";
 import type { Run } from "../../src/crew-runs/record.ts";
-import { Exchange } from "../../src/exchange.ts";
-import { readSettings } from "../../src/settings.ts";
+import { RunMemory } from "../../src/crew-runs/run-memory.ts";
 import { type User, fetchToken, makeKey, openIssuer } from "../issuer.ts";
 import { type Lane, openLane } from "../lane.ts";
 import { adjustClock } from "../reliability/clock.ts";
@@ -47,7 +45,7 @@ describe("a finished run that was read once", () => {
       expect(kept.body).toBe(first.body);
       expect(kept.response.headers.get("etag")).toBe(first.response.headers.get("etag"));
       expect(kept.response.headers.get("age")).toBe("7");
-      expect(kept.response.headers.get("cache-status")).toBe("crew-runs; hit");
+      expect(kept.response.headers.get("cache-status")).toBe("crew-runs; hit; detail=isolate");
       expect(kept.response.headers.get("cache-control")).toBe("private, max-age=60");
       expect(kept.log).toMatchObject({ cache: "hit", cache_layer: "isolate" });
       expect(kept.log).not.toHaveProperty("db_attempts");
@@ -173,7 +171,7 @@ describe("a finished run that was read once", () => {
     for (const [variables, expected] of [
       [same, "hit"],
       [{ ...same, DATABASE_URL: password.href }, "miss"],
-      [{ ...same, NEON_FETCH_ENDPOINT: `${lane.url}?` }, "miss"],
+      [{ ...same, CF_VERSION_METADATA: { id: "another deployment" } }, "miss"],
       [{ ...same, JWT_ISSUER: otherIssuer }, "miss"],
       [{ ...same, SUBJECT_CLAIM: "uid" }, "miss"],
     ] as const) {
@@ -211,7 +209,7 @@ describe("an unfinished run", () => {
   test.each(["pending", "running"] as const)("that is %s is never kept", async (status) => {
     const { lane, start } = await openDatabase();
     const worker = start();
-    const put = vi.spyOn(caches.default, "put");
+    const put = vi.spyOn(Cache.prototype, "put");
     const id = await insertRun({ status });
     for (const expected of [1, 2, 3]) {
       const { response, log } = await read(worker, id);
@@ -229,7 +227,7 @@ describe("an unfinished run", () => {
 test("with FINISHED_RUN_TTL_SECONDS = 0 nothing is kept or looked for", async () => {
   const { lane, start } = await openDatabase({ FINISHED_RUN_TTL_SECONDS: 0 });
   const worker = start();
-  const spies = [vi.spyOn(caches.default, "put"), vi.spyOn(caches.default, "match")];
+  const spies = [vi.spyOn(Cache.prototype, "put"), vi.spyOn(Cache.prototype, "match")];
   const id = await insertFinished();
   for (const expected of [1, 2]) {
     const { response } = await read(worker, id);
@@ -296,7 +294,7 @@ test("a look-up in the data centre that failed is not repeated for a minute, and
   const { start } = await openDatabase();
   const worker = start();
   clock.advance(3_000);
-  const match = vi.spyOn(caches.default, "match").mockRejectedValue(new Error("broken"));
+  const match = vi.spyOn(Cache.prototype, "match").mockRejectedValue(new Error("broken"));
   const lookUps = async () => {
     match.mockClear();
     expect((await read(worker, await insertRun())).response.status).toBe(200);
@@ -309,51 +307,43 @@ test("a look-up in the data centre that failed is not repeated for a minute, and
   match.mockRestore();
 });
 
-describe("the byte budget", () => {
-  const read = readSettings({ ...inject("stack").variables, FINISHED_RUN_TTL_SECONDS: "60" });
-  if (!read.ok) throw new Error("the stack's settings are wrong");
-  const exchange = new Exchange(new Request("https://api.test/"), read.settings);
-  const owner = { subject: "owner", isAdmin: false };
-  const makeRun = (id: string, megabytes: number): Run => ({
+describe("the isolate's memory", () => {
+  const makeRun = (id: string, kilobytes: number): Run => ({
     id,
     ownerId: "owner",
     isFinal: true,
     createdMs: 0,
-    body: "x".repeat(megabytes * 1_048_576),
+    body: new Uint8Array(kilobytes * 1_024),
     etag: `"${id}"`,
     readMs: Date.now(),
   });
-  const has = (kept: KeptRuns, id: string) => kept.find(id, owner, Date.now()) !== undefined;
+  const has = (memory: RunMemory, ids: string[]) => ids.filter((id) => memory.get(id) !== undefined);
 
-  test("of 32 MB is kept by letting go of what was used least recently", () => {
-    const kept = new KeptRuns(read.settings);
-    for (const id of ["a", "b", "c"]) kept.keep(makeRun(id, 10), exchange);
-    expect(has(kept, "a")).toBe(true);
-    kept.keep(makeRun("d", 10), exchange);
-    expect(["a", "b", "c", "d"].filter((id) => has(kept, id))).toEqual(["a", "c", "d"]);
+  test("lets go of what was used least recently", () => {
+    const memory = new RunMemory(36_864, 16_384);
+    for (const id of ["a", "b", "c"]) memory.set(makeRun(id, 10));
+    expect(has(memory, ["a"])).toEqual(["a"]);
+    memory.set(makeRun("d", 10));
+    expect(has(memory, ["a", "b", "c", "d"])).toEqual(["a", "c", "d"]);
   });
 
-  test("is charged once for a run that is read again", () => {
-    const kept = new KeptRuns(read.settings);
-    kept.keep(makeRun("a", 10), exchange);
-    for (let time = 0; time < 5; time += 1) kept.keep(makeRun("b", 10), exchange);
-    expect(["a", "b"].filter((id) => has(kept, id))).toEqual(["a", "b"]);
+  test("charges once for a run that is read again", () => {
+    const memory = new RunMemory(36_864, 16_384);
+    memory.set(makeRun("a", 10));
+    for (let time = 0; time < 5; time += 1) memory.set(makeRun("b", 10));
+    expect(has(memory, ["a", "b"])).toEqual(["a", "b"]);
   });
 
-  test("is not spent on a run that is larger than all of it", () => {
-    const kept = new KeptRuns(read.settings);
-    kept.keep(makeRun("a", 10), exchange);
-    kept.keep(makeRun("b", 33), exchange);
-    expect(["a", "b"].filter((id) => has(kept, id))).toEqual(["a"]);
+  test("does not take a run that is larger than its share", () => {
+    const memory = new RunMemory(36_864, 16_384);
+    memory.set(makeRun("a", 10));
+    memory.set(makeRun("b", 17));
+    expect(has(memory, ["a", "b"])).toEqual(["a"]);
   });
 
   test("holds for many small runs as well: each costs two kilobytes besides its body", () => {
-    const kept = new KeptRuns(read.settings);
-    vi.stubGlobal("caches", undefined);
-    const count = 33_554_432 / 2_048;
-    for (let index = 0; index <= count; index += 1) kept.keep(makeRun(String(index), 0), exchange);
-    vi.unstubAllGlobals();
-    expect(has(kept, "0")).toBe(false);
-    expect(has(kept, "1")).toBe(true);
+    const memory = new RunMemory(20_480, 16_384);
+    for (let index = 0; index <= 10; index += 1) memory.set(makeRun(String(index), 0));
+    expect(has(memory, ["0", "1"])).toEqual(["1"]);
   });
 });

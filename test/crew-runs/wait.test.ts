@@ -8,7 +8,7 @@ import { expectAsDocumented } from "../reliability/fault-table.ts";
 import { catchLines } from "../reliability/log-lines.ts";
 import { type Answer, readRun } from "../reliability/reader.ts";
 import { connectAsOwner, insertRun } from "../rows.ts";
-import { type Worker, startWorker } from "../worker.ts";
+import { type Worker, bearer, startWorker } from "../worker.ts";
 
 const lines = catchLines();
 const clock = adjustClock();
@@ -63,7 +63,8 @@ describe.concurrent("a wait without If-None-Match", () => {
     const { response, body, milliseconds } = await waiting;
     expect(response.status).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ status: "running" });
-    expect(response.headers.get("retry-after")).toBe("1");
+    // The wait was the pause.
+    expect(response.headers.get("retry-after")).toBe("0");
     expect(milliseconds).toBeGreaterThan(980);
     expect(milliseconds).toBeLessThan(4_000);
   });
@@ -106,7 +107,7 @@ describe.concurrent("a wait with the tag that the client holds", () => {
     expect(body).toBe("");
     expect(response.headers.get("etag")).toBe(etag);
     expect(response.headers.get("preference-applied")).toBe("wait=1");
-    expect(response.headers.get("retry-after")).toBe("1");
+    expect(response.headers.get("retry-after")).toBe("0");
     expect(milliseconds).toBeGreaterThan(980);
     expect(milliseconds).toBeLessThan(4_000);
   });
@@ -266,21 +267,24 @@ describe.concurrent("during a wait", () => {
   test.each([
     ["deleted", "delete from crew_runs where id = $1"],
     ["given to somebody else", "update crew_runs set owner_id = 'stranger' where id = $1"],
-  ])("a run that is %s is a 404", async (_, statement) => {
+  ])("a run that is %s is a 404 at its end, or with the first look that sees any change", async (_, statement) => {
     const { worker } = await openDatabase();
     const id = await insertRun();
-    const waiting = read(worker, id, "wait=20");
+    const tag = await readTag(worker, id);
+    const watching = read(worker, id, "wait=20", tag);
+    const waiting = read(worker, id, "wait=1");
     await pause(100);
     await connectAsOwner().query(statement, [id]);
-    const { response, body } = await waiting;
-    expect(response.status).toBe(404);
-    expect(JSON.parse(body)).toMatchObject({ code: "run_not_found" });
+    for (const { response, body } of [await watching, await waiting]) {
+      expect(response.status).toBe(404);
+      expect(JSON.parse(body)).toMatchObject({ code: "run_not_found" });
+    }
   });
 
   test("a row that breaks the contract is a 500", async () => {
     const { worker } = await openDatabase();
     const id = await insertRun();
-    const waiting = read(worker, id, "wait=20");
+    const waiting = read(worker, id, "wait=1");
     await pause(100);
     await change(id, `crew_config = '{"agents": "none"}'`);
     expect((await waiting).response.status).toBe(500);
@@ -330,26 +334,84 @@ describe("the cost of a wait", () => {
     expect(await queries()).toBeLessThan(30);
   });
 
-  test("is small: an unchanged run's body stays in the database", async () => {
+  test("is small: the looks leave an unfinished run in the database, and the last one is whole", async () => {
     const { lane, worker } = await openDatabase();
-    const id = await insertRun({ status: "running", task_input: { text: "x".repeat(100_000) } });
+    const id = await insertRun({ status: "running" });
     hurry();
     await read(worker, id, "wait=5");
-    const requests = await lane.requests();
-    const replies = await Promise.all(
-      requests.map(async ({ headers, body }) => {
-        const { NEON_FETCH_ENDPOINT } = inject("stack").variables;
-        const known = headers["neon-connection-string"] ?? "";
-        const response = await fetch(NEON_FETCH_ENDPOINT, {
-          method: "POST",
-          headers: { "neon-connection-string": known, "neon-raw-text-output": "true", "neon-array-mode": "true" },
-          body,
-        });
-        return (await response.text()).length;
-      }),
-    );
-    expect(replies[0]).toBeGreaterThan(100_000);
-    for (const length of replies.slice(1)) expect(length).toBeLessThan(4_000);
+    const looks = (await lane.requests()).map(({ body }) => JSON.parse(body).params[3]);
+    expect(looks).toEqual(["false", "true", "true", "true", "true", "false"]);
+  });
+});
+
+describe("a crowd that waits for one run", () => {
+  /** As many waits as there are, `spreadMs` between one and the next; the run ends after six seconds. */
+  async function gather(count: number, spreadMs: number, untilChanged: boolean) {
+    const { lane, worker, queries } = await openDatabase();
+    await lane.fail({ kind: "delay", milliseconds: 40 });
+    const id = await insertRun({ status: "running" });
+    const tag = untilChanged ? await readTag(worker, id) : null;
+    const before = await queries();
+    const startedMs = Date.now();
+    const ended = pause(6_000).then(() => finish(id));
+    const waits = Array.from({ length: count }, async (_, index) => {
+      await pause(index * spreadMs);
+      return read(worker, id, "wait=30", tag);
+    });
+    const answers = await Promise.all(waits);
+    await ended;
+    return { answers, tookMs: Date.now() - startedMs, queries: (await queries()) - before };
+  }
+
+  test.each([
+    ["10 ms apart", 10, false],
+    ["in the same moment", 0, false],
+    ["10 ms apart, with the tag that they hold", 10, true],
+  ])(
+    "costs its first reads and twice what one client costs, and all hear of the end: %s",
+    { timeout: 20_000 },
+    async (_, spreadMs, untilChanged) => {
+      const { answers, tookMs, queries } = await gather(100, spreadMs, untilChanged);
+      for (const { response, body } of answers) {
+        expect(response.status).toBe(200);
+        expect(JSON.parse(body)).toMatchObject({ status: "completed", result: "done" });
+      }
+      // One client: a first read and six looks.
+      expect(queries).toBeLessThanOrEqual(100 + 2 * 7);
+      expect(tookMs).toBeLessThan(6_000 + 3_500);
+    },
+  );
+
+  test("is seen by whoever may see the run, and by nobody else", async () => {
+    const { worker } = await openDatabase();
+    const id = await insertRun({ status: "running" });
+    const admin = readRun(worker, id, await fetchToken("admin"), lines, { prefer: "wait=4" });
+    const owner = readRun(worker, id, await fetchToken("owner"), lines, { prefer: "wait=4" });
+    const stranger = await readRun(worker, id, await fetchToken("stranger"), lines, { prefer: "wait=4" });
+    expect(stranger.response.status).toBe(404);
+    await change(id, "owner_id = 'somebody', status = 'completed'");
+    expect((await admin).response.status).toBe(200);
+    expect((await owner).response.status).toBe(404);
+  });
+
+  test("of which one leaves in the middle of its look goes on", async () => {
+    const { lane, worker, queries } = await openDatabase();
+    const id = await insertRun({ status: "running" });
+    await lane.fail({ kind: "delay", milliseconds: 300 });
+    const leaver = new AbortController();
+    const headers = { ...bearer(await fetchToken("owner")), prefer: "wait=20" };
+    const left = worker.fetch(`/api/crew-runs/${id}`, { headers, signal: leaver.signal });
+    await pause(100);
+    const stayed = read(worker, id, "wait=20");
+    while ((await queries()) < 3) await pause(20);
+    leaver.abort();
+    await finish(id);
+    expect((await left).status).toBe(499);
+    const { response, milliseconds } = await stayed;
+    expect(response.status).toBe(200);
+    expect(milliseconds).toBeLessThan(4_000);
+    const [line] = lines.all().filter((each) => each.includes("client_left"));
+    expect(JSON.parse(line ?? "{}")).toMatchObject({ run_id: id, status: 499, code: "client_left" });
   });
 });
 

@@ -64,14 +64,14 @@ const cases: readonly Case[] = [
   { what: "JSON of another shape", ...garbled, fault: reply(200, `{"rows":{}}`) },
   { what: "half of the JSON", ...garbled, fault: { kind: "truncated" } },
   {
-    what: "a reply of 65 MB",
-    line: "database: a reply beyond 64 MB",
+    what: "a reply of 17 MB",
+    line: "database: a record beyond 16 MB",
     attempts: 1,
-    fault: { kind: "huge-body", megabytes: 65 },
+    fault: { kind: "huge-body", megabytes: 17 },
   },
   {
     what: "a reply beyond the endpoint's own limit",
-    line: "database: a reply beyond 64 MB",
+    line: "database: a record beyond 16 MB",
     attempts: 1,
     fault: reply(507, `{"message":"response is too large (max is 67108864 bytes)","code":""}`),
   },
@@ -84,7 +84,30 @@ const cases: readonly Case[] = [
     ...refused,
     fault: reply(400, `{"message":"password authentication failed for user 'reader'","code":""}`),
   },
-  { what: "a statement time-out", ...wrong, fault: sqlError("57014", "canceling statement due to statement timeout") },
+  {
+    what: "a statement time-out",
+    line: "database: a statement takes too long",
+    attempts: 1,
+    fault: sqlError("57014", "canceling statement due to statement timeout"),
+  },
+  {
+    what: "a serialisation failure",
+    ...busy,
+    fault: sqlError("40001", "canceling statement due to conflict with recovery"),
+  },
+  {
+    what: "a lock that is not available",
+    ...busy,
+    fault: sqlError("55P03", "canceling statement due to lock timeout"),
+  },
+  { what: "an error of the system", ...busy, fault: sqlError("58030", "could not read file") },
+  { what: "an internal error", ...busy, fault: sqlError("XX000", "unexpected data beyond EOF") },
+  {
+    what: "a value that Postgres cannot write",
+    line: "database: a value that Postgres cannot write",
+    attempts: 1,
+    fault: sqlError("22P02", 'invalid input syntax for type json: "SECRET TEXT"'),
+  },
   { what: "a missing table", ...wrong, fault: sqlError("42P01", `relation "crew_runs" does not exist`) },
 ];
 

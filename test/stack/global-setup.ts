@@ -8,8 +8,7 @@ import { startUnreliableUpstream } from "./unreliable-upstream.ts";
 export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   // The pool wants the Worker's static files in place.
   execFileSync(process.execPath, ["docs/build.ts"], { cwd: `${import.meta.dirname}/../..` });
-  // The origin that test/worker.ts sends its requests to.
-  const stack = await startStack({ audience: "https://api.test" });
+  const stack = await startStack();
   const upstream = await startUnreliableUpstream(stack.variables.NEON_FETCH_ENDPOINT);
   const { tokenEndpoint, authorizationEndpoint, clients } = stack.authorizationServer;
   provide("stack", {
