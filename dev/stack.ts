@@ -2,7 +2,7 @@
 // Guarantees that a start that fails leaves nothing running. `npm run dev` and the tests start this very stack.
 import { randomUUID } from "node:crypto";
 import { type AuthorizationServer, startAuthorizationServer } from "./authorization-server.ts";
-import { type Database, ownerRole, readerRole, startDatabase } from "./database.ts";
+import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "./database.ts";
 import { seedRuns } from "./seed.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 
@@ -54,7 +54,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const database = await startDatabase(dataDirectory === undefined ? {} : { dataDirectory });
     started.push(database);
     if (seed) await seedRuns(database);
-    const passwords = { [readerRole]: randomUUID(), [ownerRole]: randomUUID() };
+    const passwords = { [READER_ROLE]: randomUUID(), [OWNER_ROLE]: randomUUID() };
     const sql = await startSqlEndpoint(database, { port: ports.sql ?? 0, passwords });
     started.push(sql);
     return {
@@ -62,13 +62,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       sql,
       authorizationServer,
       variables: {
-        DATABASE_URL: sql.databaseUrl(readerRole),
+        DATABASE_URL: sql.databaseUrl(READER_ROLE),
         NEON_FETCH_ENDPOINT: sql.url,
         JWT_ISSUER: authorizationServer.issuer,
         JWT_AUDIENCE: audience,
         JWKS_URL: authorizationServer.jwksUrl,
       },
-      ownerDatabaseUrl: sql.databaseUrl(ownerRole),
+      ownerDatabaseUrl: sql.databaseUrl(OWNER_ROLE),
       close,
     };
   } catch (error) {

@@ -19,7 +19,7 @@ describe("a lane", () => {
     });
     expect(response.status).toBe(200);
     expect(response.headers.get("content-type")).toBe("application/json");
-    expect(await response.json()).toMatchObject({ rows: [{ number: 7 }] });
+    expect(await response.json()).toMatchObject({ rows: [["7"]] });
     expect(await lane.requests()).toMatchObject([
       {
         method: "POST",
