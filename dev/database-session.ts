@@ -16,7 +16,7 @@ export interface StatementResult {
 }
 
 /** Runs one statement. Parameters are texts in Postgres's own spelling. Throws messages.DatabaseError. */
-export type RunStatement = (text: string, parameters?: (string | null)[]) => Promise<StatementResult>;
+type RunStatement = (text: string, parameters?: (string | null)[]) => Promise<StatementResult>;
 
 /**
  * Opens a session as `role`, hands it to `use`, and resets the connection whatever happened. The role is assumed, not

@@ -3,7 +3,7 @@
 import type { Database } from "./database.ts";
 
 /** What a panel or a script needs to know of a seeded run. */
-export interface SeededRun {
+interface SeededRun {
   id: string;
   /** The subject of its owner's tokens. */
   ownerId: "owner" | "stranger";

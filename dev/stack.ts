@@ -9,7 +9,7 @@ import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 /** Where a native client and the page at /docs get their code; on these hosts any port will do (RFC 8252 §7.3). */
 const REDIRECT_URIS = ["http://127.0.0.1/callback", "http://127.0.0.1/docs", "http://localhost/docs"];
 
-export interface StackOptions {
+interface StackOptions {
   /** What every access token is for. The Worker's own address, where strict clients shall find their way (RFC 9728). */
   audience?: string;
   /** Free ports where left out or 0. */

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { QUIET_ENVIRONMENT, ROOT_DIRECTORY, WRANGLER_SCRIPT } from "./wrangler.ts";
 
-export interface WorkerProcess {
+interface WorkerProcess {
   url: string;
   /** Rejects when the process ends by itself; never resolves. */
   ended: Promise<never>;
