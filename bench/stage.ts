@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { once } from "node:events";
 import { SignJWT, exportJWK, generateKeyPair } from "jose";
-import { type Database, readerRole, startDatabase } from "../dev/database.ts";
+import { type Database, READER_ROLE, startDatabase } from "../dev/database.ts";
 import { startSqlEndpoint } from "../dev/sql-over-http.ts";
 import { type Bundle, bundleComparison, bundleProduct } from "./bundle.ts";
 import { OWNER, type RunShape, insertRun } from "./runs.ts";
@@ -48,12 +48,12 @@ export async function setStage(): Promise<Stage> {
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
   const product = await bundleProduct(join(directory, "product"));
   const database = await startDatabase();
-  const sql = await startSqlEndpoint(database, { passwords: { [readerRole]: randomUUID() } });
+  const sql = await startSqlEndpoint(database, { passwords: { [READER_ROLE]: randomUUID() } });
   const { keySet, authorization } = await makeToken();
   const upstream = await startUpstream(sql.url, keySet);
   const agent = new Agent({ keepAlive: true });
   const settings = {
-    DATABASE_URL: sql.databaseUrl(readerRole),
+    DATABASE_URL: sql.databaseUrl(READER_ROLE),
     NEON_FETCH_ENDPOINT: upstream.sqlUrl,
     JWT_ISSUER: ISSUER,
     JWT_AUDIENCE: AUDIENCE,

@@ -1,16 +1,17 @@
 // The local authorization server: real metadata, key set, JWT access tokens (RFC 9068) and sign-in, all on the loopback.
 // Guarantees that only the account `admin` gets the admin scope, and that everything but the port is new at each start.
 // Leaves out what a local stack needs no more than a resource server does: user info, logout, refresh tokens, storage.
-
 import { createHash, generateKeyPair, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { type Adapter, type AdapterPayload, type KoaContextWithOIDC, Provider, errors } from "oidc-provider";
 
 export type UserName = "owner" | "stranger" | "admin";
 
-export type AuthorizationServer = {
+export interface AuthorizationServer {
   issuer: string;
   jwksUrl: string;
   tokenEndpoint: string;
@@ -19,47 +20,34 @@ export type AuthorizationServer = {
   clients: Record<UserName, { id: string; secret: string }>;
   /** The browser's client: authorization code with PKCE, no secret. */
   publicClientId: string;
-  /**
-   * Gets an access token over HTTP, by the client credentials of that user.
-   * @param scope space-separated; by default all that the user may have
-   * @throws Error with the server's answer when that is not a token
-   */
+  /** Gets an access token by the client credentials of that user, by default with all scopes that the user may have. */
   fetchToken(user: UserName, scope?: string): Promise<string>;
   /** Stops listening and ends open connections. */
   close(): Promise<void>;
-};
+}
 
-const userNames = ["owner", "stranger", "admin"] as const satisfies UserName[];
-const readScope = "crew-runs:read";
-const adminScope = "crew-runs:admin";
-const publicClientId = "browser";
-const accessTokenMaxAgeSeconds = 3600;
-const signInMaxAgeSeconds = 600;
-const bodyLimitBytes = 4096;
-
-/**
- * Starts the server on 127.0.0.1.
- * @param options.port 0 or nothing for a free one
- * @param options.audience the resource identifier (RFC 8707) that every access token is for, asked for or not
- * @param options.redirectUris where the browser's client may return to; on loopback hosts any port will do (RFC 8252 §7.3)
- * @throws the listen error (`code`, `port`) when the port is taken
- */
-export async function startAuthorizationServer(options: {
+interface AuthorizationServerOptions {
+  /** A free one where left out or 0. */
   port?: number;
+  /** The resource identifier (RFC 8707) that every access token is for, asked for or not. */
   audience: string;
+  /** Where the browser's client may return to; on loopback hosts any port will do (RFC 8252 §7.3). */
   redirectUris: string[];
-}): Promise<AuthorizationServer> {
-  const server = createServer();
-  const [keys] = await Promise.all([
-    generateSigningKeys(),
-    new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(options.port ?? 0, "127.0.0.1", resolve);
-    }),
-  ]);
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("the server has no port");
-  const issuer = `http://127.0.0.1:${address.port}`;
+}
+
+const USER_NAMES = ["owner", "stranger", "admin"] as const satisfies UserName[];
+const READ_SCOPE = "crew-runs:read";
+const ADMIN_SCOPE = "crew-runs:admin";
+const PUBLIC_CLIENT_ID = "browser";
+const TOKEN_MAX_AGE_SECONDS = 3_600;
+const SIGN_IN_MAX_AGE_SECONDS = 600;
+const MAX_FORM_BYTES = 4_096;
+
+/** Starts the server on 127.0.0.1. Throws the listen error (`code`, `port`) when the port is taken. */
+export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
+  const server = createServer().listen(options.port ?? 0, "127.0.0.1");
+  const [keys] = await Promise.all([generateSigningKeys(), once(server, "listening")]);
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const clients = {
     owner: { id: "owner", secret: createSecret() },
     stranger: { id: "stranger", secret: createSecret() },
@@ -73,13 +61,14 @@ export async function startAuthorizationServer(options: {
     tokenEndpoint,
     authorizationEndpoint: `${issuer}/auth`,
     clients,
-    publicClientId,
+    publicClientId: PUBLIC_CLIENT_ID,
     fetchToken: (user, scope) => fetchToken(tokenEndpoint, clients[user], scope),
-    close: () =>
-      new Promise((resolve, reject) => {
-        server.close((error) => (error ? reject(error) : resolve()));
-        server.closeAllConnections();
-      }),
+    async close() {
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
   };
 }
 
@@ -105,13 +94,13 @@ function createProvider(
   issuer: string,
   keys: Awaited<ReturnType<typeof generateSigningKeys>>,
   clients: AuthorizationServer["clients"],
-  { audience, redirectUris }: { audience: string; redirectUris: string[] },
+  { audience, redirectUris }: AuthorizationServerOptions,
 ): Provider {
   const provider = new Provider(issuer, {
     adapter: MemoryAdapter,
     jwks: { keys },
     clients: [
-      ...userNames.map((user) => ({
+      ...USER_NAMES.map((user) => ({
         client_id: clients[user].id,
         client_secret: clients[user].secret,
         grant_types: ["client_credentials"],
@@ -120,7 +109,7 @@ function createProvider(
         scope: permittedScopes(user).join(" "),
       })),
       {
-        client_id: publicClientId,
+        client_id: PUBLIC_CLIENT_ID,
         client_name: "Browser",
         // Only a native client's loopback redirects may differ in their port.
         application_type: "native",
@@ -128,12 +117,12 @@ function createProvider(
         redirect_uris: redirectUris,
       },
     ],
-    scopes: ["openid", readScope, adminScope],
+    scopes: ["openid", READ_SCOPE, ADMIN_SCOPE],
     responseTypes: ["code"],
     clientAuthMethods: ["client_secret_basic", "client_secret_post", "none"],
     pkce: { required: () => true },
     clientBasedCORS: (_ctx, origin, client) =>
-      client.clientId === publicClientId &&
+      client.clientId === PUBLIC_CLIENT_ID &&
       (isLoopback(origin) || redirectUris.some((uri) => originOf(uri) === origin)),
     // A session cookie that never comes back: each sign-in asks anew whose token it shall be.
     cookies: { long: { path: "/no-session", httpOnly: true, sameSite: "lax" } },
@@ -152,9 +141,9 @@ function createProvider(
           completeScope(ctx);
           return {
             audience,
-            scope: `${readScope} ${adminScope}`,
+            scope: `${READ_SCOPE} ${ADMIN_SCOPE}`,
             accessTokenFormat: "jwt",
-            accessTokenTTL: accessTokenMaxAgeSeconds,
+            accessTokenTTL: TOKEN_MAX_AGE_SECONDS,
             // Both keys in use: verifiers shall meet both.
             jwt: { sign: { alg: client.clientId === "stranger" ? "ES256" : "RS256" } },
           };
@@ -166,13 +155,13 @@ function createProvider(
     renderError: (ctx, { error, error_description: description }) =>
       sendPage(ctx, "Sign-in failed", `<p>${escapeHtml(description ?? error)}</p>`),
     ttl: {
-      AccessToken: accessTokenMaxAgeSeconds,
+      AccessToken: TOKEN_MAX_AGE_SECONDS,
       AuthorizationCode: 60,
-      ClientCredentials: accessTokenMaxAgeSeconds,
-      Grant: accessTokenMaxAgeSeconds,
-      IdToken: accessTokenMaxAgeSeconds,
-      Interaction: signInMaxAgeSeconds,
-      Session: accessTokenMaxAgeSeconds,
+      ClientCredentials: TOKEN_MAX_AGE_SECONDS,
+      Grant: TOKEN_MAX_AGE_SECONDS,
+      IdToken: TOKEN_MAX_AGE_SECONDS,
+      Interaction: SIGN_IN_MAX_AGE_SECONDS,
+      Session: TOKEN_MAX_AGE_SECONDS,
     },
   });
   provider.on("server_error", (_ctx, error) => console.error(error));
@@ -187,13 +176,13 @@ function createProvider(
 function completeScope({ oidc: { client, params, route } }: KoaContextWithOIDC): void {
   if (params === undefined) return;
   if (route !== "token") {
-    const asked = params["scope"] === undefined ? [adminScope] : String(params["scope"]).split(" ");
-    params["scope"] = [...new Set([readScope, ...asked])].join(" ");
+    const asked = params["scope"] === undefined ? [ADMIN_SCOPE] : String(params["scope"]).split(" ");
+    params["scope"] = [...new Set([READ_SCOPE, ...asked])].join(" ");
   } else if (params["grant_type"] === "client_credentials") params["scope"] ??= client?.scope;
 }
 
 function permittedScopes(account: string): string[] {
-  return account === "admin" ? [readScope, adminScope] : [readScope];
+  return account === "admin" ? [READ_SCOPE, ADMIN_SCOPE] : [READ_SCOPE];
 }
 
 /** The page with one button per account, and what a press on one does: signed in, asked-for scopes granted or not. */
@@ -213,15 +202,15 @@ async function signIn(
   }
   const { client_id: clientId, redirect_uri: redirectUri, scope } = interaction.params;
   if (ctx.method !== "POST") {
-    const buttons = userNames.map((user) => `<button name="account" value="${user}">${user}</button>`);
+    const buttons = USER_NAMES.map((user) => `<button name="account" value="${user}">${user}</button>`);
     const request = `<p>${escapeHtml(String(clientId))} asks for <code>${escapeHtml(String(scope))}</code>. Go on as:</p>`;
     // Chromium applies form-action to the redirects after the form as well.
     sendPage(ctx, "Sign in", `${request}<form method="post">${buttons.join("")}</form>`, originOf(String(redirectUri)));
     return;
   }
-  if ((ctx.request.length ?? Infinity) > bodyLimitBytes) ctx.throw(413);
+  if ((ctx.request.length ?? Infinity) > MAX_FORM_BYTES) ctx.throw(413);
   const accountId = new URLSearchParams(await text(ctx.req)).get("account");
-  if (accountId === null || !userNames.some((user) => user === accountId)) return ctx.throw(400);
+  if (accountId === null || !USER_NAMES.some((user) => user === accountId)) return ctx.throw(400);
 
   const asked = String(scope).split(" ");
   const permitted = permittedScopes(accountId);
@@ -234,9 +223,9 @@ async function signIn(
   ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result));
 }
 
-const pageStyle =
+const PAGE_STYLE =
   "body{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:15vh auto;padding:0 1rem}button{font:inherit;padding:.5rem 1.25rem;margin-right:.75rem}";
-const pageStyleHash = createHash("sha256").update(pageStyle).digest("base64");
+const PAGE_STYLE_HASH = createHash("sha256").update(PAGE_STYLE).digest("base64");
 
 function sendPage(
   ctx: Pick<KoaContextWithOIDC, "body" | "set" | "type">,
@@ -246,13 +235,13 @@ function sendPage(
 ): void {
   ctx.set(
     "content-security-policy",
-    `default-src 'none'; style-src 'sha256-${pageStyleHash}'; form-action 'self' ${formTarget}; base-uri 'none'; frame-ancestors 'none'`,
+    `default-src 'none'; style-src 'sha256-${PAGE_STYLE_HASH}'; form-action 'self' ${formTarget}; base-uri 'none'; frame-ancestors 'none'`,
   );
   ctx.set("cache-control", "no-store");
   ctx.set("referrer-policy", "no-referrer");
   ctx.set("x-content-type-options", "nosniff");
   ctx.type = "html";
-  ctx.body = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title><style>${pageStyle}</style><h1>${title}</h1>${content}</html>`;
+  ctx.body = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title><style>${PAGE_STYLE}</style><h1>${title}</h1>${content}</html>`;
 }
 
 function escapeHtml(value: string): string {

@@ -3,7 +3,7 @@
 // It runs in this thread and heeds no time-out, so a statement that does not return stops the whole process.
 import { setImmediate } from "node:timers/promises";
 import { messages, protocol } from "@electric-sql/pglite";
-import { type Database, superuser } from "./database.ts";
+import { type Database, SUPERUSER } from "./database.ts";
 
 const { serialize } = protocol;
 
@@ -16,7 +16,7 @@ export interface StatementResult {
 }
 
 /** Runs one statement. Parameters are texts in Postgres's own spelling. Throws messages.DatabaseError. */
-export type RunStatement = (text: string, parameters?: (string | null)[]) => Promise<StatementResult>;
+type RunStatement = (text: string, parameters?: (string | null)[]) => Promise<StatementResult>;
 
 /**
  * Opens a session as `role`, hands it to `use`, and resets the connection whatever happened. The role is assumed, not
@@ -41,7 +41,7 @@ export function withSession<T>(database: Database, role: string, use: (run: RunS
       return await use(run);
     } finally {
       if (database.isInTransaction()) await run("rollback");
-      await run(`set session authorization ${superuser}`);
+      await run(`set session authorization ${SUPERUSER}`);
       await run("discard all");
     }
   });

@@ -6,19 +6,19 @@ import { PGlite } from "@electric-sql/pglite";
 export type Database = PGlite;
 
 /** Owns the tables, may create roles, is no superuser: what `neondb_owner` is on Neon. */
-export const ownerRole = "crew_runs_owner";
+export const OWNER_ROLE = "crew_runs_owner";
 /** What the Worker logs in as; schema.sql creates it. */
-export const readerRole = "crew_runs_reader";
+export const READER_ROLE = "crew_runs_reader";
 /** PGlite's own superuser, which no connection string can name. */
-export const superuser = "postgres";
+export const SUPERUSER = "postgres";
 
 const CREATE_OWNER = `
   do $$
   begin
-    if not exists (select from pg_roles where rolname = '${ownerRole}') then
-      create role ${ownerRole} login createrole;
+    if not exists (select from pg_roles where rolname = '${OWNER_ROLE}') then
+      create role ${OWNER_ROLE} login createrole;
     end if;
-    execute format('alter database %I owner to ${ownerRole}', current_database());
+    execute format('alter database %I owner to ${OWNER_ROLE}', current_database());
   end
   $$;
 `;
@@ -34,9 +34,9 @@ export async function startDatabase(options: { dataDirectory?: string } = {}): P
   ]);
   try {
     await database.exec(CREATE_OWNER);
-    await database.exec(`set session authorization ${ownerRole}`);
+    await database.exec(`set session authorization ${OWNER_ROLE}`);
     await database.exec(schema);
-    await database.exec(`set session authorization ${superuser}`);
+    await database.exec(`set session authorization ${SUPERUSER}`);
     return database;
   } catch (error) {
     await database.close();

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { seededRuns } from "./seed.ts";
+import { SEEDED_RUNS } from "./seed.ts";
 import { type ServedStack, startServedStack } from "./served-stack.ts";
 import { PlainFailure } from "./worker-process.ts";
 
@@ -107,8 +107,8 @@ async function run({ ports, dataDirectory }: Options, signal: AbortSignal): Prom
 /** Addresses, runs and commands. Nothing is wrapped: its lines are for pasting. */
 async function describe({ url, stack }: ServedStack, dataDirectory: string | undefined): Promise<string> {
   const { authorizationServer, sql } = stack;
-  const [own] = seededRuns;
-  const foreign = seededRuns.find(({ ownerId }) => ownerId === "stranger");
+  const [own] = SEEDED_RUNS;
+  const foreign = SEEDED_RUNS.find(({ ownerId }) => ownerId === "stranger");
   const readRun = async (run: typeof own, user: "owner" | "stranger" | "admin") =>
     `curl -s -w '\\n' ${url}/api/crew-runs/${run?.id} -H 'Authorization: Bearer ${await authorizationServer.fetchToken(user)}'`;
   const newTokens = Object.values(authorizationServer.clients).map(
@@ -123,7 +123,7 @@ SQL over HTTP         ${sql.url}
 Database              ${dataDirectory ?? "in memory"}
 
 Runs
-${seededRuns.map(({ id, ownerId, description }) => `${id}  ${ownerId.padEnd(8)}  ${description}`).join("\n")}
+${SEEDED_RUNS.map(({ id, ownerId, description }) => `${id}  ${ownerId.padEnd(8)}  ${description}`).join("\n")}
 
 The owner reads a run:
 ${await readRun(own, "owner")}

@@ -3,7 +3,7 @@
 import type { Database } from "./database.ts";
 
 /** What a panel or a script needs to know of a seeded run. */
-export interface SeededRun {
+interface SeededRun {
   id: string;
   /** The subject of its owner's tokens. */
   ownerId: "owner" | "stranger";
@@ -12,18 +12,14 @@ export interface SeededRun {
   description: string;
 }
 
-interface Row {
-  crew_type?: string;
-  crew_config?: string;
-  task_input?: string;
-  result?: string;
-  error?: string;
-  created_at: string;
-  started_at?: string;
-  completed_at?: string;
+interface Seed extends SeededRun {
+  /** The other columns, but for `task_input`. */
+  row: Record<string, unknown>;
+  /** JSON text, not an object: through JavaScript's numbers and prototypes half of it would be lost. */
+  taskInput?: string;
 }
 
-const researchCrew = JSON.stringify({
+const RESEARCH_CREW = {
   agents: [
     {
       role: "Researcher",
@@ -46,10 +42,9 @@ const researchCrew = JSON.stringify({
     },
     { description: "Write the page", agent_index: 1, expected_output: "Markdown, 300 words" },
   ],
-});
+};
 
-/** JSON text, not an object: through JavaScript's numbers and prototypes half of it would be lost. */
-const exactInput = `{
+const EXACT_INPUT = `{
   "note": "each value below reaches you digit by digit",
   "integer_beyond_2_53": 9007199254740993,
   "sixty_digits": 123456789012345678901234567890123456789012345678901234567890,
@@ -60,27 +55,27 @@ const exactInput = `{
   "nested": {"empty": {}, "list": [1, 1.0, 1.00, null, "\\u00e9", "😀"]}
 }`;
 
-const paragraph =
+const PARAGRAPH =
   "The line was extended in two steps. The first opened in spring with four stops, all of them step-free; the " +
   "second followed in autumn, once the bridge had been strengthened. Passengers gained eleven minutes on the way " +
   "to the harbour.\n\n";
 
 /** About 200 KB. */
-const largeResult = Array.from({ length: 1000 }, (_, index) => `## Finding ${index + 1}\n\n${paragraph}`)
+const LARGE_RESULT = Array.from({ length: 1000 }, (_, index) => `## Finding ${index + 1}\n\n${PARAGRAPH}`)
   .join("")
   .slice(0, 200_000);
 
-const seeds: (SeededRun & { row: Row })[] = [
+const SEEDS: Seed[] = [
   {
     id: "11111111-1111-4111-8111-111111111111",
     ownerId: "owner",
     status: "completed",
     description: "completed, with a crew and an input that shows how exact the record is",
+    taskInput: EXACT_INPUT,
     row: {
       created_at: "2026-03-01T10:00:00.123456Z",
       crew_type: "research",
-      crew_config: researchCrew,
-      task_input: exactInput,
+      crew_config: RESEARCH_CREW,
       result: "# Trams since 2020\n\nNine new stops, and one line that runs through the night.",
       started_at: "2026-03-01T10:00:01.000001Z",
       completed_at: "2026-03-01T10:04:59.999999Z",
@@ -98,11 +93,11 @@ const seeds: (SeededRun & { row: Row })[] = [
     ownerId: "owner",
     status: "running",
     description: "running, not finished yet",
+    taskInput: `{"city": "Brno"}`,
     row: {
       created_at: "2026-03-01T12:00:00.5Z",
       crew_type: "research",
-      crew_config: researchCrew,
-      task_input: `{"city": "Brno"}`,
+      crew_config: RESEARCH_CREW,
       started_at: "2026-03-01T12:00:02.25Z",
     },
   },
@@ -111,11 +106,11 @@ const seeds: (SeededRun & { row: Row })[] = [
     ownerId: "owner",
     status: "failed",
     description: "failed while running, with an error",
+    taskInput: `{"city": "Atlantis"}`,
     row: {
       created_at: "2026-03-01T13:00:00Z",
       crew_type: "",
-      crew_config: researchCrew,
-      task_input: `{"city": "Atlantis"}`,
+      crew_config: RESEARCH_CREW,
       error: "The search found no such city.",
       started_at: "2026-03-01T13:00:01Z",
       completed_at: "2026-03-01T13:00:09.75Z",
@@ -126,12 +121,12 @@ const seeds: (SeededRun & { row: Row })[] = [
     ownerId: "owner",
     status: "completed",
     description: "completed, with a result of 200 KB",
+    taskInput: `{"city": "Lisbon", "detail": "everything"}`,
     row: {
       created_at: "2026-03-01T14:00:00Z",
       crew_type: "research",
-      crew_config: researchCrew,
-      task_input: `{"city": "Lisbon", "detail": "everything"}`,
-      result: largeResult,
+      crew_config: RESEARCH_CREW,
+      result: LARGE_RESULT,
       started_at: "2026-03-01T14:00:01Z",
       completed_at: "2026-03-01T14:59:00Z",
     },
@@ -141,10 +136,10 @@ const seeds: (SeededRun & { row: Row })[] = [
     ownerId: "stranger",
     status: "completed",
     description: "completed, the stranger's: a 404 to the owner",
+    taskInput: `{}`,
     row: {
       created_at: "2026-03-02T10:00:00Z",
       crew_type: "support",
-      task_input: `{}`,
       result: "",
       started_at: "2026-03-02T10:00:00Z",
       completed_at: "2026-03-02T10:00:00.000001Z",
@@ -164,36 +159,16 @@ const seeds: (SeededRun & { row: Row })[] = [
 ];
 
 /** Every seeded run, the showpiece first. */
-export const seededRuns: readonly SeededRun[] = seeds.map(({ id, ownerId, status, description }) => ({
-  id,
-  ownerId,
-  status,
-  description,
-}));
+export const SEEDED_RUNS: readonly SeededRun[] = SEEDS;
 
 /** Inserts the seeded runs that are missing; a row that is there, however it has changed, stays as it is. */
 export async function seedRuns(database: Database): Promise<void> {
-  for (const { id, ownerId, status, row } of seeds) {
+  for (const { id, ownerId, status, row, taskInput = "null" } of SEEDS) {
+    const columns = { id, correlation_id: `seed-${id.slice(0, 8)}`, owner_id: ownerId, status, ...row };
     await database.query(
-      `insert into public.crew_runs (id, correlation_id, owner_id, status, created_at, crew_type, crew_config, task_input,
-                                     result, error, started_at, completed_at)
-       values ($1::uuid, $2, $3, $4, $5::text::timestamptz, $6, $7::text::jsonb, $8::text::jsonb,
-               $9, $10, $11::text::timestamptz, $12::text::timestamptz)
+      `insert into public.crew_runs select * from json_populate_record(null::public.crew_runs, $1::text::json)
        on conflict (id) do nothing`,
-      [
-        id,
-        `seed-${id.slice(0, 8)}`,
-        ownerId,
-        status,
-        row.created_at,
-        row.crew_type ?? null,
-        row.crew_config ?? null,
-        row.task_input ?? null,
-        row.result ?? null,
-        row.error ?? null,
-        row.started_at ?? null,
-        row.completed_at ?? null,
-      ],
+      [`${JSON.stringify(columns).slice(0, -1)},"task_input":${taskInput}}`],
     );
   }
 }

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { type Stack, startStack } from "./stack.ts";
 import { startWorkerProcess } from "./worker-process.ts";
 
-export interface ServedStackOptions {
+interface ServedStackOptions {
   /** Gives the start up. */
   signal: AbortSignal;
   /** Free ports where left out or 0. */

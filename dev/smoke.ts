@@ -2,7 +2,7 @@
 // Guarantees that it only reads, that it prints no token, and that the exit code is 1 if anything is wrong.
 import { parseArgs } from "node:util";
 import { type Finding, formatFinding } from "./checklist.ts";
-import { seededRuns } from "./seed.ts";
+import { SEEDED_RUNS } from "./seed.ts";
 import { startServedStack } from "./served-stack.ts";
 import { type SmokeTarget, listChecks } from "./smoke/contract.ts";
 
@@ -56,7 +56,7 @@ async function reportLocal(): Promise<boolean> {
   try {
     const token = await stack.authorizationServer.fetchToken("owner");
     const strangerToken = await stack.authorizationServer.fetchToken("stranger");
-    const runIds = seededRuns.filter(({ ownerId }) => ownerId === "owner").map(({ id }) => id);
+    const runIds = SEEDED_RUNS.filter(({ ownerId }) => ownerId === "owner").map(({ id }) => id);
     return await report({ origin: url, token, strangerToken, runIds });
   } finally {
     await close();

@@ -20,7 +20,7 @@ export interface SqlEndpoint {
 
 interface Query {
   query: string;
-  params: (string | null)[];
+  params: (string | number | boolean | null)[];
 }
 
 /** Neon's own limit for a response. */
@@ -87,10 +87,17 @@ async function answer(
   return withSession(database, role, async (run) => {
     // Nobody is waiting any more: what an impatient client has left in the queue is not run.
     if (request.socket.destroyed) return "";
-    if (!("queries" in payload)) return serializeResult(await run(payload.query, payload.params));
+    const answerQuery = async ({ query, params }: Query) =>
+      serializeResult(
+        await run(
+          query,
+          params.map((value) => (value === null ? null : String(value))),
+        ),
+      );
+    if (!("queries" in payload)) return answerQuery(payload);
     await run("start transaction");
     const results: string[] = [];
-    for (const { query, params } of payload.queries) results.push(serializeResult(await run(query, params)));
+    for (const query of payload.queries) results.push(await answerQuery(query));
     await run("commit");
     return `{"results":[${results.join(",")}]}`;
   });
@@ -116,7 +123,7 @@ function parsePayload(body: string): Query | { queries: Query[] } {
     // A zero byte ends a statement's text in Postgres's protocol: what follows would be read as another message.
     !value["query"].includes("\0") &&
     Array.isArray(value["params"]) &&
-    value["params"].every((parameter) => parameter === null || typeof parameter === "string");
+    value["params"].every((parameter) => parameter === null || typeof parameter !== "object");
   const payload: unknown = JSON.parse(body);
   if (isQuery(payload)) return payload;
   if (isObject(payload) && Array.isArray(payload["queries"]) && payload["queries"].every(isQuery)) {

@@ -2,14 +2,14 @@
 // Guarantees that a start that fails leaves nothing running. `npm run dev` and the tests start this very stack.
 import { randomUUID } from "node:crypto";
 import { type AuthorizationServer, startAuthorizationServer } from "./authorization-server.ts";
-import { type Database, ownerRole, readerRole, startDatabase } from "./database.ts";
+import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "./database.ts";
 import { seedRuns } from "./seed.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 
 /** Where a native client and the page at /docs get their code; on these hosts any port will do (RFC 8252 §7.3). */
 const REDIRECT_URIS = ["http://127.0.0.1/callback", "http://127.0.0.1/docs", "http://localhost/docs"];
 
-export interface StackOptions {
+interface StackOptions {
   /** What every access token is for. The Worker's own address, where strict clients shall find their way (RFC 9728). */
   audience?: string;
   /** Free ports where left out or 0. */
@@ -54,7 +54,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const database = await startDatabase(dataDirectory === undefined ? {} : { dataDirectory });
     started.push(database);
     if (seed) await seedRuns(database);
-    const passwords = { [readerRole]: randomUUID(), [ownerRole]: randomUUID() };
+    const passwords = { [READER_ROLE]: randomUUID(), [OWNER_ROLE]: randomUUID() };
     const sql = await startSqlEndpoint(database, { port: ports.sql ?? 0, passwords });
     started.push(sql);
     return {
@@ -62,13 +62,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       sql,
       authorizationServer,
       variables: {
-        DATABASE_URL: sql.databaseUrl(readerRole),
+        DATABASE_URL: sql.databaseUrl(READER_ROLE),
         NEON_FETCH_ENDPOINT: sql.url,
         JWT_ISSUER: authorizationServer.issuer,
         JWT_AUDIENCE: audience,
         JWKS_URL: authorizationServer.jwksUrl,
       },
-      ownerDatabaseUrl: sql.databaseUrl(ownerRole),
+      ownerDatabaseUrl: sql.databaseUrl(OWNER_ROLE),
       close,
     };
   } catch (error) {

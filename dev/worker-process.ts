@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { QUIET_ENVIRONMENT, ROOT_DIRECTORY, WRANGLER_SCRIPT } from "./wrangler.ts";
 
-export interface WorkerProcess {
+interface WorkerProcess {
   url: string;
   /** Rejects when the process ends by itself; never resolves. */
   ended: Promise<never>;
@@ -124,8 +124,12 @@ function spawnWrangler(
   // prefers to files. With a file named here it reads no other.
   const { DATABASE_URL, ...others } = variables;
   const args = [
-    ...["dev", "--ip=127.0.0.1", `--port=${port}`, `--persist-to=${directory}`],
-    ...["--show-interactive-dev-session=false", `--env-file=${environmentFile}`],
+    "dev",
+    "--ip=127.0.0.1",
+    `--port=${port}`,
+    `--persist-to=${directory}`,
+    `--env-file=${environmentFile}`,
+    "--show-interactive-dev-session=false",
     ...Object.entries(others).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ];
   return spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {

@@ -1,7 +1,7 @@
 // The issuer as the Worker will meet it: its metadata, its key set, the keys that can be used. Reads only what anybody may read.
+import { readKeySet } from "../../src/auth/json-web-key-set.ts";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, ok } from "../checklist.ts";
-import { readKeySet } from "./key-set-stand-in.ts";
 
 /** The Worker's own bounds for a key set: src/auth/key-set.ts. */
 const TIMEOUT_MS = 3_000;

@@ -1,6 +1,6 @@
 // Which keys of a published JSON Web Key Set (RFC 7517 §5) may verify a signature. Pure.
 // jose finds a token's key among them by `kid`, `alg`, `use`, `key_ops` and curve; here is what jose does not check.
-import type { JWK } from "jose";
+import { type JWK, base64url } from "jose";
 
 /** RFC 7518 §3.3 demands 2048 bits, which jose checks. This ceiling bounds what one check can cost. */
 const MAX_RSA_BYTES = 1_024;
@@ -45,7 +45,7 @@ function readKey(key: Partial<JWK> | null, allowed: readonly string[]): JWK | un
 /** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */
 function isSoundRsa(n: unknown, e: unknown): boolean {
   try {
-    const [modulus, exponent] = [n, e].map((part) => Uint8Array.fromBase64(String(part), { alphabet: "base64url" }));
+    const [modulus, exponent] = [n, e].map((part) => base64url.decode(String(part)));
     const value = exponent?.reduce((sum, byte) => sum * 256 + byte, 0) ?? 0;
     return modulus !== undefined && modulus.length <= MAX_RSA_BYTES && value > 1 && value < 2 ** 32 && value % 2 === 1;
   } catch {

@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { PAGES } from "../../docs/pages.ts";
-import { seededRuns } from "../../dev/seed.ts";
+import { SEEDED_RUNS } from "../../dev/seed.ts";
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 import { type Record as PageRecord, launchChromium, watch } from "./chromium.ts";
 
@@ -24,7 +24,7 @@ const PATHS = [
     .map((name) => `/docs/${name}`),
 ];
 const [OWN, FOREIGN] = ["owner", "stranger"].map(
-  (owner) => seededRuns.find(({ ownerId }) => ownerId === owner)?.id ?? "",
+  (owner) => SEEDED_RUNS.find(({ ownerId }) => ownerId === owner)?.id ?? "",
 );
 
 const execute = promisify(execFile);
@@ -35,7 +35,7 @@ let axe: string;
 before(async () => {
   await mkdir(SCREENSHOTS, { recursive: true });
   axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  served = await startServedStack(AbortSignal.timeout(START_TIMEOUT_MS));
+  served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
   browser = await launchChromium();
 });
 

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import openapiTS, { astToString } from "openapi-typescript";
-import { seededRuns } from "../../dev/seed.ts";
+import { SEEDED_RUNS } from "../../dev/seed.ts";
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 
 const execute = promisify(execFile);
@@ -27,8 +27,8 @@ async function run({ url, stack }: ServedStack): Promise<void> {
   await writeFile(join(directory, "dist/openapi.ts"), astToString(types));
   await compile();
 
-  const own = seededRuns.find(({ ownerId }) => ownerId === "owner");
-  const foreign = seededRuns.find(({ ownerId }) => ownerId !== "owner");
+  const own = SEEDED_RUNS.find(({ ownerId }) => ownerId === "owner");
+  const foreign = SEEDED_RUNS.find(({ ownerId }) => ownerId !== "owner");
   if (own === undefined || foreign === undefined) throw new Error("the seed lacks a run");
   const token = await stack.authorizationServer.fetchToken("owner");
   const args = [join(directory, "client.ts"), url, token, own.id, foreign.id];

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
-import { type Database, ownerRole, readerRole, startDatabase } from "../../dev/database.ts";
+import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "../../dev/database.ts";
 import { diagnose } from "../../dev/doctor.ts";
 import { type Deployment, startDeployment } from "./deployment.ts";
 
@@ -44,7 +44,7 @@ describe("docs/writing-runs.md", () => {
     statements = new Map(
       blocks.map((block) => [/^-- ([a-z ]+)/.exec(block)?.[1]?.trim() ?? "", block.replace(/^--.*\n/, "")]),
     );
-    await runAs(database, ownerRole, statements.get("a role for the back end") ?? "");
+    await runAs(database, OWNER_ROLE, statements.get("a role for the back end") ?? "");
   });
   after(() => database.close());
 
@@ -149,11 +149,11 @@ describe("docs/writing-runs.md", () => {
   test("schema.sql brings an older table up to date, and finds what was added by hand", async () => {
     await runAs(
       database,
-      ownerRole,
+      OWNER_ROLE,
       "alter table crew_runs drop constraint crew_runs_status_known, drop constraint crew_runs_owner_id_length",
     );
-    await runAs(database, ownerRole, statements.get("a constraint in two steps") ?? "");
-    await runAs(database, ownerRole, await read("schema.sql"));
+    await runAs(database, OWNER_ROLE, statements.get("a constraint in two steps") ?? "");
+    await runAs(database, OWNER_ROLE, await read("schema.sql"));
     const { rows } = await database.query<{ n: number }>(
       `select count(*)::int as n from pg_constraint where conrelid = 'crew_runs'::regclass and convalidated
          and conname in ('crew_runs_status_known', 'crew_runs_owner_id_length')`,
@@ -165,11 +165,11 @@ describe("docs/writing-runs.md", () => {
     const id = await accept();
     await runAs(
       database,
-      ownerRole,
+      OWNER_ROLE,
       `alter table crew_runs drop constraint crew_runs_status_known, drop constraint crew_runs_owner_id_length;
        update crew_runs set status = 'unheard-of' where id = '${id}'`,
     );
-    await assert.rejects(runAs(database, ownerRole, await read("schema.sql")), /crew_runs_status_known/);
+    await assert.rejects(runAs(database, OWNER_ROLE, await read("schema.sql")), /crew_runs_status_known/);
     const { rows } = await database.query("select from pg_constraint where conname = 'crew_runs_owner_id_length'");
     assert.equal(rows.length, 0);
   });
@@ -192,13 +192,13 @@ describe("docs/adopting-a-table.md", () => {
   before(async () => {
     deployment = await startDeployment();
     const { database } = deployment.stack;
-    await database.exec(`drop table crew_runs; drop owned by ${readerRole}; drop role ${readerRole}`);
+    await database.exec(`drop table crew_runs; drop owned by ${READER_ROLE}; drop role ${READER_ROLE}`);
     blocks = await readBlocks("docs/adopting-a-table.md");
     assert.equal(blocks.length, 6);
-    for (const block of blocks.slice(0, 4)) await runAs(database, ownerRole, block);
+    for (const block of blocks.slice(0, 4)) await runAs(database, OWNER_ROLE, block);
     await runAs(
       database,
-      ownerRole,
+      OWNER_ROLE,
       `insert into app.users (auth_subject) values ('owner'), ('stranger');
        insert into app.executions values
          ('${ids.queued}', null, 1, 'QUEUED', null, null, '', null, null, '2026-03-01 10:00', null, null),
@@ -286,7 +286,7 @@ describe("docs/adopting-a-table.md", () => {
 
   // Last: it changes where the role looks.
   test("a view in a schema of its own serves where the name is taken", async () => {
-    await runAs(deployment.stack.database, ownerRole, blocks[5] ?? "");
+    await runAs(deployment.stack.database, OWNER_ROLE, blocks[5] ?? "");
     assert.equal((await get(ids.queued)).status, 200);
     assert.deepEqual(await listProblems(), []);
   });
