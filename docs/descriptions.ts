@@ -27,7 +27,8 @@ const crewRun: Texts<typeof CrewRun> = {
     "also beyond 2^53: read them with a parser that keeps them if they matter to you.",
   result: "What the crew produced, as text; `null` unless the run completed with a result. May be megabytes long.",
   error: "Why the run failed, in words; `null` unless it failed.",
-  started_at: "When work began, in the form of `created_at`; `null` where that was not recorded, as for a run that waits.",
+  started_at:
+    "When work began, in the form of `created_at`; `null` where that was not recorded, as for a run that waits.",
   completed_at:
     "When the run ended, in the form of `created_at`; `null` where that was not recorded, as for a run under way. " +
     "Whether a run has ended, `status` says.",

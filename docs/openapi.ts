@@ -110,10 +110,7 @@ export async function createOpenApi(version: string): Promise<object> {
           tags: ["Crew runs"],
           summary: "Get run",
           description: GET_RUN_DESCRIPTION,
-          parameters: [
-            RUN_ID,
-            ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` })),
-          ],
+          parameters: [RUN_ID, ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` }))],
           responses: { ...(await describeRunResponses()), ...failureResponses },
         },
       },

@@ -126,7 +126,9 @@ function renderParts(source: string, blocks: Map<string, Block>): Part[] {
     if (fences.length > 0) parts.push({ kind: "code", html: renderFences(fences) });
     fences = [];
   };
-  for (const token of marked.lexer(source.replaceAll(INLINE_BLOCK, (_, name: string) => findBlock(blocks, name).markdown))) {
+  for (const token of marked.lexer(
+    source.replaceAll(INLINE_BLOCK, (_, name: string) => findBlock(blocks, name).markdown),
+  )) {
     if (token.type === "space") continue;
     if (token.type === "code") {
       fences.push(token as Tokens.Code);

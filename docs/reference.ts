@@ -42,7 +42,7 @@ export async function createBlocks(): Promise<Map<string, Block>> {
       },
     ],
     ["etag", both(EXAMPLE_ETAG)],
-    ["runs", showRuns()],
+    ["runs", await showRuns()],
     ["try", { markdown: "", html: await readFile(`${import.meta.dirname}/page/try.html`, "utf8") }],
     ["answer", { markdown: "", html: await readFile(`${import.meta.dirname}/page/answer.html`, "utf8") }],
     ["parameters", list("parameter", parameters)],
@@ -51,14 +51,24 @@ export async function createBlocks(): Promise<Map<string, Block>> {
     ["head", { markdown: "", html: `<div class="panel">${highlight(formatHead(200, sampleHeaders()))}</div>` }],
     ["failures", { markdown: "", html: renderFailures(failures) }],
     ["errors", both(formatErrors(failures))],
-    ["refusals", both(Object.values(TOKEN_PROBLEMS).map((text) => `- ${text}`).join("\n"))],
+    [
+      "refusals",
+      both(
+        Object.values(TOKEN_PROBLEMS)
+          .map((text) => `- ${text}`)
+          .join("\n"),
+      ),
+    ],
   ]);
 }
 
 function describeFields(name: string, schemas: Record<string, Schema>): Entry[] {
   const { properties = {} } = schemas[name] ?? {};
   return Object.entries(properties).map(([field, schema]) =>
-    describeEntry({ name: field, schema: schema as Schema, description: (schema as Schema).description ?? "" }, schemas),
+    describeEntry(
+      { name: field, schema: schema as Schema, description: (schema as Schema).description ?? "" },
+      schemas,
+    ),
   );
 }
 
@@ -68,7 +78,8 @@ function describeEntry(
 ): Entry {
   const schema = entry.schema as Schema;
   const { type, of } = describeType(schema);
-  const note = schema.default === undefined ? (entry.required ? "required" : "") : `default ${JSON.stringify(schema.default)}`;
+  const note =
+    schema.default === undefined ? (entry.required ? "required" : "") : `default ${JSON.stringify(schema.default)}`;
   return { ...entry, type, note, fieldsOf: of, fields: of === "" ? [] : describeFields(of, schemas) };
 }
 
@@ -107,7 +118,9 @@ function formatTable(head: string[], rows: readonly string[][]): string {
 function renderEntries(entries: readonly Entry[]): string {
   const items = entries.map(({ name, type, note, description, fields, fieldsOf }) => {
     const nested =
-      fields.length > 0 ? `<details><summary>The fields of ${fieldsOf}</summary>${renderEntries(fields)}</details>` : "";
+      fields.length > 0
+        ? `<details><summary>The fields of ${fieldsOf}</summary>${renderEntries(fields)}</details>`
+        : "";
     const noted = note === "" ? "" : ` <span class="note">${escapeHtml(note)}</span>`;
     return `<div><dt><code>${name}</code> <span class="type">${escapeHtml(type)}</span>${noted}</dt>
 <dd><p>${renderInline(description)}</p>${nested}</dd></div>`;
@@ -116,14 +129,17 @@ function renderEntries(entries: readonly Entry[]): string {
 }
 
 /** The example runs by their state. */
-function showRuns(): Block {
-  const runs = Object.entries(describeExampleRuns()).map(([label, { value }]) => ({
+async function showRuns(): Promise<Block> {
+  const runs = Object.entries(await describeExampleRuns()).map(([label, { value }]) => ({
     label,
     json: JSON.stringify(value, null, 2),
   }));
   return {
     markdown: runs.map(({ label, json }) => `\`\`\`json ${label}\n${json}\n\`\`\``).join("\n\n"),
-    html: renderTabs("Answer by the state of the run", runs.map(({ label, json }) => ({ label, html: highlight(json, "json") }))),
+    html: renderTabs(
+      "Answer by the state of the run",
+      runs.map(({ label, json }) => ({ label, html: highlight(json, "json") })),
+    ),
   };
 }
 
@@ -131,7 +147,9 @@ function sampleHeaders(): Record<string, string> {
   const shown: HeaderName[] = ["ETag", "RunCacheControl", "CacheStatus", "Age", "RequestId", "ServerTiming", "Vary"];
   return {
     "Content-Type": "application/json",
-    ...Object.fromEntries(shown.map((name) => [HEADERS[name].name, String((HEADERS[name] as { example?: unknown }).example)])),
+    ...Object.fromEntries(
+      shown.map((name) => [HEADERS[name].name, String((HEADERS[name] as { example?: unknown }).example)]),
+    ),
   };
 }
 
@@ -152,9 +170,11 @@ function renderFailures(failures: readonly FailureAnswer[]): string {
 }
 
 function formatErrors(failures: readonly FailureAnswer[]): string {
-  const rows = failures.map(({ status, body, summary, action }) => {
-    const detail = typeof body.detail === "string" ? body.detail : "a list, see below";
-    return [String(status), `\`${body.code}\``, detail, summary, action];
-  });
-  return formatTable(["status", "`code`", "`detail`", "meaning", "what to do"], rows);
+  const rows = failures.map(({ status, body, summary, action }) => [
+    String(status),
+    `\`${body.code}\``,
+    summary,
+    action,
+  ]);
+  return formatTable(["status", "code", "meaning", "what to do"], rows);
 }

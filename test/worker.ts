@@ -1,5 +1,5 @@
 // The Worker under test: an application with a state of its own, on the stack's settings unless a test says otherwise.
-import { createExecutionContext, env, waitOnExecutionContext } from "cloudflare:test";
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { inject } from "vitest";
 import { createApp } from "../src/app.ts";
 
@@ -11,9 +11,9 @@ export interface Worker {
 }
 
 /** Starts an isolate of its own, so to speak. A variable that is undefined is left out. */
-export function startWorker(variables: Record<string, string | number | undefined> = {}): Worker {
+export function startWorker(variables: Record<string, unknown> = {}): Worker {
   const app = createApp();
-  const all = { ASSETS: env.ASSETS, ...inject("stack").variables, ...variables };
+  const all = { ...inject("stack").variables, ...variables };
   const environment = Object.fromEntries(Object.entries(routeDatabase(all)).filter(([, value]) => value !== undefined));
   const contexts: ExecutionContext[] = [];
   return {

@@ -10,15 +10,22 @@ import { promisify } from "node:util";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { PAGES } from "../../docs/pages.ts";
 import { seededRuns } from "../../dev/seed.ts";
-import { type ServedStack, startServedStack } from "../stack/served-stack.ts";
+import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 import { type Record as PageRecord, launchChromium, watch } from "./chromium.ts";
 
 const SCREENSHOTS = join(import.meta.dirname, "../../dist/screenshots");
 const START_TIMEOUT_MS = 60_000;
 const STEP_TIMEOUT_MS = 15_000;
 const MAX_TRANSFERRED_BYTES = 100_000;
-const PATHS = ["/docs", ...Object.keys(PAGES).slice(1).map((name) => `/docs/${name}`)];
-const [OWN, FOREIGN] = ["owner", "stranger"].map((owner) => seededRuns.find(({ ownerId }) => ownerId === owner)?.id ?? "");
+const PATHS = [
+  "/docs",
+  ...Object.keys(PAGES)
+    .slice(1)
+    .map((name) => `/docs/${name}`),
+];
+const [OWN, FOREIGN] = ["owner", "stranger"].map(
+  (owner) => seededRuns.find(({ ownerId }) => ownerId === owner)?.id ?? "",
+);
 
 const execute = promisify(execFile);
 let served: ServedStack;
@@ -28,7 +35,7 @@ let axe: string;
 before(async () => {
   await mkdir(SCREENSHOTS, { recursive: true });
   axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  served = await startServedStack(AbortSignal.timeout(START_TIMEOUT_MS));
+  served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
   browser = await launchChromium();
 });
 
@@ -54,7 +61,10 @@ async function visit(
   assert.equal(record.messages.length, expectedMessages.length, record.messages.join("\n"));
   for (const [index, expected] of expectedMessages.entries()) assert.match(record.messages[index] ?? "", expected);
   const known = [served.url, served.stack.authorizationServer.issuer];
-  assert.deepEqual([...record.origins].filter((origin) => !known.includes(origin)), []);
+  assert.deepEqual(
+    [...record.origins].filter((origin) => !known.includes(origin)),
+    [],
+  );
 }
 
 for (const path of PATHS) {
@@ -95,12 +105,12 @@ test("the reference weighs less than 100 KB", async () => {
 
 test("without JavaScript everything but Try it is there, and tabs work", async () => {
   await visit("/docs", { javaScriptEnabled: false }, async (page) => {
-    await page.getByText("This form needs JavaScript").waitFor();
+    await page.getByText("The form needs JavaScript").waitFor();
     assert.equal(await page.locator("#try").isVisible(), false);
     assert.equal(await page.getByText("urllib.request.urlopen").isVisible(), false);
-    await page.getByText("Python", { exact: true }).first().click();
+    await page.locator("label", { hasText: "Python" }).first().click();
     await page.getByText("urllib.request.urlopen").waitFor();
-    await page.getByText("failed", { exact: true }).click();
+    await page.locator("label", { hasText: "failed" }).click();
     await page.getByText("The search found no such city.").waitFor();
     await page.getByText("run_not_found").click();
     await page.getByText("Run not found").first().waitFor();
@@ -152,7 +162,10 @@ test("the owner logs in and sees the own run, but not the stranger's", async () 
       assert.equal(await page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length"), 0);
       assert.match(await send(page, OWN ?? ""), /^200/);
       await page.screenshot({ path: join(SCREENSHOTS, "try-it.png") });
-      assert.deepEqual([...record.origins].toSorted(), [served.url, served.stack.authorizationServer.issuer].toSorted());
+      assert.deepEqual(
+        [...record.origins].toSorted(),
+        [served.url, served.stack.authorizationServer.issuer].toSorted(),
+      );
       assert.match(await send(page, FOREIGN ?? ""), /^404/);
       await page.reload();
       assert.equal(await page.getByLabel("Access token").inputValue(), "");
@@ -192,7 +205,10 @@ test("a pasted token reads a run, which is shown digit by digit, with its header
     assert.equal(withoutBlanks(indented), withoutBlanks(body));
     await page.getByLabel("Indent").uncheck();
     assert.equal(await shown.textContent(), body);
-    assert.match((await page.locator("#answer-headers").textContent()) ?? "", /^cache-control: private, max-age=3600$/m);
+    assert.match(
+      (await page.locator("#answer-headers").textContent()) ?? "",
+      /^cache-control: private, max-age=3600$/m,
+    );
     const curl = (await page.locator("#curl").textContent()) ?? "";
     assert.equal(curl, `curl -i '${served.url}/api/crew-runs/${OWN}' \\\n  -H "Authorization: Bearer $TOKEN"`);
     await page.screenshot({ path: join(SCREENSHOTS, "try-it-narrow.png"), fullPage: true });
