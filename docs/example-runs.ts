@@ -1,6 +1,6 @@
-// The runs that the document shows, as the database's statement yields them. Their JSON is written by the Worker's own code;
+// The runs that the document shows, as rows. Their JSON is written by the Worker's own code;
 // a test inserts these rows and gets these examples. Ids are those of the local stack's seed, so that "try it" finds a run.
-import { makeRun } from "../src/crew-runs/record.ts";
+import { type Run, makeRun } from "../src/crew-runs/record.ts";
 
 const crew = JSON.stringify({
   agents: [
@@ -19,13 +19,13 @@ const running = {
   correlation_id: "req-5f0c9a",
   owner_id: "owner",
   status: "running",
-  created_at: `"2026-03-01T12:00:00.500000"`,
+  created_at: "2026-03-01T12:00:00.500000Z",
   crew_type: "research",
   crew_config: crew,
   task_input: `{"city": "Brno", "since": 2020}`,
   result: null,
   error: null,
-  started_at: `"2026-03-01T12:00:02.250000"`,
+  started_at: "2026-03-01T12:00:02.250000Z",
   completed_at: null,
 } as const;
 
@@ -35,7 +35,7 @@ export const EXAMPLE_ROWS = {
     id: "11111111-1111-4111-8111-111111111111",
     status: "completed",
     result: "| Stop | Opened |\n|---|---|\n| Harbour | 2022-03-01 |",
-    completed_at: `"2026-03-01T12:04:59.999999"`,
+    completed_at: "2026-03-01T12:04:59.999999Z",
   },
   running,
   pending: {
@@ -52,12 +52,22 @@ export const EXAMPLE_ROWS = {
     crew_config: null,
     task_input: null,
     error: "The search found no such city.",
-    completed_at: `"2026-03-01T12:00:09.750000"`,
+    completed_at: "2026-03-01T12:00:09.750000Z",
   },
 } as const;
 
+type Row = (typeof EXAMPLE_ROWS)[keyof typeof EXAMPLE_ROWS];
+
+/** The run of a row, which the database's statement yields with its times as JSON texts. */
+async function readExample(row: Row): Promise<Run> {
+  const store = (time: string | null) => time && JSON.stringify(time.replace("Z", ""));
+  const { created_at, started_at, completed_at } = row;
+  const times = { created_at: store(created_at), started_at: store(started_at), completed_at: store(completed_at) };
+  return makeRun({ ...row, ...times }, 0);
+}
+
 /** The tag of the completed example. */
-export const EXAMPLE_ETAG = `"ey6hMz86wIe_IB6bTuzBMQ"`;
+export const EXAMPLE_ETAG = (await readExample(EXAMPLE_ROWS.completed)).etag;
 
 const SUMMARIES: Record<keyof typeof EXAMPLE_ROWS, string> = {
   completed: "A finished run: it may be kept, and needs no further request",
@@ -69,7 +79,7 @@ const SUMMARIES: Record<keyof typeof EXAMPLE_ROWS, string> = {
 /** The OpenAPI Example Objects of the runs. */
 export async function describeExampleRuns(): Promise<Record<string, { summary: string; value: unknown }>> {
   const examples = Object.entries(EXAMPLE_ROWS).map(async ([name, row]) => {
-    const { body } = await makeRun(row, 0);
+    const { body } = await readExample(row);
     const value: unknown = JSON.parse(new TextDecoder().decode(body));
     return [name, { summary: SUMMARIES[name as keyof typeof EXAMPLE_ROWS], value }] as const;
   });

@@ -49,7 +49,7 @@ export const HEADERS = {
     required: true,
     description: "Whether this service had the run at hand (`hit`) or read it from the database (RFC 9211).",
     schema: { type: "string", pattern: "^crew-runs; " },
-    example: "crew-runs; hit",
+    example: "crew-runs; hit; detail=isolate",
   },
   UnfinishedRetryAfter: {
     name: "Retry-After",
@@ -85,7 +85,7 @@ export const HEADERS = {
     required: true,
     description: "Where the time went, in milliseconds (W3C Server Timing).",
     schema: { type: "string", pattern: "^total;dur=\\d+" },
-    example: "total;dur=21, auth;desc=remembered, cache;desc=miss, db;dur=20",
+    example: "total;dur=0, auth;desc=remembered, cache;desc=hit",
   },
   Vary: {
     name: "Vary",

@@ -42,7 +42,7 @@ export async function createBlocks(): Promise<Map<string, Block>> {
       },
     ],
     ["etag", both(EXAMPLE_ETAG)],
-    ["runs", showRuns()],
+    ["runs", await showRuns()],
     ["try", { markdown: "", html: await readFile(`${import.meta.dirname}/page/try.html`, "utf8") }],
     ["answer", { markdown: "", html: await readFile(`${import.meta.dirname}/page/answer.html`, "utf8") }],
     ["parameters", list("parameter", parameters)],
@@ -129,8 +129,8 @@ function renderEntries(entries: readonly Entry[]): string {
 }
 
 /** The example runs by their state. */
-function showRuns(): Block {
-  const runs = Object.entries(describeExampleRuns()).map(([label, { value }]) => ({
+async function showRuns(): Promise<Block> {
+  const runs = Object.entries(await describeExampleRuns()).map(([label, { value }]) => ({
     label,
     json: JSON.stringify(value, null, 2),
   }));
@@ -170,9 +170,11 @@ function renderFailures(failures: readonly FailureAnswer[]): string {
 }
 
 function formatErrors(failures: readonly FailureAnswer[]): string {
-  const rows = failures.map(({ status, body, summary, action }) => {
-    const detail = typeof body.detail === "string" ? body.detail : "a list, see below";
-    return [String(status), `\`${body.code}\``, detail, summary, action];
-  });
-  return formatTable(["status", "`code`", "`detail`", "meaning", "what to do"], rows);
+  const rows = failures.map(({ status, body, summary, action }) => [
+    String(status),
+    `\`${body.code}\``,
+    summary,
+    action,
+  ]);
+  return formatTable(["status", "code", "meaning", "what to do"], rows);
 }

@@ -3,8 +3,6 @@ import type { StackAddresses } from "./stack/addresses.ts";
 
 declare global {
   namespace Cloudflare {
-    interface Env extends Readonly<StackAddresses["variables"]> {
-      readonly ASSETS: Fetcher;
-    }
+    interface Env extends Readonly<StackAddresses["variables"]> {}
   }
 }

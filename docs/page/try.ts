@@ -115,6 +115,7 @@ async function finishLogIn(answer: URLSearchParams, { state, verifier, fields }:
     });
   const { access_token: token } = await oauth.processAuthorizationCodeResponse(server, client, response);
   field("token").value = token;
+  field("token").dispatchEvent(new Event("input", { bubbles: true }));
   return `Logged in${readSubject(token)}.`;
 }
 
@@ -128,21 +129,25 @@ function readSubject(token: string): string {
   }
 }
 
-async function send(): Promise<string> {
+/** The request as the form has it: its path, its headers, and its curl line without the token. */
+function describeRequest(): { path: string; headers: Record<string, string>; curl: string } {
   const path = `/api/crew-runs/${encodeURIComponent(field("run_id").value.trim()).replaceAll("'", "%27")}`;
   const token = field("token").value.trim();
   const waits = field("wait").checked;
-  find("#curl").textContent = [
+  const curl = [
     `curl -i '${location.origin}${path}'`,
     ...(token === "" ? [] : [`-H "Authorization: Bearer $TOKEN"`]),
     ...(waits ? [`-H 'Prefer: wait=30'`] : []),
   ].join(" \\\n  ");
+  const headers = { ...(token !== "" && { authorization: `Bearer ${token}` }), ...(waits && { prefer: "wait=30" }) };
+  return { path, headers, curl };
+}
+
+async function send(): Promise<string> {
+  const { path, headers } = describeRequest();
   const startedMs = performance.now();
-  const response = await fetch(path, {
-    // The answer of now: a kept one has the headers of then.
-    cache: "no-store",
-    headers: { ...(token !== "" && { authorization: `Bearer ${token}` }), ...(waits && { prefer: "wait=30" }) },
-  });
+  // The answer of now: one that the browser kept has the headers of then.
+  const response = await fetch(path, { cache: "no-store", headers });
   const text = await response.text();
   const milliseconds = Math.round(performance.now() - startedMs);
   find("#status").textContent = `${response.status} ${response.statusText}`;
@@ -151,14 +156,18 @@ async function send(): Promise<string> {
   const show = () => showJson(find("#body"), text, find<HTMLInputElement>("#indent").checked);
   find("#indent").onchange = show;
   show();
-  find("#answer").hidden = false;
   return `${response.status} after ${milliseconds} ms.`;
 }
 
 async function start(): Promise<void> {
   const form = find<HTMLFormElement>("#try");
   form.hidden = false;
+  find("#no-script").hidden = true;
   field("run_id").value = EXAMPLE_RUN_ID;
+  find("#answer").hidden = false;
+  const showCurl = () => (find("#curl").textContent = describeRequest().curl);
+  showCurl();
+  form.addEventListener("input", showCurl);
   find("#log-in").addEventListener("click", () => take(logIn));
   form.addEventListener("submit", (event) => {
     event.preventDefault();

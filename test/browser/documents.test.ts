@@ -105,12 +105,12 @@ test("the reference weighs less than 100 KB", async () => {
 
 test("without JavaScript everything but Try it is there, and tabs work", async () => {
   await visit("/docs", { javaScriptEnabled: false }, async (page) => {
-    await page.getByText("This form needs JavaScript").waitFor();
+    await page.getByText("The form needs JavaScript").waitFor();
     assert.equal(await page.locator("#try").isVisible(), false);
     assert.equal(await page.getByText("urllib.request.urlopen").isVisible(), false);
-    await page.getByText("Python", { exact: true }).first().click();
+    await page.locator("label", { hasText: "Python" }).first().click();
     await page.getByText("urllib.request.urlopen").waitFor();
-    await page.getByText("failed", { exact: true }).click();
+    await page.locator("label", { hasText: "failed" }).click();
     await page.getByText("The search found no such city.").waitFor();
     await page.getByText("run_not_found").click();
     await page.getByText("Run not found").first().waitFor();
