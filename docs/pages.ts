@@ -37,7 +37,7 @@ export function escapeHtml(text: string): string {
 }
 
 /** The id of a heading, as GitHub makes it: links work there and here. */
-function slugify(heading: string): string {
+export function slugify(heading: string): string {
   return heading
     .toLowerCase()
     .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")

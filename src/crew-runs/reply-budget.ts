@@ -2,7 +2,7 @@
 // reply and write its record costs several times its size in memory.
 
 /** One reply, as JSON: escapes can double a text, so this takes any usual result of 5 MB and most of 8. */
-const MAX_REPLY_BYTES = 16_777_216;
+export const MAX_REPLY_BYTES = 16_777_216;
 /** All replies that arrive at the same time. */
 const MAX_BYTES_UNDER_WAY = 33_554_432;
 
