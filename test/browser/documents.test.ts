@@ -35,7 +35,7 @@ let axe: string;
 before(async () => {
   await mkdir(SCREENSHOTS, { recursive: true });
   axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  served = await startServedStack(AbortSignal.timeout(START_TIMEOUT_MS));
+  served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
   browser = await launchChromium();
 });
 
