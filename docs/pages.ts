@@ -1,6 +1,5 @@
 // Turns a guide's Markdown into a page: headings one can link to, highlighted code, fences in a row as tabs that work without
 // JavaScript. What a block such as `<!-- record -->` stands for is the caller's business.
-import { existsSync } from "node:fs";
 import hljs from "highlight.js/lib/core";
 import bash from "highlight.js/lib/languages/bash";
 import javascript from "highlight.js/lib/languages/javascript";
@@ -23,7 +22,7 @@ export const PAGES: Record<string, string> = {
   "get-run": "Reference",
   authentication: "Authentication",
   polling: "Polling",
-  ...(existsSync(`${import.meta.dirname}/webhooks.md`) && { webhooks: "Webhooks" }),
+  webhooks: "Webhooks",
   errors: "Errors",
 };
 

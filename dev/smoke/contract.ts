@@ -67,7 +67,7 @@ const checkService = (session: Session): Checks => ({
 
 const checkDocuments = (session: Session): Checks => ({
   async "/docs and its pages run nothing from elsewhere"() {
-    for (const path of ["/docs", "/docs/get-run"]) {
+    for (const path of ["/docs", "/docs/errors"]) {
       const { headers } = await session.read(path, /^text\/html/);
       expect(`the policy of ${path}`, headers.get("content-security-policy"), /default-src 'none'/);
       expect(`X-Content-Type-Options of ${path}`, headers.get("x-content-type-options"), "nosniff");
