@@ -38,6 +38,8 @@ export interface Stage {
   start(bundle: Bundle, variables?: Record<string, string>): Promise<Workerd>;
   /** Gives the new run's id. */
   addRun(shape: RunShape): Promise<string>;
+  /** One request without credentials, whatever the answer. */
+  get(worker: Workerd, path: string): Promise<Answer>;
   /** Asks for a run as its owner. Throws unless the answer is a 200 or a 304. */
   ask(worker: Workerd, id: string, headers?: Record<string, string>): Promise<Answer>;
   close(): Promise<void>;
@@ -59,6 +61,18 @@ export async function setStage(): Promise<Stage> {
     JWT_AUDIENCE: AUDIENCE,
     JWKS_URL: upstream.keysUrl,
   };
+  async function get(worker: Workerd, path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    const asking = request(worker.origin + path, {
+      agent,
+      timeout: ANSWER_TIMEOUT_MS,
+      headers: { host: HOST, accept: "application/json", "user-agent": "bench", ...headers },
+    });
+    asking.on("timeout", () => asking.destroy(new Error("no answer in time")));
+    const [response] = (await once(asking.end(), "response")) as [IncomingMessage];
+    const { statusCode: status = 0 } = response;
+    return { status, headers: response.headers, body: await buffer(response) };
+  }
+
   return {
     database,
     upstream,
@@ -71,18 +85,12 @@ export async function setStage(): Promise<Stage> {
       await database.exec(insertRun(id, shape));
       return id;
     },
+    get,
     async ask(worker, id, headers = {}) {
-      const asking = request(`${worker.origin}/api/crew-runs/${id}`, {
-        agent,
-        timeout: ANSWER_TIMEOUT_MS,
-        headers: { host: HOST, authorization, accept: "application/json", "user-agent": "bench", ...headers },
-      });
-      asking.on("timeout", () => asking.destroy(new Error("no answer in time")));
-      const [response] = (await once(asking.end(), "response")) as [IncomingMessage];
-      const body = await buffer(response);
-      const { statusCode: status = 0 } = response;
+      const answer = await get(worker, `/api/crew-runs/${id}`, { authorization, ...headers });
+      const { status, body } = answer;
       if (status !== 200 && status !== 304) throw new Error(`${id} was answered with ${status}: ${body.toString()}`);
-      return { status, headers: response.headers, body };
+      return answer;
     },
     async close() {
       agent.destroy();

@@ -3,7 +3,7 @@
 // what the way there costs is not in it. On PGlite, and on a PostgreSQL server where PGBIN names a folder with its programs.
 import { randomUUID } from "node:crypto";
 import { type Line, describeRatio } from "./report.ts";
-import { type PostgresServer, startPostgres } from "./postgres.ts";
+import { startPostgres } from "./postgres.ts";
 import { LARGE_RUN, type RunShape, SMALL_RUN, insertRun, quoteLiteral } from "./runs.ts";
 import type { Stage } from "./stage.ts";
 import { median } from "./statistics.ts";
@@ -11,20 +11,8 @@ import { median } from "./statistics.ts";
 const ROUNDS = 21;
 const TARGET = 1.5;
 
-const COLUMNS = [
-  "id",
-  "correlation_id",
-  "owner_id",
-  "status",
-  "created_at",
-  "crew_type",
-  "crew_config",
-  "task_input",
-  "result",
-  "error",
-  "started_at",
-  "completed_at",
-];
+const COLUMNS =
+  "id correlation_id owner_id status created_at crew_type crew_config task_input result error started_at completed_at";
 
 /** Gives the microseconds of one execution. */
 const TIMER = `create function time_statement(statement text, times int) returns float language plpgsql as $$
@@ -48,7 +36,7 @@ export async function measureStatement(stage: Stage): Promise<Line[]> {
   const lines = await measureOn(stage, "PGlite", pglite);
   const programs = process.env["PGBIN"];
   if (programs === undefined) return lines;
-  const server: PostgresServer = await startPostgres(programs);
+  const server = await startPostgres(programs);
   try {
     return [...lines, ...(await measureOn(stage, server.version, server.query))];
   } finally {
@@ -68,7 +56,9 @@ async function measureRun(stage: Stage, what: string, query: Query, shape: RunSh
   const captured = await captureStatements(stage, shape);
   const id = randomUUID();
   await query(insertRun(id, shape));
-  const plain = `select ${COLUMNS.map((name) => `${name}::text`).join(", ")} from crew_runs where id = '${id}'`;
+  const plain = `select ${COLUMNS.split(" ")
+    .map((name) => `${name}::text`)
+    .join(", ")} from crew_runs where id = '${id}'`;
   const statements = [plain, ...captured.map((statement) => statement.replaceAll("RUN_ID", id))];
   const microseconds: number[][] = statements.map(() => []);
   for (let round = 0; round <= ROUNDS; round++) {

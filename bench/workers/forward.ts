@@ -1,11 +1,7 @@
 // The limit for a run that must be queried: one subrequest with the Worker's own statement (STATEMENT, with RUN_ID where
 // the id stands), the reply's text forwarded as it is. It checks nothing.
 
-interface Settings {
-  NEON_FETCH_ENDPOINT: string;
-  DATABASE_URL: string;
-  STATEMENT: string;
-}
+type Settings = Record<"NEON_FETCH_ENDPOINT" | "DATABASE_URL" | "STATEMENT", string>;
 
 export default {
   async fetch(request: Request, settings: Settings): Promise<Response> {

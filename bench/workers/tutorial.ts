@@ -6,13 +6,7 @@ import { Hono } from "hono";
 import { createRemoteJWKSet, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { z } from "zod";
 
-interface Settings {
-  DATABASE_URL: string;
-  NEON_FETCH_ENDPOINT?: string;
-  JWT_ISSUER: string;
-  JWT_AUDIENCE: string;
-  JWKS_URL: string;
-}
+type Settings = Record<"DATABASE_URL" | "NEON_FETCH_ENDPOINT" | "JWT_ISSUER" | "JWT_AUDIENCE" | "JWKS_URL", string>;
 
 const Agent = z.object({
   id: z.string().nullable().default(null),
