@@ -112,8 +112,8 @@ test("without JavaScript everything but Try it is there, and tabs work", async (
     await page.getByText("urllib.request.urlopen").waitFor();
     await page.locator("label", { hasText: "failed" }).click();
     await page.getByText("The search found no such city.").waitFor();
-    await page.getByText("run_not_found").click();
-    await page.getByText("Run not found").first().waitFor();
+    await page.locator("summary", { hasText: "run_not_found" }).click();
+    await page.getByText(`"Run not found"`).waitFor();
   });
 });
 
