@@ -1,18 +1,15 @@
-import { neon, neonConfig } from "@neondatabase/serverless";
-import { describe, expect, inject, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import schema from "../schema.sql?raw";
-import { type NewRun, insertRun } from "./rows.ts";
+import { type NewRun, connectAsOwner, insertRun } from "./rows.ts";
 
-const { variables, ownerDatabaseUrl } = inject("stack");
-neonConfig.fetchEndpoint = variables.NEON_FETCH_ENDPOINT;
-const owner = neon(ownerDatabaseUrl);
+const owner = connectAsOwner();
 
 /** The name of the constraint that kept the row out. */
 async function insertRefused(run: NewRun): Promise<unknown> {
   try {
     await insertRun(run);
   } catch (error) {
-    return JSON.parse(error instanceof Error ? error.message : "{}").constraint;
+    return error instanceof Error && "constraint" in error ? error.constraint : error;
   }
   throw new Error("the row was taken");
 }

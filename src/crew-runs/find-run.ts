@@ -39,7 +39,7 @@ async function readRun({ store, kept, rateLimiter }: Service, id: string, access
   if (vouched === undefined) await countRead(rateLimiter, reader.subject, trace);
   const stop = new AbortController();
   const readMs = Date.now();
-  const reading = store.find(id, reader, trace, { signal: stop.signal });
+  const reading = store.find(id, reader, trace, vouched && { signal: stop.signal });
   // It may fail while the keys are still awaited; whoever awaits it then hears of it.
   reading.catch(() => {});
   try {

@@ -58,13 +58,13 @@ function parseJson(text: string): unknown {
 }
 
 /** `to_json` of a timestamp: its zeros at the end are cut; an era, an infinity or a year of five digits stay visible. */
-const STORED_TIME = /^"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?"$/;
+const STORED_TIME = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?$/;
 const storedTime = z.pipe(
   z.string().check(z.regex(STORED_TIME)),
   z.transform((text) => text.replace(STORED_TIME, (_, second, digits = "") => `${second}.${digits.padEnd(6, "0")}Z`)),
 );
 
-/** The record as the statement yields it: JSON columns and times as their JSON text. */
+/** The record as the statement yields it: JSON columns as their text, times as `to_json` writes them. */
 const StoredRun = z.extend(CrewRun, {
   created_at: storedTime,
   crew_config: z.nullable(z.pipe(z.pipe(z.string(), z.transform(parseJson)), CrewConfig)),

@@ -14,21 +14,27 @@ let bytesUnderWay = 0;
 /** The driver's fetch. Reads the reply as far as the bounds allow; throws `ReplyTooLarge` or `Overloaded` beyond them. */
 export async function fetchWithinBudget(url: string, init: RequestInit): Promise<Response> {
   const response = await fetch(url, init);
-  const declared = Number(response.headers.get("content-length"));
-  const chunks: Uint8Array[] = [];
+  const { status } = response;
   let bytes = 0;
+  const count = (arrived: number) => {
+    bytes += arrived;
+    bytesUnderWay += arrived;
+    if (bytes > MAX_REPLY_BYTES) throw new ReplyTooLarge(`${bytes} bytes or more, of ${MAX_REPLY_BYTES}`);
+    if (bytesUnderWay > MAX_BYTES_UNDER_WAY) throw new Overloaded(`${bytesUnderWay} bytes are under way`);
+  };
   try {
+    const declared = response.headers.get("content-length");
+    if (declared !== null && !response.headers.has("content-encoding")) {
+      count(Number(declared));
+      return new Response(await response.arrayBuffer(), { status });
+    }
+    const chunks: Uint8Array[] = [];
     for await (const chunk of response.body ?? []) {
-      bytes += chunk.byteLength;
-      bytesUnderWay += chunk.byteLength;
-      if (Math.max(bytes, declared) > MAX_REPLY_BYTES) {
-        throw new ReplyTooLarge(`${Math.max(bytes, declared)} bytes or more, of ${MAX_REPLY_BYTES}`);
-      }
-      if (bytesUnderWay > MAX_BYTES_UNDER_WAY) throw new Overloaded(`${bytesUnderWay} bytes are under way`);
+      count(chunk.byteLength);
       chunks.push(chunk);
     }
+    return new Response(new Blob(chunks), { status });
   } finally {
     bytesUnderWay -= bytes;
   }
-  return new Response(new Blob(chunks), { status: response.status });
 }
