@@ -15,7 +15,6 @@ export interface Notes {
   db_attempts?: number;
   db_ms?: number;
   db_faults?: string;
-  reply_bytes?: number;
   waited_ms?: number;
 }
 

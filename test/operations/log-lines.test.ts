@@ -14,7 +14,7 @@ const completed = "11111111-1111-4111-8111-111111111111";
 const running = "33333333-3333-4333-8333-333333333333";
 const foreign = "66666666-6666-4666-8666-666666666666";
 const broken = "aaaaaaaa-0000-4000-8000-000000000000";
-const volatile = new Set(["request_id", "ms", "db_ms", "waited_ms", "colo"]);
+const volatile = new Set(["request_id", "ms", "db_ms", "waited_ms", "colo", "version"]);
 /** After a failed fetch of the key set: BACKOFF_SECONDS of src/auth/key-set.ts. */
 const keySetBackOffMs = 3_100;
 
@@ -257,9 +257,8 @@ describe("docs/logging.md", () => {
   test("has a row for each member that the Worker writes, and no other", async () => {
     const page = await read("docs/logging.md");
     const documented = [...page.matchAll(/^\| `(\w+)` +\|/gm)].map(([, name]) => name);
-    const source = await read("src/exchange.ts");
-    const notes = /interface Notes \{(.*?)\n\}/s.exec(source)?.[1] ?? "";
-    const fixed = /JSON\.stringify\(\{(.*?)\.\.\.notes/s.exec(source)?.[1] ?? "";
+    const notes = /interface Notes \{(.*?)\n\}/s.exec(await read("src/trace.ts"))?.[1] ?? "";
+    const fixed = /JSON\.stringify\(\{(.*?)\.\.\.notes/s.exec(await read("src/request.ts"))?.[1] ?? "";
     const names = [notes, fixed].flatMap((text) => [...text.matchAll(/^ +(\w+)\??[:,]/gm)].map(([, name]) => name));
     assert.deepEqual(documented.toSorted(), [...new Set(names)].toSorted());
   });
