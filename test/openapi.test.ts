@@ -1,10 +1,9 @@
 import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, expect, inject, test } from "vitest";
-import { EXAMPLE_ROWS } from "../docs/example-runs.ts";
-import { createOpenApi } from "../docs/openapi.ts";
+import { EXAMPLE_ETAG, EXAMPLE_ROWS } from "../docs/example-runs.ts";
 import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
+import openApi from "../dist/documents/openapi.json?raw";
 import { createApp } from "../src/app.ts";
-import { MAX_REPLY_BYTES } from "../src/crew-runs/reply-budget.ts";
 import { type OpenApi, expectDocumented, listHeaders } from "./documented.ts";
 import { fetchToken, makeKey, openIssuer } from "./issuer.ts";
 import { openLane } from "./lane.ts";
@@ -17,7 +16,7 @@ const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", re
 let document: OpenApi;
 
 beforeAll(async () => {
-  document = (await createOpenApi("0.0.0")) as OpenApi;
+  document = JSON.parse(openApi);
   for (const row of Object.values(EXAMPLE_ROWS)) await insertRun(row);
 });
 
@@ -92,24 +91,39 @@ const FAILURES: Record<string, () => Promise<Response>> = {
   invalid_run_id: () => get("not-a-uuid", exampleId),
   invalid_record: async () => get(await insertRun({ crew_config: { agents: "none" } }), exampleId),
   misconfigured: () => get("x", exampleId, { JWT_ISSUER: undefined }),
-  rate_limited: async () =>
-    get(crypto.randomUUID(), exampleId, { RATE_LIMITER: { limit: async () => ({ success: false }) } }),
-  record_too_large: async () => get(await insertRun({ ...FINISHED, result: "x".repeat(MAX_REPLY_BYTES) }), exampleId),
   async internal_error() {
     const headers = { ...exampleId, ...bearer(await fetchToken("owner")) };
     const request = new Request(`https://api.test/api/crew-runs/${await insertRun(FINISHED)}`, { headers });
-    const context = createExecutionContext();
-    let promises = 0;
-    // The first is for the log line; the second would keep the run in the data centre.
-    context.waitUntil = () => {
-      promises += 1;
-      if (promises > 1) throw new Error("no more work is taken");
+    const RATE_LIMITER = {
+      get limit(): never {
+        throw new Error("no limiter");
+      },
     };
-    return createApp().fetch(request, inject("stack").variables, context);
+    const variables = { ...inject("stack").variables, RATE_LIMITER };
+    return createApp().fetch(request, variables, createExecutionContext());
   },
   async key_set_unavailable() {
     const lane = await openLane({ status: 500, text: "" });
     return get("x", exampleId, { JWKS_URL: lane.url });
+  },
+  async rate_limited() {
+    const RATE_LIMITER = { limit: async () => ({ success: false }) };
+    return get(crypto.randomUUID(), exampleId, { RATE_LIMITER });
+  },
+  async record_too_large() {
+    const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+    await lane.fail({ kind: "huge-body", megabytes: 17 });
+    return get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url });
+  },
+  async overloaded() {
+    const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+    await lane.fail({ kind: "huge-body", megabytes: 14 });
+    const reads = Array.from({ length: 6 }, () =>
+      get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url }),
+    );
+    const refused = (await Promise.all(reads)).find(({ status }) => status === 503);
+    if (refused === undefined) throw new Error("six large replies at once were read");
+    return refused;
   },
   async database_unavailable() {
     const lane = await openLane({ status: 500, text: "" });
@@ -119,24 +133,20 @@ const FAILURES: Record<string, () => Promise<Response>> = {
 
 const exampleId = { "x-request-id": EXAMPLE_REQUEST_ID };
 
-test.each(Object.entries(FAILURES))(
-  "%s is documented, by what is answered",
-  { timeout: 30_000 },
-  async (code, fail) => {
-    const response = await fail();
-    const { status } = response;
-    const sent = new Map(response.headers);
-    const body = await expectDocumented(document, RUN_PATH, response);
-    expect(body).toMatchObject({ code });
+test.each(Object.entries(FAILURES))("%s is documented, by what is answered", async (code, fail) => {
+  const response = await fail();
+  const { status } = response;
+  const sent = new Map(response.headers);
+  const body = await expectDocumented(document, RUN_PATH, response);
+  expect(body).toMatchObject({ code });
 
-    const answer = document.paths[RUN_PATH]?.get.responses[status];
-    expect(answer?.content?.["application/json"]?.examples?.[code]?.value).toEqual(body);
-    for (const [name, { examples }] of listHeaders(document, answer ?? { description: "", headers: {} })) {
-      const value = sent.get(name)?.replace("https://api.test", EXAMPLE_ORIGIN);
-      if (examples !== undefined) expect({ name, value: String(examples[code]?.value) }).toEqual({ name, value });
-    }
-  },
-);
+  const answer = document.paths[RUN_PATH]?.get.responses[status];
+  expect(answer?.content?.["application/json"]?.examples?.[code]?.value).toEqual(body);
+  for (const [name, { examples }] of listHeaders(document, answer ?? { description: "", headers: {} })) {
+    const value = sent.get(name)?.replace("https://api.test", EXAMPLE_ORIGIN);
+    if (examples !== undefined) expect({ name, value: String(examples[code]?.value) }).toEqual({ name, value });
+  }
+});
 
 test("a status, a header or a member that is not documented would be noticed", async () => {
   const good = async () => startWorker().fetch("/health");
@@ -167,8 +177,7 @@ test("no failure is documented that was not made to happen here", () => {
   const codes = responses.flatMap(([status, { content }]) =>
     Number(status) < 400 ? [] : Object.keys(content?.["application/json"]?.examples ?? {}),
   );
-  // `overloaded` takes tens of megabytes under way at once: the tests of the budget make it happen.
-  expect(codes.toSorted()).toEqual([...Object.keys(FAILURES), "overloaded"].toSorted());
+  expect(codes.toSorted()).toEqual(Object.keys(FAILURES).toSorted());
 });
 
 test("the documented runs are what the Worker answers for these rows", async () => {
@@ -177,8 +186,7 @@ test("the documented runs are what the Worker answers for these rows", async () 
   expect(Object.keys(examples)).toEqual(Object.keys(EXAMPLE_ROWS));
   for (const [name, { id }] of Object.entries(EXAMPLE_ROWS)) {
     const response = await get(id);
-    const { ETag } = document.components.headers;
-    if (name === "completed") expect(response.headers.get("etag")).toBe(ETag?.example);
+    if (name === "completed") expect(response.headers.get("etag")).toBe(EXAMPLE_ETAG);
     expect(await response.json()).toEqual(examples[name]?.value);
   }
 });
@@ -207,6 +215,7 @@ test("everything has a description", () => {
   const others = components.map(([name, { description }]) => [name, description] as const);
   expect(fields.length).toBeGreaterThan(30);
   for (const [name, description] of [...fields, ...others]) expect(description, name).toMatch(/\w+/);
+  // OpenID Connect speaks for itself: the issuer describes it.
   expect(securitySchemes["bearer"]?.["description"]).toMatch(/\w+/);
 });
 
@@ -222,8 +231,7 @@ test("the id is any string in the record and a UUID in the path, and no bound of
   const { schemas } = document.components;
   expect(schemas["CrewRun"]?.properties["id"]).toEqual({ type: "string", description: expect.any(String) });
   expect(document.paths[RUN_PATH]?.get.parameters?.[0]).toMatchObject({ schema: { type: "string", format: "uuid" } });
-  expect(JSON.stringify(document)).not.toContain("9007199254740991,");
-  expect(JSON.stringify(document)).not.toContain(String(-Number.MAX_SAFE_INTEGER));
+  expect(openApi).not.toContain(String(-Number.MAX_SAFE_INTEGER));
 });
 
 test("a tag that a proxy made weak is documented, and a wait that ran its full time", () => {
