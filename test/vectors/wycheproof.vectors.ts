@@ -94,9 +94,10 @@ test.for(["signatures", "keys"] as const)("the vectors for %s", async (name) => 
 test("an empty payload is all that is wrong with those: their signatures verify", async () => {
   const empty = DEVIATIONS.signatures[0]?.ids ?? [];
   for (const group of inject("vectors").signatures.testGroups) {
-    const keys = createLocalJWKSet(readKeySet(JSON.stringify({ keys: keysOf(group.public) }), SIGNATURE_ALGORITHMS));
     for (const { tcId, jws } of group.tests) {
       if (!empty.includes(tcId)) continue;
+      const set = JSON.stringify({ keys: keysOf(group.public) });
+      const keys = createLocalJWKSet(readKeySet(set, SIGNATURE_ALGORITHMS));
       const header = readHeader(jws.split(".")[0] ?? "");
       const token = { text: jws, algorithm: header?.alg ?? "", keyId: header?.kid };
       expect(await verifySignature(token, keys)).toBe("verified");
