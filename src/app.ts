@@ -37,7 +37,7 @@ function refuse(c: Context<AppEnv>, failure: Failure): Response {
   notes.code = failure.code;
   notes.why = failure.details.why;
   const { requestId, start } = c.var;
-  const requiredScope = start.ok ? start.service.settings.REQUIRED_SCOPE : undefined;
+  const requiredScope = start?.ok ? start.service.settings.REQUIRED_SCOPE : undefined;
   return answerFailure(failure, { requestId, origin: originOf(c.req.url), requiredScope });
 }
 
