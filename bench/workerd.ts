@@ -22,6 +22,7 @@ export interface WorkerdOptions {
   variables: Record<string, string>;
   /** `host:port` of a server that plays the data centre's cache. Without it there is no such cache. */
   cacheAddress?: string;
+  v8Flags?: string[];
 }
 
 /** Cap'n Proto's text form takes the escapes of C strings, which are JSON's for all but control characters. */
@@ -29,7 +30,7 @@ function quote(text: string): string {
   return JSON.stringify(text).replaceAll(/\\u00([0-9a-f]{2})/g, String.raw`\x$1`);
 }
 
-function describeWorker({ bundle, variables, cacheAddress }: WorkerdOptions): string {
+function describeWorker({ bundle, variables, cacheAddress, v8Flags = [] }: WorkerdOptions): string {
   const modules = bundle.modules.map((name) => `(name = ${quote(name)}, esModule = embed ${quote(name)})`);
   const bindings = Object.entries(variables).map(([name, text]) => `(name = ${quote(name)}, text = ${quote(text)})`);
   const [cache, cacheService] =
@@ -38,6 +39,7 @@ function describeWorker({ bundle, variables, cacheAddress }: WorkerdOptions): st
       : [`cacheApiOutbound = "cache",`, `(name = "cache", external = (address = ${quote(cacheAddress)}, http = ())),`];
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
+  v8Flags = [${v8Flags.map(quote).join(", ")}],
   services = [
     (name = "worker", worker = (
       modules = [${modules.join(", ")}],
