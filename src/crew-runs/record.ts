@@ -126,7 +126,7 @@ export async function makeRun(row: Record<string, unknown>, readMs: number): Pro
 }
 
 /** The texts in UTF-8, one after the other: joined as a text first, a large run would lie in memory once more. */
-function encode(texts: string[]): Uint8Array {
+function encode(texts: string[]): Uint8Array<ArrayBuffer> {
   const encoder = new TextEncoder();
   const parts = texts.map((text) => encoder.encode(text));
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));

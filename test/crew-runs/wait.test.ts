@@ -193,6 +193,7 @@ describe.concurrent("the time of a wait", () => {
   test.each([
     ["is at most MAX_WAIT_SECONDS", "wait=1000"],
     ["may be quoted, and stand among other preferences", 'respond-async, Wait="7"; x=y'],
+    ["is not read out of a quoted string", 'foo="a, wait=0", bar="\\", wait=0", wait=1'],
   ])("%s", async (_, prefer) => {
     const { worker } = await openDatabase({ MAX_WAIT_SECONDS: 1 });
     const { response, milliseconds } = await read(worker, await insertRun(), prefer);

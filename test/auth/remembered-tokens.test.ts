@@ -1,0 +1,41 @@
+// What an isolate remembers of tokens is bounded: their number, their length, and one spelling each.
+import { expect, test } from "vitest";
+import { makeKey, openIssuer } from "../issuer.ts";
+import { catchLines } from "../reliability/log-lines.ts";
+import { startWorker } from "../worker.ts";
+
+const lines = catchLines();
+const path = `/api/crew-runs/no-uuid`;
+
+async function setScene() {
+  const issuer = await openIssuer([await makeKey("ES256")]);
+  const worker = startWorker(issuer.variables);
+  const send = async (authorization: string) => {
+    const response = await worker.fetch(path, { headers: { authorization } });
+    expect(response.status).toBe(422);
+    const id = response.headers.get("x-request-id") ?? "";
+    return JSON.parse(lines.all().findLast((line) => line.includes(id)) ?? "{}").auth;
+  };
+  return { issuer, send };
+}
+
+test("a token is remembered until 2,000 others came, and no longer", { timeout: 60_000 }, async () => {
+  const { issuer, send } = await setScene();
+  const first = `Bearer ${await issuer.sign()}`;
+  expect(await send(first)).toBe("verified");
+  expect(await send(first)).toBe("remembered");
+  for (let count = 1; count < 2_000; count += 1) await send(`Bearer ${await issuer.sign()}`);
+  expect(await send(first)).toBe("remembered");
+  await send(`Bearer ${await issuer.sign()}`);
+  expect(await send(first)).toBe("verified");
+});
+
+test("a token that is spelled with more blanks, or is very long, is verified each time", async () => {
+  const { issuer, send } = await setScene();
+  const token = await issuer.sign();
+  const long = await issuer.sign({ groups: "g".repeat(2_000) });
+  for (const authorization of [`Bearer  ${token}`, `Bearer   ${token}`, `Bearer ${long}`]) {
+    expect(await send(authorization)).toBe("verified");
+    expect(await send(authorization)).toBe("verified");
+  }
+});
