@@ -2,12 +2,12 @@
 // are deleted, by one writer; readers compare what they got with it.
 import type { Database } from "../../dev/database.ts";
 
-const poolSize = 150;
-const owners = ["owner", "stranger"] as const;
+const POOL_SIZE = 150;
+const OWNERS = ["owner", "stranger"] as const;
 
 export class Run {
   readonly id = crypto.randomUUID();
-  readonly owner: (typeof owners)[number];
+  readonly owner: (typeof OWNERS)[number];
   /** Grows with each change; the last that is certainly in the database. */
   revision = 0;
   /** The one that may be in the database already. */
@@ -20,7 +20,7 @@ export class Run {
   readonly revisions = new Map<string, number>();
 
   constructor(index: number) {
-    this.owner = owners[index % owners.length] ?? "owner";
+    this.owner = OWNERS[index % OWNERS.length] ?? "owner";
   }
 
   /** What is wrong with an answer whose request began when the database held the revision `before`. */
@@ -57,7 +57,7 @@ export class Runs {
   }
 
   async fill(): Promise<void> {
-    while (this.#pool.length < poolSize) await this.#insert();
+    while (this.#pool.length < POOL_SIZE) await this.#insert();
   }
 
   pick(): Run | undefined {
