@@ -25,15 +25,13 @@ export class Readiness {
   /** Says of each part whether it is `ok` or `unavailable`, as it was at most ten seconds ago. */
   async check(trace: Trace): Promise<Record<string, string>> {
     if (isRecent(this.#checkedMs, READINESS_MEMORY_SECONDS * 1_000)) return this.#parts;
-    const check = this.#flight.run(async () => {
+    // Others wait for it: it goes on when its own client leaves, because every request is held to its end (request.ts).
+    await this.#flight.run(async () => {
       const tries = await Promise.allSettled([this.#store.probe(trace), this.#keySet.getFresh(trace)]);
       const [database = "", key_set = ""] = tries.map(({ status }) => (status === "fulfilled" ? "ok" : "unavailable"));
       this.#parts = { database, key_set };
       this.#checkedMs = Date.now();
     }, CHECK_TIMEOUT_MS);
-    // Others wait for it: it goes on when its own client leaves.
-    trace.finishLater(check);
-    await check;
     return this.#parts;
   }
 }

@@ -17,7 +17,8 @@ export const trackRequest = createMiddleware<AppEnv>(async (c, next) => {
   c.set("requestId", requestId);
   c.set("trace", { notes, finishLater: (work) => c.executionCtx.waitUntil(work) });
 
-  // Without this, a client that resets its connection would end the request before its log line is written.
+  // Without this, a client that resets its connection would end the request: before its log line is written, and in the middle
+  // of what others wait for.
   const ended = Promise.withResolvers<void>();
   c.executionCtx.waitUntil(ended.promise);
   await next();

@@ -8,8 +8,9 @@ import { classify, failBy, isWorthRepeating } from "./fault.ts";
 import type { Viewer } from "./record.ts";
 import { fetchWithinBudget } from "./reply-budget.ts";
 
-// Everything is text: the driver's own types would round numbers and microseconds. `to_json` of a time in UTC, which the driver
-// makes a string, depends on no setting of the role and hides no era and no infinity. Some writers put a missing value into a JSON column as JSON null.
+// Everything is text: the driver's own types would round numbers and microseconds. `to_json` of a time in UTC, which the
+// driver makes a string, depends on no setting of the role and hides no era and no infinity. Some writers put a missing value
+// into a JSON column as JSON null.
 const time = (column: string) => `to_json(${column} AT TIME ZONE 'UTC') AS ${column}`;
 const json = (column: string) => `NULLIF(${column}::text, 'null') AS ${column}`;
 const FIND = `SELECT id::text, correlation_id::text, owner_id::text, status::text, ${time("created_at")}, crew_type::text, \

@@ -39,8 +39,21 @@ describe("every run is shown to who has the admin right", () => {
   });
 });
 
+test.for<[string, Record<string, unknown>, number]>([
+  ["false", { roles: { [ADMIN]: false } }, 404],
+  ["null", { roles: { [ADMIN]: null } }, 404],
+  ["a number", { roles: { [ADMIN]: 1 } }, 404],
+  ["true", { roles: { [ADMIN]: true } }, 200],
+  ["an object, as Zitadel's roles are", { roles: { [ADMIN]: { org: "x" } } }, 200],
+])("in a claim of the operator's choice a name counts by its value: %s", async ([, claims, status]) => {
+  expect(await readForeign(claims, { RIGHTS_CLAIMS: "roles" })).toBe(status);
+});
+
 describe("no foreign run is shown to who has, for a right,", () => {
   test.for<[string, Record<string, unknown>]>([
+    ["its name in an object in scope, true", { scope: { [ADMIN]: true } }],
+    ["its name in an object in scp, an object", { scp: { [ADMIN]: {} } }],
+    ["its name in an object in permissions, false", { permissions: { [ADMIN]: false } }],
     ["nothing", {}],
     ["a prefix of it", { scope: "crew-runs:adm crew-runs crew-runs: crew-runs:*" }],
     ["more than it", { scope: "crew-runs:admin2 crew-runs:administrator crew-runs:admin:read" }],

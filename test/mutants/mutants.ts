@@ -42,7 +42,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "exp + leewaySeconds < nowSeconds",
     "auth/hostile-tokens",
   ],
-  ["auth/access-token.ts", " || TEXT_CLAIMS.includes(path)", "", "auth/properties"],
+  ["auth/access-token.ts", " || TEXT_CLAIMS.includes(path)", "", "auth/rights"],
   ["auth/access-token.ts", '"cnf" in claims', "false", "auth/providers auth/hostile-tokens"],
   ["auth/access-token.ts", "> MAX_CANDIDATE_KEYS", "> 400", "auth/ways-in auth/good-tokens auth/hostile-tokens"],
   ["auth/json-web-key-set.ts", '"d" in key || ', "", "auth/json-web-key-set"],
@@ -64,7 +64,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["cors.ts", 'c.res.headers.append("vary", "Origin");', "", "cors"],
   ["request.ts", 'if (c.req.url.startsWith("https:")) ', "", "openapi"],
   // Waiting, faults, bounds.
-  ["readiness.ts", "trace.finishLater(check);", "", "review/security"],
+  ["request.ts", "c.executionCtx.waitUntil(ended.promise);", "", "review/security"],
   ["crew-runs/waits.ts", "!watch.flight.isBusy", "true", "crew-runs/wait"],
   ["crew-runs/waits.ts", "onlyFinished: !isWhole", "onlyFinished: false", "crew-runs/wait"],
   ["crew-runs/waits.ts", "found.details.isPassing === true && !isLast", "false", "crew-runs/wait"],
