@@ -229,6 +229,19 @@ describe.concurrent("during a wait", () => {
     expect(answer.log["db_faults"]).toBe("endpoint_error endpoint_error");
   });
 
+  test("a statement that takes too long is ridden out", async () => {
+    const { lane, worker } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(worker, id, "wait=20");
+    await pause(300);
+    const text = JSON.stringify({ message: "canceling statement due to statement timeout", code: "57014" });
+    await lane.fail({ kind: "status", status: 400, text, times: 1 });
+    await finish(id);
+    const { response, log } = await waiting;
+    expect(response.status).toBe(200);
+    expect(log["db_faults"]).toBe("statement_timeout");
+  });
+
   test("a database that fails to the end is a 503, after the attempts of any read", async () => {
     const { lane, worker, queries } = await openDatabase();
     const waiting = read(worker, await insertRun(), "wait=1");
