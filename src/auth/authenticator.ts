@@ -1,5 +1,6 @@
 // From an `Authorization` header to its reader, or to the failure that says why there is none. Remembers what it verified,
 // within bounds of number and time, so that a signature is checked once per token, isolate and state of the key set.
+import { digestText } from "../digest.ts";
 import { Failure, refuseToken } from "../failure.ts";
 import type { Settings } from "../settings.ts";
 import type { Trace } from "../trace.ts";
@@ -102,7 +103,12 @@ export class Authenticator {
       subject,
       isAdmin: rights.has(ADMIN_SCOPE),
       hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
-      alias: LOG_SUBJECT === "hash" ? await hash(subject) : LOG_SUBJECT === "plain" ? subject : undefined,
+      alias:
+        LOG_SUBJECT === "hash"
+          ? (await digestText(subject)).slice(0, 16)
+          : LOG_SUBJECT === "plain"
+            ? subject
+            : undefined,
       expiresMs: (expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
     };
   }
@@ -114,9 +120,4 @@ export class Authenticator {
     if (this.#remembered.size >= MAX_REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest);
     this.#remembered.set(authorization, verified);
   }
-}
-
-async function hash(subject: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(subject));
-  return new Uint8Array(digest).toHex().slice(0, 16);
 }

@@ -79,7 +79,7 @@ export class KeySet {
     return known.keys;
   }
 
-  /** The keys at hand, refreshed if they are overdue. */
+  /** Makes sure that keys are at hand, and refreshed if they are overdue. Fails as `get`. */
   async getFresh(trace: Trace): Promise<void> {
     await this.get(trace);
     if (this.isOverdue) await this.refresh(trace);

@@ -1,6 +1,7 @@
 // Finished runs that were read: kept in the isolate's memory and in the data centre's cache, and served as they were.
 // To anyone but the owner and admins a kept run looks like a missing one: same answer, same look-ups.
 import type { DataCentreCache } from "../data-centre-cache.ts";
+import { digestText } from "../digest.ts";
 import { isRecent } from "../clock.ts";
 import type { Settings } from "../settings.ts";
 import type { Trace } from "../trace.ts";
@@ -86,7 +87,7 @@ export class KeptRuns {
   /** Entries outlive a deployment: those of another program, database or issuer must not be met. */
   async #path(id: string, reader: Viewer): Promise<string> {
     const { DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM } = this.#settings;
-    this.#namespace ??= await digest(
+    this.#namespace ??= await digestText(
       JSON.stringify([this.#version, DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM]),
     );
     return `runs/${this.#namespace}/${id}/${nameReader(reader)}`;
@@ -97,7 +98,3 @@ const ADMIN: Viewer = { subject: "", isAdmin: true };
 
 /** URL-safe, and never the same for an admin and for a user. */
 const nameReader = ({ subject, isAdmin }: Viewer) => (isAdmin ? "admins" : `of/${encodeURIComponent(subject)}`);
-
-async function digest(text: string): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
-}

@@ -69,11 +69,6 @@ export class Waits {
     this.#kept = kept;
   }
 
-  /** How many runs are waited for. */
-  get size(): number {
-    return this.#watches.size;
-  }
-
   /**
    * Waits until the run is no longer as `seen`, and gives the run as it then is; after `waitMs`, as it stands. Rides out a
    * fault of the database that passes while time is left. Fails with `run_not_found`, `client_left`, and as a read does.
