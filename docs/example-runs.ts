@@ -60,7 +60,7 @@ type Row = (typeof EXAMPLE_ROWS)[keyof typeof EXAMPLE_ROWS];
 
 /** The run of a row, which the database's statement yields with its times as JSON texts. */
 async function readExample(row: Row): Promise<Run> {
-  const store = (time: string | null) => time && time.replace("Z", "");
+  const store = (time: string | null) => time && JSON.stringify(time.replace("Z", ""));
   const { created_at, started_at, completed_at } = row;
   const times = { created_at: store(created_at), started_at: store(started_at), completed_at: store(completed_at) };
   return makeRun({ ...row, ...times }, 0);

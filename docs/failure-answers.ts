@@ -69,12 +69,9 @@ export async function collectFailureAnswers(): Promise<FailureAnswer[]> {
       ...(code === "invalid_token" && { problem: "expired" as const }),
       input: "not-a-uuid",
     });
-    const response = answerFailure(failure, {
-      requestId: EXAMPLE_REQUEST_ID,
-      origin: EXAMPLE_ORIGIN,
-      // Only where a scope is demanded can one be missing.
-      requiredScope: code === "insufficient_scope" ? "crew-runs:read" : undefined,
-    });
+    // Only where a scope is demanded can one be missing.
+    const requiredScope = code === "insufficient_scope" ? "crew-runs:read" : undefined;
+    const response = answerFailure(failure, EXAMPLE_REQUEST_ID, EXAMPLE_ORIGIN, requiredScope);
     return {
       status: response.status,
       headers: Object.fromEntries(response.headers),

@@ -9,36 +9,32 @@ import { Failure, answerFailure } from "./failure.ts";
 import { answerHealth, answerReadiness } from "./health.ts";
 import { originOf, trackRequest } from "./request.ts";
 import { RESOURCE_METADATA_PATH, answerResourceMetadata } from "./resource-metadata.ts";
-import { type AppEnv, type Bindings, type Start, startService } from "./service.ts";
+import { type AppEnv, type Start, startService } from "./service.ts";
 
-const CREW_RUN_PATH = "/api/crew-runs/:run_id";
-const READ_PATHS = [CREW_RUN_PATH, "/health", "/ready", RESOURCE_METADATA_PATH, `${RESOURCE_METADATA_PATH}/*`];
-
-/** The application. Its state lives as long as the isolate, or as the environment that it is called with. */
+/** The application. Its state lives as long as the isolate. */
 export function createApp(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(trackRequest, provideService(), grantOrigin);
 
-  app.get(CREW_RUN_PATH, requireService, authenticate, getCrewRun);
-  app.get("/health", answerHealth);
-  app.get("/ready", answerReadiness);
-  app.get(RESOURCE_METADATA_PATH, requireService, answerResourceMetadata);
-  app.get(`${RESOURCE_METADATA_PATH}/*`, requireService, answerResourceMetadata);
-  // Hono answers another method with 404 (honojs/hono#4262).
-  for (const path of READ_PATHS) app.all(path, (c) => refuse(c, new Failure("method_not_allowed")));
-
+  app.get("/api/crew-runs/:run_id", requireService, authenticate, getCrewRun).all(refuseMethod);
+  app.get("/health", answerHealth).all(refuseMethod);
+  app.get("/ready", answerReadiness).all(refuseMethod);
+  for (const path of [RESOURCE_METADATA_PATH, `${RESOURCE_METADATA_PATH}/*`]) {
+    app.get(path, requireService, answerResourceMetadata).all(refuseMethod);
+  }
   app.notFound((c) => refuse(c, new Failure("not_found")));
   app.onError((error, c) => refuse(c, error instanceof Failure ? error : describeUnforeseen(error, c)));
   return app;
 }
 
+/** Hono answers another method with 404 (honojs/hono#4262). */
+const refuseMethod = (c: Context<AppEnv>) => refuse(c, new Failure("method_not_allowed"));
+
 function refuse(c: Context<AppEnv>, failure: Failure): Response {
-  const { notes } = c.var.trace;
-  notes.code = failure.code;
-  notes.why = failure.details.why;
-  const { requestId, start } = c.var;
+  const { requestId, start, trace } = c.var;
+  Object.assign(trace.notes, { code: failure.code, why: failure.details.why });
   const requiredScope = start?.ok ? start.service.settings.REQUIRED_SCOPE : undefined;
-  return answerFailure(failure, { requestId, origin: originOf(c.req.url), requiredScope });
+  return answerFailure(failure, requestId, originOf(c.req.url), requiredScope);
 }
 
 /**
@@ -53,11 +49,9 @@ function describeUnforeseen(error: Error, c: Context<AppEnv>): Failure {
 
 /** Starts the service at the first request. Where a setting is unusable, there is none, and whatever needs none still works. */
 function provideService() {
-  const started = new WeakMap<Bindings, Start>();
+  let start: Start | undefined;
   return createMiddleware<AppEnv>(async (c, next) => {
-    let start = started.get(c.env);
-    if (start === undefined) started.set(c.env, (start = startService(c.env, originOf(c.req.url))));
-    c.set("start", start);
+    c.set("start", (start ??= startService(c.env, originOf(c.req.url))));
     await next();
   });
 }

@@ -8,44 +8,36 @@ const CACHE_NAME = "crew-runs";
 const PAUSE_AFTER_FAILURE_MS = 60_000;
 const TIMEOUT_MS = 400;
 
-export interface Copy {
-  headers: Headers;
-  body: Uint8Array;
-}
+export type DataCentreCache = ReturnType<typeof createDataCentreCache>;
 
-export class DataCentreCache {
-  readonly #base: string;
-  #failedMs = Number.NEGATIVE_INFINITY;
+/** `origin` is the Worker's own: a host that does not resolve would cost each look-up a DNS failure. */
+export function createDataCentreCache(origin: string) {
+  const base = `${origin}/.crew-runs/`;
+  let failedMs = Number.NEGATIVE_INFINITY;
 
-  /** `origin` is the Worker's own: a host that does not resolve would cost each look-up a DNS failure. */
-  constructor(origin: string) {
-    this.#base = `${origin}/.crew-runs/`;
-  }
-
-  /** Gives the entry under `path`, read to its end, or undefined. `path` must be URL-safe. */
-  async read(path: string): Promise<Copy | undefined> {
-    return this.#use(async (cache) => {
-      const copy = await cache.match(this.#base + path);
-      return copy && { headers: copy.headers, body: await copy.bytes() };
-    });
-  }
-
-  /** Keeps a body under `path` for at most `maxAgeSeconds`. */
-  async write(path: string, body: BodyInit, headers: Record<string, string>, maxAgeSeconds: number): Promise<void> {
-    const kept = new Response(body, {
-      headers: { ...headers, "cache-control": `max-age=${Math.floor(maxAgeSeconds)}` },
-    });
-    await this.#use((cache) => cache.put(this.#base + path, kept));
-  }
-
-  async #use<T>(use: (cache: Cache) => Promise<T>): Promise<T | undefined> {
-    if (isRecent(this.#failedMs, PAUSE_AFTER_FAILURE_MS)) return undefined;
+  async function attempt<T>(task: (cache: Cache) => Promise<T>): Promise<T | undefined> {
+    if (isRecent(failedMs, PAUSE_AFTER_FAILURE_MS)) return undefined;
     const giveUp = scheduler.wait(TIMEOUT_MS).then(() => Promise.reject(new Error("no answer in time")));
     try {
-      return await Promise.race([caches.open(CACHE_NAME).then(use), giveUp]);
+      return await Promise.race([caches.open(CACHE_NAME).then(task), giveUp]);
     } catch {
-      this.#failedMs = Date.now();
+      failedMs = Date.now();
       return undefined;
     }
   }
+
+  return {
+    /** Gives the entry under `path`, read to its end, or undefined. `path` must be URL-safe. */
+    read: async (path: string) =>
+      attempt(async (cache) => {
+        const entry = await cache.match(base + path);
+        return entry && { headers: entry.headers, body: await entry.bytes() };
+      }),
+    /** Keeps a body under `path` for at most `maxAgeSeconds`. */
+    async write(path: string, body: BodyInit, headers: HeadersInit, maxAgeSeconds: number): Promise<void> {
+      const entry = new Response(body, { headers });
+      entry.headers.set("cache-control", `max-age=${Math.floor(maxAgeSeconds)}`);
+      await attempt((cache) => cache.put(base + path, entry));
+    },
+  };
 }

@@ -66,29 +66,25 @@ export class Failure extends Error {
 export const refuseToken = (problem: TokenProblem, why: string): Failure =>
   new Failure("invalid_token", { problem, why: `${problem}: ${why}` });
 
-/** What an answer to a failed request says about the request. `origin` is where the request was sent to. */
-export interface FailedRequest {
-  requestId: string;
-  origin: string;
-  requiredScope: string | undefined;
-}
-
 /** FastAPI echoes the whole input; a path may be kilobytes long, and an echo should not be. */
 const MAX_ECHO_LENGTH = 100;
 
-/** Puts a failure on the wire: status, `detail`, `code`, `request_id`, and the headers that its kind demands. */
-export function answerFailure({ code, details }: Failure, request: FailedRequest): Response {
+/**
+ * Puts a failure on the wire: status, `detail`, `code`, `request_id`, and the headers that its kind demands. `origin` is where
+ * the request was sent to; `requiredScope` is REQUIRED_SCOPE.
+ */
+export function answerFailure({ code, details }: Failure, requestId: string, origin: string, requiredScope?: string) {
   const [status, text, retryAfterSeconds] = FAILURES[code] as readonly [number, string, number?];
   const input = details.input ?? "";
   const echo = input.length > MAX_ECHO_LENGTH ? `${input.slice(0, MAX_ECHO_LENGTH)}…` : input;
   // One entry of FastAPI's HTTPValidationError.
   const entry = { type: "uuid_parsing", loc: ["path", "run_id"], msg: text, input: echo };
-  const body = { detail: code === "invalid_run_id" ? [entry] : text, code, request_id: request.requestId };
+  const body = { detail: code === "invalid_run_id" ? [entry] : text, code, request_id: requestId };
   const response = Response.json(body, { status });
   response.headers.set("cache-control", "no-store");
   if (status === 401 || status === 403) {
-    const description = details.problem && TOKEN_PROBLEMS[details.problem];
-    response.headers.set("www-authenticate", challenge(code, description, request));
+    const description = details.problem ? TOKEN_PROBLEMS[details.problem] : "The access token lacks a scope";
+    response.headers.set("www-authenticate", challenge(code, description, origin, requiredScope));
   }
   // HEAD works wherever GET does (RFC 9110 §10.2.1).
   if (status === 405) response.headers.set("allow", "GET, HEAD");
@@ -100,8 +96,7 @@ export function answerFailure({ code, details }: Failure, request: FailedRequest
  * RFC 6750 §3, with RFC 9728 §5.1: where to learn which authorization server to ask. No error code where no credentials
  * were sent (RFC 6750 §3.1).
  */
-function challenge(error: string, description = "The access token lacks a scope", request: FailedRequest): string {
-  const { origin, requiredScope } = request;
+function challenge(error: string, description: string, origin: string, requiredScope: string | undefined): string {
   const parameters = [
     ...(error === "not_authenticated" ? [] : [`error="${error}"`, `error_description="${description}"`]),
     ...(requiredScope === undefined ? [] : [`scope="${requiredScope}"`]),

@@ -11,7 +11,7 @@ export const answerHealth = (): Response => Response.json({ status: "ok" }, { he
 /** 200 where database and key set can be reached, else 503; says which, not why. */
 export async function answerReadiness(c: Context<AppEnv>): Promise<Response> {
   const { start, trace } = c.var;
-  const parts = start.ok ? await start.service.readiness.check(trace) : { settings: "misconfigured" };
+  const parts = start.ok ? await start.service.checkReadiness(trace) : { settings: "misconfigured" };
   const isReady = Object.values(parts).every((state) => state === "ok");
   if (isReady) return Response.json({ status: "ready", ...parts }, { headers: HEADERS });
   Object.assign(trace.notes, { code: "not_ready", why: JSON.stringify(parts) });

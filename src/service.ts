@@ -1,12 +1,12 @@
 // What the requests of an isolate share, made once from the Worker's environment, and where a request finds it.
-import { type Access, Authenticator } from "./auth/authenticator.ts";
-import { KeySet } from "./auth/key-set.ts";
-import { KeptRuns } from "./crew-runs/kept-runs.ts";
-import { CrewRunStore } from "./crew-runs/store.ts";
-import { Waits } from "./crew-runs/waits.ts";
-import { DataCentreCache } from "./data-centre-cache.ts";
-import { Readiness } from "./readiness.ts";
-import { type Settings, readSettings } from "./settings.ts";
+import { type Access, createAuthenticator } from "./auth/authenticator.ts";
+import { createKeySet } from "./auth/key-set.ts";
+import { createKeptRuns } from "./crew-runs/kept-runs.ts";
+import { createCrewRunStore } from "./crew-runs/store.ts";
+import { createWaits } from "./crew-runs/waits.ts";
+import { createDataCentreCache } from "./data-centre-cache.ts";
+import { createReadinessCheck } from "./readiness.ts";
+import { readSettings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
 
 /** `Env` is generated from wrangler.toml by `npm run types`; settings.ts checks its values. */
@@ -27,29 +27,27 @@ export interface AppEnv {
   };
 }
 
-export type Service = ReturnType<typeof createService>;
-
 /** The service, or one line for each setting that is missing or malformed. */
-export type Start = { ok: true; service: Service } | { ok: false; problems: readonly string[] };
+export type Start = ReturnType<typeof startService>;
+export type Service = Extract<Start, { ok: true }>["service"];
 
 /** `origin` is where the isolate's first request was sent to. */
-export function startService(bindings: Bindings, origin: string): Start {
+export function startService(bindings: Bindings, origin: string) {
   const read = readSettings(bindings);
-  return read.ok ? { ok: true, service: createService(read.settings, bindings, origin) } : read;
-}
-
-function createService(settings: Settings, bindings: Bindings, origin: string) {
-  const cache = new DataCentreCache(origin);
-  const keySet = new KeySet(settings, cache);
-  const store = new CrewRunStore(settings);
-  const kept = new KeptRuns(settings, cache, bindings.CF_VERSION_METADATA?.id);
-  return {
+  if (!read.ok) return read;
+  const { settings } = read;
+  const cache = createDataCentreCache(origin);
+  const keySet = createKeySet(settings, cache);
+  const store = createCrewRunStore(settings);
+  const kept = createKeptRuns(settings, cache, bindings.CF_VERSION_METADATA?.id);
+  const service = {
     settings,
-    authenticator: new Authenticator(settings, keySet),
+    admit: createAuthenticator(settings, keySet),
     store,
     kept,
-    waits: new Waits(store, kept),
+    waits: createWaits(store, kept),
     rateLimiter: bindings.RATE_LIMITER,
-    readiness: new Readiness(store, keySet),
+    checkReadiness: createReadinessCheck(store, keySet),
   };
+  return { ok: true as const, service };
 }

@@ -11,24 +11,26 @@ export const SIGNATURE_ALGORITHMS: readonly string[] =
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
-const text = z.string({ error: "is required" });
+const text = z.string("is required");
 /** The characters of a scope (RFC 6749 §3.3): no space, quote or backslash, so that it may stand in a header. */
 const WORD = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 const name = text.check(z.regex(WORD, "must be one word of printable ASCII"));
 
 /** Values between blanks or commas. */
 function listOf(fits: (value: string) => boolean, rule: string, minimum = 1) {
-  const list = z.pipe(
-    text,
-    z.transform((value: string) => value.split(/[\s,]+/).filter(Boolean)),
-  );
-  return list.check(
-    z.refine((values) => (values as string[]).length >= minimum && (values as string[]).every(fits), rule),
-  );
+  const split = z.transform((value: string) => value.split(/[\s,]+/).filter(Boolean));
+  return z.pipe(text, split).check(z.refine((values) => values.length >= minimum && values.every(fits), rule));
 }
 
+const algorithms = listOf(
+  (value) => SIGNATURE_ALGORITHMS.includes(value),
+  `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`,
+);
+const isOrigin = (value: string) => URL.parse(value)?.origin === value;
+const origins = listOf(isOrigin, "must list exact origins such as https://app.example.com", 0);
+
 const flag = z.pipe(
-  z.enum(["true", "false"], { error: "must be true or false" }),
+  z.enum(["true", "false"], "must be true or false"),
   z.transform((value) => value === "true"),
 );
 
@@ -38,24 +40,20 @@ function whole(minimum: number, maximum: number) {
   return z.pipe(text.check(z.refine(fits, rule)), z.transform(Number));
 }
 
+const urlThat = (fits: (url: Partial<URL>) => boolean, rule: string) =>
+  text.check(z.refine((value) => fits(URL.parse(value) ?? {}), rule));
+
 /** https, or http to this machine: keys and queries that cross a network in clear could be replaced on the way. */
-const secureUrl = text.check(
-  z.refine((value) => {
-    const url = URL.parse(value);
-    if (url === null || url.username !== "" || url.password !== "") return false;
-    return url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.test(url.hostname));
-  }, "must be an https URL without credentials (http only for a loopback host)"),
-);
+const secureUrl = urlThat(({ protocol, hostname = "", username, password }) => {
+  const isSecure = protocol === "https:" || (protocol === "http:" && LOOPBACK.test(hostname));
+  return isSecure && username === "" && password === "";
+}, "must be an https URL without credentials (http only for a loopback host)");
 
-const webUrl = text.check(z.refine((value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ""), "must be a URL"));
+const webUrl = urlThat(({ protocol = "" }) => /^https?:$/.test(protocol), "must be a URL");
 
-const databaseUrl = text.check(
-  z.refine((value) => {
-    const url = URL.parse(value);
-    if (url === null || !/^postgres(ql)?:$/.test(url.protocol)) return false;
-    return [url.hostname, url.username, url.password, url.pathname.slice(1)].every(Boolean);
-  }, "must be postgresql://user:password@host/database"),
-);
+const databaseUrl = urlThat(({ protocol = "", hostname, username, password, pathname = "" }) => {
+  return /^postgres(ql)?:$/.test(protocol) && [hostname, username, password, pathname.slice(1)].every(Boolean);
+}, "must be postgresql://user:password@host/database");
 
 export const SettingsSchema = z.object({
   DATABASE_URL: databaseUrl,
@@ -66,10 +64,7 @@ export const SettingsSchema = z.object({
   JWT_AUDIENCE: listOf((value) => WORD.test(value), "must list one or more words of printable ASCII"),
   JWKS_URL: secureUrl,
   JWKS_MAX_STALE_SECONDS: z._default(whole(600, 86_400), 14_400),
-  JWT_ALGORITHMS: z._default(
-    listOf((value) => SIGNATURE_ALGORITHMS.includes(value), `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`),
-    [...SIGNATURE_ALGORITHMS],
-  ),
+  JWT_ALGORITHMS: z._default(algorithms, [...SIGNATURE_ALGORITHMS]),
   JWT_REQUIRE_AT_JWT: z._default(flag, false),
   JWT_LEEWAY_SECONDS: z._default(whole(0, 60), 10),
   AUDIENCE_CLAIM: z._default(name, "aud"),
@@ -82,11 +77,8 @@ export const SettingsSchema = z.object({
   REQUIRED_SCOPE: z.optional(name),
   FINISHED_RUN_TTL_SECONDS: z._default(whole(0, 604_800), 3_600),
   MAX_WAIT_SECONDS: z._default(whole(0, 60), 30),
-  CORS_ORIGINS: z._default(
-    listOf((value) => URL.parse(value)?.origin === value, "must list exact origins such as https://app.example.com", 0),
-    [],
-  ),
-  LOG_SUBJECT: z._default(z.enum(["omit", "hash", "plain"], { error: "must be omit, hash or plain" }), "omit"),
+  CORS_ORIGINS: z._default(origins, []),
+  LOG_SUBJECT: z._default(z.enum(["omit", "hash", "plain"], "must be omit, hash or plain"), "omit"),
   DOCS_CLIENT_ID: z.optional(name),
 });
 

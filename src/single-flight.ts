@@ -4,13 +4,8 @@ import { isRecent } from "./clock.ts";
 
 const POLL_MS = 10;
 
-interface Flight {
-  startedMs: number;
-  timeoutMs: number;
-}
-
 export class SingleFlight {
-  #flight: Flight | undefined;
+  #flight: { startedMs: number; timeoutMs: number } | undefined;
 
   /**
    * Runs the task, or waits until the one under way has ended. A task whose request was cut off counts as ended

@@ -1,22 +1,21 @@
 // What the steps of one request note for its log line. Write-only: nothing noted here decides what is answered.
 
+type TextNote =
+  | "run_id"
+  | "code"
+  | "why"
+  | "stack"
+  | "auth"
+  | "subject"
+  | "cache"
+  | "cache_layer"
+  | "key_set"
+  | "rate_limit"
+  | "db_faults";
+type NumberNote = "db_attempts" | "db_ms" | "waited_ms";
+
 /** Members of the log line; docs/logging.md documents their names. Never a token, a secret or a value of a record. */
-export interface Notes {
-  run_id?: string;
-  code?: string;
-  why?: string | undefined;
-  stack?: string;
-  auth?: "remembered" | "verified";
-  subject?: string | undefined;
-  cache?: "hit" | "miss";
-  cache_layer?: "isolate" | "data_centre";
-  key_set?: string;
-  rate_limit?: "failed";
-  db_attempts?: number;
-  db_ms?: number;
-  db_faults?: string;
-  waited_ms?: number;
-}
+export type Notes = Partial<Record<TextNote, string | undefined> & Record<NumberNote, number>>;
 
 export interface Trace {
   readonly notes: Notes;

@@ -2,7 +2,7 @@
 // clock are handed in. All that can be told without a key is told first, so that a bad token costs no key fetch.
 // Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §2.1 and §3.
 import { type JWTVerifyGetKey, compactVerify, errors } from "jose";
-import { Failure, refuseToken } from "../failure.ts";
+import { Failure, type TokenProblem, refuseToken } from "../failure.ts";
 import type { Settings } from "../settings.ts";
 
 /** The longest tokens seen carry group lists and stay under 6 KB; common front ends refuse a header above 8 KB. */
@@ -24,14 +24,7 @@ const FOREIGN_CLAIMS = ["at_hash", "c_hash", "s_hash", "events"];
 const TEXT_CLAIMS = ["scope", "scp", "permissions"];
 
 /** A token whose header and claims are those of an access token for us; its signature is yet to be checked. */
-export interface InspectedToken {
-  text: string;
-  algorithm: string;
-  keyId: string | undefined;
-  subject: string;
-  rights: ReadonlySet<string>;
-  expiresAtSeconds: number;
-}
+export type InspectedToken = ReturnType<typeof inspectToken>;
 
 type Members = Record<string, unknown>;
 
@@ -43,9 +36,9 @@ type Members = Record<string, unknown>;
 export function readBearerToken(authorization: string): { text: string; header: Members; claims: Members } {
   const text = /^bearer(?: +(.*))?$/i.exec(authorization)?.[1];
   if (text === undefined || text === "") throw new Failure("not_authenticated");
-  if (text.length > MAX_TOKEN_LENGTH) throw refuseToken("malformed", `longer than ${MAX_TOKEN_LENGTH}`);
+  demand(text.length <= MAX_TOKEN_LENGTH, "malformed", `longer than ${MAX_TOKEN_LENGTH}`);
   const [, header, claims, signature] = COMPACT_JWS.exec(text) ?? [];
-  if (!header || !claims || !signature) throw refuseToken("malformed", "not three base64url parts");
+  demand(header && claims && signature, "malformed", "not three base64url parts");
   return { text, header: decodeObject(header), claims: decodeObject(claims) };
 }
 
@@ -53,25 +46,21 @@ export function readBearerToken(authorization: string): { text: string; header: 
  * Checks header and claims of the token in an `Authorization` header. `nowSeconds` is the time since the epoch. Fails with
  * `not_authenticated` or `invalid_token`.
  */
-export function inspectToken(authorization: string, settings: Settings, nowSeconds: number): InspectedToken {
+export function inspectToken(authorization: string, settings: Settings, nowSeconds: number) {
   const { text, header, claims } = readBearerToken(authorization);
   const { alg, kid } = header;
-  if (typeof alg !== "string" || !settings.JWT_ALGORITHMS.includes(alg)) {
-    throw refuseToken("bad_signature", "algorithm not allowed");
-  }
+  demand(typeof alg === "string" && settings.JWT_ALGORITHMS.includes(alg), "bad_signature", "algorithm not allowed");
   // RFC 8725 §3.10: a key id is a look-up key of foreign origin.
-  if (kid !== undefined && (typeof kid !== "string" || kid.length > MAX_KEY_ID_LENGTH)) {
-    throw refuseToken("malformed", "kid is no short string");
-  }
+  const isShort = kid === undefined || (typeof kid === "string" && kid.length <= MAX_KEY_ID_LENGTH);
+  demand(isShort, "malformed", "kid is no short string");
   checkKind(header, claims, settings.JWT_REQUIRE_AT_JWT);
-  if (claims["iss"] !== settings.JWT_ISSUER) throw refuseToken("wrong_issuer", "iss");
+  demand(claims["iss"] === settings.JWT_ISSUER, "wrong_issuer", "iss");
   const audiences = [claims[settings.AUDIENCE_CLAIM]].flat();
-  if (!settings.JWT_AUDIENCE.some((name) => audiences.includes(name))) {
-    throw refuseToken("wrong_audience", settings.AUDIENCE_CLAIM);
-  }
+  const isForUs = settings.JWT_AUDIENCE.some((name) => audiences.includes(name));
+  demand(isForUs, "wrong_audience", settings.AUDIENCE_CLAIM);
   const expiresAtSeconds = checkTimes(claims, settings.JWT_LEEWAY_SECONDS, nowSeconds);
   const subject = claims[settings.SUBJECT_CLAIM];
-  if (!isSubject(subject)) throw refuseToken("no_subject", settings.SUBJECT_CLAIM);
+  demand(isSubject(subject), "no_subject", settings.SUBJECT_CLAIM);
   const rights = collectRights(claims, settings.RIGHTS_CLAIMS);
   return { text, algorithm: alg, keyId: kid, subject, rights, expiresAtSeconds };
 }
@@ -103,6 +92,10 @@ export async function verifySignature(
   }
 }
 
+function demand(condition: unknown, problem: TokenProblem, why: string): asserts condition {
+  if (!condition) throw refuseToken(problem, why);
+}
+
 function decodeObject(part: string): Members {
   let value: unknown;
   try {
@@ -110,43 +103,43 @@ function decodeObject(part: string): Members {
     // Strict: a replaced byte could make two subjects one.
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch {
-    throw refuseToken("malformed", "not JSON objects");
+    // Refused below.
   }
-  if (!isObject(value) || Array.isArray(value)) throw refuseToken("malformed", "not JSON objects");
+  demand(isObject(value) && !Array.isArray(value), "malformed", "not JSON objects");
   return value;
 }
 
 /** RFC 8725 §3.11, §3.12: the kinds of JWT are told apart by `typ`, which RFC 9068 §2.1 names for ours, or by other kinds' marks. */
 function checkKind(header: Members, claims: Members, mustBeAtJwt: boolean): void {
   // RFC 7515 §4.1.11: we understand no extension, so none may be critical; RFC 7797 §7: `b64` is not for JWTs.
-  if ("crit" in header || "b64" in header) throw refuseToken("malformed", "crit or b64");
-  if ("enc" in header || "zip" in header) throw refuseToken("wrong_kind", "encrypted or compressed");
-  if ("cty" in header) throw refuseToken("wrong_kind", "nested");
+  demand(!("crit" in header || "b64" in header), "malformed", "crit or b64");
+  demand(!("enc" in header || "zip" in header), "wrong_kind", "encrypted or compressed");
+  demand(!("cty" in header), "wrong_kind", "nested");
   // RFC 9449 §7.1, RFC 8705 §3: a token bound to a key is worth nothing without a proof of that key, which we cannot ask for.
-  if ("cnf" in claims) throw refuseToken("wrong_kind", "sender-constrained");
-  const kind =
-    typeof header["typ"] === "string" ? header["typ"].toLowerCase().replace(/^application\//, "") : header["typ"];
-  if (kind === "at+jwt") return;
-  if (mustBeAtJwt || (kind !== "jwt" && kind !== undefined)) throw refuseToken("wrong_kind", "typ");
+  demand(!("cnf" in claims), "wrong_kind", "sender-constrained");
+  const { typ: kind } = header;
+  if (typeof kind === "string" && /^(application\/)?at\+jwt$/i.test(kind)) return;
+  const isPlainJwt = kind === undefined || (typeof kind === "string" && /^(application\/)?jwt$/i.test(kind));
+  demand(isPlainJwt && !mustBeAtJwt, "wrong_kind", "typ");
   // Marks by which issuers that do not use `at+jwt` tell their other tokens apart.
   const { typ, token_use } = claims;
-  if (token_use !== undefined && token_use !== "access") throw refuseToken("wrong_kind", "token_use");
-  if (typ !== undefined && !(typeof typ === "string" && /^(bearer|at\+jwt|jwt)$/i.test(typ)))
-    throw refuseToken("wrong_kind", "typ claim");
+  demand(token_use === undefined || token_use === "access", "wrong_kind", "token_use");
+  const isAccess = typ === undefined || (typeof typ === "string" && /^(bearer|at\+jwt|jwt)$/i.test(typ));
+  demand(isAccess, "wrong_kind", "typ claim");
   // An ID token repeats the client's nonce; some older access tokens do so too, and say `typ: Bearer`.
   const mark = "nonce" in claims && typ === undefined ? "nonce" : FOREIGN_CLAIMS.find((claim) => claim in claims);
-  if (mark !== undefined) throw refuseToken("wrong_kind", mark);
+  demand(mark === undefined, "wrong_kind", String(mark));
 }
 
 /** RFC 7519 §4.1.4 to §4.1.6. Gives `exp`. */
 function checkTimes(claims: Members, leewaySeconds: number, nowSeconds: number): number {
   const { exp } = claims;
-  if (!isTime(exp)) throw refuseToken("malformed", "exp is no number");
-  if (exp + leewaySeconds <= nowSeconds) throw refuseToken("expired", "exp");
+  demand(isTime(exp), "malformed", "exp is no number");
+  demand(exp + leewaySeconds > nowSeconds, "expired", "exp");
   for (const claim of ["nbf", "iat"]) {
     const time = claim in claims ? claims[claim] : 0;
-    if (!isTime(time)) throw refuseToken("malformed", `${claim} is no number`);
-    if (time - leewaySeconds > nowSeconds) throw refuseToken("not_yet_valid", claim);
+    demand(isTime(time), "malformed", `${claim} is no number`);
+    demand(time - leewaySeconds <= nowSeconds, "not_yet_valid", claim);
   }
   return exp;
 }

@@ -4,6 +4,6 @@ import type { AppEnv } from "../service.ts";
 
 export const authenticate = createMiddleware<AppEnv>(async (c, next) => {
   const { service, trace } = c.var;
-  c.set("access", await service.authenticator.admit(c.req.header("authorization") ?? "", trace));
+  c.set("access", await service.admit(c.req.header("authorization") ?? "", trace));
   await next();
 });

@@ -15,31 +15,26 @@ export function readKeySet(text: string, algorithms: readonly string[]): { keys:
   if (!Array.isArray(published)) throw new Error("the reply is no JSON Web Key Set");
   const keys = published.flatMap((key) => readKey(key, algorithms) ?? []);
   if (keys.length === 0) throw new Error("the key set holds no usable signature key");
-  return { keys };
+  return { keys: keys as JWK[] };
 }
 
 /**
  * A key, reduced to what the check needs: a strange member changes nothing. Each has one algorithm (RFC 8725 §3.1): its `alg`,
  * else its curve's, else the first RSA one allowed.
  */
-function readKey(key: Partial<JWK> | null, allowed: readonly string[]): JWK | undefined {
+function readKey(key: Partial<JWK> | null, allowed: readonly string[]): object | undefined {
   // A private key on a public page has lost its worth: anyone can sign with it.
   if (typeof key !== "object" || key === null || "d" in key || (key.use ?? "sig") !== "sig") return undefined;
   if (key.kid !== undefined && typeof key.kid !== "string") return undefined;
   const { kty, kid, alg, key_ops, crv, x, y, n, e } = key;
-  const used = { ...(kid !== undefined && { kid }), ...(key_ops !== undefined && { key_ops }) };
+  const used = { kty, ...(kid !== undefined && { kid }), ...(key_ops !== undefined && { key_ops }) };
   if (kty === "RSA") {
     const algorithm = alg ?? allowed.find((name) => /^[RP]S/.test(name)) ?? "";
-    return isSoundRsa(n, e) && allowed.includes(algorithm)
-      ? ({ ...used, kty, alg: algorithm, n, e } as JWK)
-      : undefined;
+    return isSoundRsa(n, e) && allowed.includes(algorithm) ? { ...used, alg: algorithm, n, e } : undefined;
   }
-  if (kty === "EC")
-    return alg === undefined || allowed.includes(alg) ? ({ ...used, kty, alg, crv, x, y } as JWK) : undefined;
+  if (kty === "EC") return alg === undefined || allowed.includes(alg) ? { ...used, alg, crv, x, y } : undefined;
   // One algorithm with two names (RFC 9864 §2.2): the key does not choose between them, the token does.
-  return kty === "OKP" && crv === "Ed25519" && ED25519_NAMES.includes(alg)
-    ? ({ ...used, kty, crv, x } as JWK)
-    : undefined;
+  return kty === "OKP" && crv === "Ed25519" && ED25519_NAMES.includes(alg) ? { ...used, crv, x } : undefined;
 }
 
 /** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */

@@ -2,6 +2,7 @@
 // need; they serve through an outage for a bounded time; fetches are rate-limited after success and after failure, so that
 // made-up key ids and outages cost the issuer a request every few seconds at most. Which key fits a token is jose's business.
 import { type JWTVerifyGetKey, createLocalJWKSet } from "jose";
+import { readText } from "../bounded-text.ts";
 import { isRecent } from "../clock.ts";
 import type { DataCentreCache } from "../data-centre-cache.ts";
 import { Failure } from "../failure.ts";
@@ -30,121 +31,96 @@ const MAX_REPLY_BYTES = 262_144;
 /** The keys of one state of the set: a function that finds a token's key. Another state is another function. */
 export type Keys = JWTVerifyGetKey;
 
-interface KnownSet {
-  text: string;
-  keys: Keys;
-  fetchedMs: number;
-}
+export type KeySet = ReturnType<typeof createKeySet>;
 
-export class KeySet {
-  readonly #settings: Settings;
-  readonly #cache: DataCentreCache;
-  readonly #cachePath: string;
-  readonly #flight = new SingleFlight();
-  #known: KnownSet | undefined;
-  #lastFetch: { endedMs: number; failure?: string } | undefined;
+export function createKeySet(settings: Settings, cache: DataCentreCache) {
+  const { JWKS_URL, JWKS_MAX_STALE_SECONDS, JWT_ALGORITHMS } = settings;
+  const cachePath = `key-set/${encodeURIComponent(JWKS_URL)}`;
+  const flight = new SingleFlight();
+  let learned: { text: string; keys: Keys; fetchedMs: number } | undefined;
+  let lastFetch: { endedMs: number; failure?: string } | undefined;
 
-  constructor(settings: Settings, cache: DataCentreCache) {
-    this.#settings = settings;
-    this.#cache = cache;
-    this.#cachePath = `key-set/${encodeURIComponent(settings.JWKS_URL)}`;
+  /** What was learned, while it may still serve. */
+  function known() {
+    return learned && isRecent(learned.fetchedMs, JWKS_MAX_STALE_SECONDS * 1_000) ? learned : undefined;
   }
 
   /** The keys at hand, or undefined where none is known that may still serve. */
-  get known(): Keys | undefined {
-    return this.#trusted()?.keys;
-  }
+  const knownKeys = (): Keys | undefined => known()?.keys;
 
   /**
    * Whether the keys at hand must be refreshed before an answer leaves. Not while the issuer is known to fail: then the bound on
    * staleness decides. Without this, a withdrawn key would get in wherever nobody had asked for a while.
    */
-  get isOverdue(): boolean {
-    const known = this.#trusted();
-    return known !== undefined && !isRecent(known.fetchedMs, FRESH_MS) && !this.#isFailing;
+  function areOverdue(): boolean {
+    const isFailing = lastFetch?.failure !== undefined && isRecent(lastFetch.endedMs, FAILURE_MEMORY_MS);
+    const keys = known();
+    return keys !== undefined && !isRecent(keys.fetchedMs, FRESH_MS) && !isFailing;
   }
 
   /**
    * The keys at hand; the first time, those of the data centre's copy or of the issuer. Starts a refresh ahead of need, and
    * does not wait for it; overdue keys are the caller's to `refresh`. Fails with `key_set_unavailable`.
    */
-  async get(trace: Trace): Promise<Keys> {
-    if (this.#trusted() === undefined) await this.#load(trace);
-    const known = this.#trusted();
-    if (known === undefined) throw this.#unavailable();
-    const isDue = !isRecent(known.fetchedMs, FRESH_MS - AHEAD_MS);
-    if (isDue && !this.isOverdue && !this.#flight.isBusy) trace.finishLater(this.#fetch(trace));
+  async function get(trace: Trace): Promise<Keys> {
+    if (known() === undefined) await load(trace);
+    const keys = known();
+    if (keys === undefined) throw unavailable();
+    const isDue = !isRecent(keys.fetchedMs, FRESH_MS - AHEAD_MS);
+    if (isDue && !areOverdue() && !flight.isBusy) trace.finishLater(fetchKeys(trace));
     // So that an outage is seen in the log before the keys run out.
-    if (this.#lastFetch?.failure !== undefined) trace.notes.key_set = this.#lastFetch.failure;
-    return known.keys;
-  }
-
-  /** Makes sure that keys are at hand, and refreshed if they are overdue. Fails as `get`. */
-  async getFresh(trace: Trace): Promise<void> {
-    await this.get(trace);
-    if (this.isOverdue) await this.refresh(trace);
+    if (lastFetch?.failure !== undefined) trace.notes.key_set = lastFetch.failure;
+    return keys.keys;
   }
 
   /** Waits until overdue keys are refreshed, for a second at most. */
-  async refresh(trace: Trace): Promise<void> {
-    await Promise.race([this.#fetch(trace), scheduler.wait(PATIENCE_MS)]);
+  async function refresh(trace: Trace): Promise<void> {
+    if (areOverdue()) await Promise.race([fetchKeys(trace), scheduler.wait(PATIENCE_MS)]);
   }
 
   /**
    * Keys that came after `keys`, for a token whose key is not among those; undefined where there are none. Fails with
    * `key_set_unavailable` where the key may be one that an outage hides: an outage is never the client's fault.
    */
-  async getNewer(keys: Keys, trace: Trace): Promise<Keys | undefined> {
-    await this.#fetch(trace);
-    const { known } = this;
-    if (known !== undefined && known !== keys) return known;
-    if (known === undefined || this.#lastFetch?.failure !== undefined) throw this.#unavailable();
+  async function getNewer(keys: Keys, trace: Trace): Promise<Keys | undefined> {
+    await fetchKeys(trace);
+    const newest = knownKeys();
+    if (newest !== undefined && newest !== keys) return newest;
+    if (newest === undefined || lastFetch?.failure !== undefined) throw unavailable();
     return undefined;
   }
 
-  get #isFailing(): boolean {
-    const last = this.#lastFetch;
-    return last?.failure !== undefined && isRecent(last.endedMs, FAILURE_MEMORY_MS);
-  }
-
-  #trusted(): KnownSet | undefined {
-    const known = this.#known;
-    return known && isRecent(known.fetchedMs, this.#settings.JWKS_MAX_STALE_SECONDS * 1_000) ? known : undefined;
-  }
-
-  #unavailable(): Failure {
-    return new Failure("key_set_unavailable", { why: this.#lastFetch?.failure ?? "no key set" });
+  function unavailable(): Failure {
+    return new Failure("key_set_unavailable", { why: lastFetch?.failure ?? "no key set" });
   }
 
   /** For an isolate that knows no key. A copy that is overdue is refreshed like any overdue set. */
-  async #load(trace: Trace): Promise<void> {
-    const copy = await this.#cache.read(this.#cachePath);
+  async function load(trace: Trace): Promise<void> {
+    const copy = await cache.read(cachePath);
     // Meanwhile another request may have fetched what is newer than the copy.
-    if (copy !== undefined && this.#trusted() === undefined) {
+    if (copy !== undefined && known() === undefined) {
       try {
-        this.#learn(new TextDecoder().decode(copy.body), Number(copy.headers.get("x-fetched-ms")));
+        learn(new TextDecoder().decode(copy.body), Number(copy.headers.get("x-fetched-ms")));
       } catch {
         // Kept under other settings: as good as none.
       }
     }
-    if (this.#trusted() === undefined) await this.#fetch(trace);
+    if (known() === undefined) await fetchKeys(trace);
   }
 
-  async #fetch(trace: Trace): Promise<void> {
-    const last = this.#lastFetch;
-    const pauseMs = last?.failure === undefined ? COOLDOWN_MS : BACKOFF_MS;
-    if (!this.#flight.isBusy && last !== undefined && isRecent(last.endedMs, pauseMs)) return;
-    const work = this.#flight.run(async () => {
+  async function fetchKeys(trace: Trace): Promise<void> {
+    const pauseMs = lastFetch?.failure === undefined ? COOLDOWN_MS : BACKOFF_MS;
+    if (!flight.isBusy && lastFetch !== undefined && isRecent(lastFetch.endedMs, pauseMs)) return;
+    const work = flight.run(async () => {
       try {
-        const text = await fetchText(this.#settings.JWKS_URL);
-        this.#learn(text, Date.now());
-        this.#lastFetch = { endedMs: Date.now() };
+        const text = await fetchText(JWKS_URL);
+        learn(text, Date.now());
+        lastFetch = { endedMs: Date.now() };
         trace.notes.key_set = "fetched";
         const headers = { "x-fetched-ms": String(Date.now()) };
-        const { JWKS_MAX_STALE_SECONDS } = this.#settings;
-        trace.finishLater(this.#cache.write(this.#cachePath, text, headers, JWKS_MAX_STALE_SECONDS));
+        trace.finishLater(cache.write(cachePath, text, headers, JWKS_MAX_STALE_SECONDS));
       } catch (cause) {
-        this.#lastFetch = { endedMs: Date.now(), failure: String(cause) };
+        lastFetch = { endedMs: Date.now(), failure: String(cause) };
         trace.notes.key_set = String(cause);
       }
     }, FLIGHT_TIMEOUT_MS);
@@ -153,31 +129,26 @@ export class KeySet {
     await work;
   }
 
-  #learn(text: string, fetchedMs: number): void {
-    const known = this.#known;
-    const keys = known?.text === text ? known.keys : createLocalJWKSet(readKeySet(text, this.#settings.JWT_ALGORITHMS));
-    this.#known = { text, keys, fetchedMs };
+  function learn(text: string, fetchedMs: number): void {
+    const keys = learned?.text === text ? learned.keys : createLocalJWKSet(readKeySet(text, JWT_ALGORITHMS));
+    learned = { text, keys, fetchedMs };
   }
+
+  return { knownKeys, areOverdue, get, refresh, getNewer };
 }
 
 /** Redirects are not followed: whoever can redirect could name other keys. */
 async function fetchText(url: string): Promise<string> {
-  const response = await fetch(url, {
-    redirect: "manual",
-    headers: { accept: "application/jwk-set+json, application/json" },
-    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
-  });
-  if (response.status !== 200 || response.body === null) {
+  const headers = { accept: "application/jwk-set+json, application/json" };
+  const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS);
+  const response = await fetch(url, { redirect: "manual", headers, signal });
+  if (response.status !== 200) {
     await response.body?.cancel();
     throw new Error(`the key endpoint answered ${response.status}`);
   }
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  for await (const chunk of response.body) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_REPLY_BYTES) throw new Error(`the reply is larger than ${MAX_REPLY_BYTES} bytes`);
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
+  let leftBytes = MAX_REPLY_BYTES;
+  return readText(response, (bytes) => {
+    leftBytes -= bytes;
+    if (leftBytes < 0) throw new Error(`the reply is larger than ${MAX_REPLY_BYTES} bytes`);
+  });
 }

@@ -1,6 +1,5 @@
 // What can go wrong between the Worker and its database, by how the driver (1.2) shows it, and what becomes of the read. Pure.
 import { Failure, type FailureCode } from "../failure.ts";
-import { Overloaded, ReplyTooLarge } from "./reply-budget.ts";
 
 /** A read is repeated at once; or a wait looks again later; or it ends. */
 type Remedy = "repeat" | "look_again" | "end";
@@ -24,6 +23,7 @@ const FAULTS = {
   sql_error: ["end", "database_unavailable"],
   /** SQLSTATE class 22: the row's fault, not the database's. */
   invalid_value: ["end", "invalid_record"],
+  /** As reply-budget.ts says, or Neon's own limit. */
   reply_too_large: ["end", "record_too_large"],
   overloaded: ["end", "overloaded"],
 } as const satisfies Record<string, readonly [Remedy, FailureCode]>;
@@ -56,8 +56,10 @@ export function classify(error: unknown, databaseUrl: string): Fault {
   const { password } = new URL(databaseUrl);
   const why = message.replaceAll(databaseUrl, "DATABASE_URL").replaceAll(password, "***").slice(0, MAX_MESSAGE_LENGTH);
 
-  if (source instanceof ReplyTooLarge) return { kind: "reply_too_large", why };
-  if (source instanceof Overloaded) return { kind: "overloaded", why };
+  if (source instanceof Failure) {
+    const kind = source.code === "overloaded" ? "overloaded" : "reply_too_large";
+    return { kind, why: source.details.why ?? kind };
+  }
   if (name === "TimeoutError" || name === "AbortError") return { kind: "timeout", why };
   if (source !== error) return { kind: "connection_lost", why };
   const { code, table, column, constraint } = fields as Record<string, unknown>;

@@ -2,6 +2,7 @@
 // Knows who asks; knows nothing of headers or statuses.
 import type { Access } from "../auth/authenticator.ts";
 import { Failure } from "../failure.ts";
+import type { Reader } from "../reader.ts";
 import type { Service } from "../service.ts";
 import type { Trace } from "../trace.ts";
 import type { FoundRun } from "./kept-runs.ts";
@@ -18,7 +19,7 @@ export async function findRun(service: Service, id: string, access: Access, trac
   else {
     notes.cache = "miss";
     try {
-      return { run: await readRun(service, id, access, trace), layer: undefined };
+      return { run: await readRun(service, id, access, trace) };
     } catch (error) {
       // While the database fails, another isolate may have kept the run.
       if (!(error instanceof Failure) || error.code !== "database_unavailable") throw error;
@@ -30,39 +31,36 @@ export async function findRun(service: Service, id: string, access: Access, trac
   return found;
 }
 
-/**
- * Reads the run from the database. Where the keys are being refreshed, the two round trips go out together: a token that the
- * refreshed keys refuse has cost this one query, and its answer is thrown away.
- */
-async function readRun({ store, kept, rateLimiter }: Service, id: string, access: Access, trace: Trace): Promise<Run> {
+async function readRun(service: Service, id: string, access: Access, trace: Trace): Promise<Run> {
+  const { store, kept } = service;
   const { reader, vouched } = access;
-  if (vouched === undefined) await countRead(rateLimiter, reader.subject, trace);
-  const stop = new AbortController();
+  if (vouched === undefined) await countRead(service, reader, trace);
   const readMs = Date.now();
-  const reading = store.find(id, reader, trace, vouched && { signal: stop.signal });
-  // It may fail while the keys are still awaited; whoever awaits it then hears of it.
-  reading.catch(() => {});
-  try {
-    if (vouched !== undefined) {
-      await vouched;
-      await countRead(rateLimiter, reader.subject, trace);
-    }
-  } catch (refusal) {
-    stop.abort();
-    await Promise.allSettled([reading]);
-    throw refusal;
-  }
-  const row = await reading;
+  const row = await (vouched === undefined ? store.find(id, reader, trace) : readBeside(vouched));
   if (row === undefined) throw new Failure("run_not_found");
   const run = await makeRun(row, readMs);
   await kept.keep(run, reader, trace);
   return run;
+
+  /**
+   * Where the keys are being refreshed, the two round trips go out together: a token that the refreshed keys refuse has cost
+   * this one query, and its answer is thrown away.
+   */
+  async function readBeside(vouching: Promise<void>) {
+    const stop = new AbortController();
+    const reading = store.find(id, reader, trace, { signal: stop.signal });
+    const admitting = vouching.then(() => countRead(service, reader, trace));
+    admitting.catch(() => stop.abort());
+    await Promise.allSettled([reading, admitting]);
+    await admitting;
+    return reading;
+  }
 }
 
 /** Counts a read that reaches the database. A limiter that fails lets it pass: it is a brake, not a gate. */
-async function countRead(limiter: RateLimit | undefined, subject: string, trace: Trace): Promise<void> {
-  if (limiter === undefined) return;
-  const counted = await limiter.limit({ key: subject }).catch(() => undefined);
-  if (counted === undefined) trace.notes.rate_limit = "failed";
-  else if (!counted.success) throw new Failure("rate_limited");
+async function countRead({ rateLimiter }: Service, { subject }: Reader, trace: Trace): Promise<void> {
+  const counted = await rateLimiter?.limit({ key: subject }).catch(() => {
+    trace.notes.rate_limit = "failed";
+  });
+  if (counted?.success === false) throw new Failure("rate_limited");
 }

@@ -3,6 +3,7 @@
 import { base64url } from "jose";
 import * as z from "zod/mini";
 import { Failure } from "../failure.ts";
+import type { Reader } from "../reader.ts";
 
 export const AgentConfig = z.object({
   role: z.string(),
@@ -57,18 +58,18 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** `to_json` of a timestamp: its zeros at the end are cut; an era, an infinity or a year of five digits stay visible. */
-const STORED_TIME = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?$/;
+/** A timestamp by `to_json`: zeros at the end are cut; an era, an infinity and a year of five digits do not fit. */
+const STORED_TIME = /^"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?"$/;
 const storedTime = z.pipe(
   z.string().check(z.regex(STORED_TIME)),
   z.transform((text) => text.replace(STORED_TIME, (_, second, digits = "") => `${second}.${digits.padEnd(6, "0")}Z`)),
 );
 
-/** The record as the statement yields it: JSON columns as their text, times as `to_json` writes them. */
+/** The record as the statement yields it: each value as its text. A JSON column may hold JSON's null for SQL's. */
 const StoredRun = z.extend(CrewRun, {
   created_at: storedTime,
-  crew_config: z.nullable(z.pipe(z.pipe(z.string(), z.transform(parseJson)), CrewConfig)),
-  task_input: z.nullable(z.string().check(z.startsWith("{"))),
+  crew_config: z.nullable(z.pipe(z.pipe(z.string(), z.transform(parseJson)), z.nullable(CrewConfig))),
+  task_input: z.nullable(z.string().check(z.regex(/^(?:\{|null$)/))),
   started_at: z.nullable(storedTime),
   completed_at: z.nullable(storedTime),
 });
@@ -102,47 +103,22 @@ export async function makeRun(row: Record<string, unknown>, readMs: number): Pro
     const fields = parsed.error.issues.map((issue) => `${issue.path.join(".")} (${issue.code})`);
     throw new Failure("invalid_record", { why: fields.join(", ") });
   }
-  const stored = parsed.data;
-  // As text, because JavaScript's numbers would round it.
-  const { task_input, result, error, started_at, completed_at, ...first } = stored;
+  const { task_input, result, error, started_at, completed_at, ...first } = parsed.data;
   const last = { result, error, started_at, completed_at };
-  const body = encode([
-    JSON.stringify(first).slice(0, -1),
-    ',"task_input":',
-    task_input ?? "null",
-    ",",
-    JSON.stringify(last).slice(1),
-  ]);
+  const [head, tail] = [JSON.stringify(first).slice(0, -1), JSON.stringify(last).slice(1)];
+  // As bytes piece by piece: joined as a text first, a large run would lie in memory once more.
+  const body = await new Blob([head, `,"task_input":`, task_input ?? "null", ",", tail]).bytes();
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
   return {
-    id: stored.id,
-    ownerId: stored.owner_id,
-    isFinal: stored.status === "completed" || stored.status === "failed",
-    createdMs: Date.parse(stored.created_at),
+    id: first.id,
+    ownerId: first.owner_id,
+    isFinal: first.status === "completed" || first.status === "failed",
+    createdMs: Date.parse(first.created_at),
     etag: `"${base64url.encode(digest.subarray(0, TAG_BYTES))}"`,
     readMs,
     body,
   };
 }
 
-/** The texts in UTF-8, one after the other: joined as a text first, a large run would lie in memory once more. */
-function encode(texts: string[]): Uint8Array<ArrayBuffer> {
-  const encoder = new TextEncoder();
-  const parts = texts.map((text) => encoder.encode(text));
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let end = 0;
-  for (const part of parts) {
-    bytes.set(part, end);
-    end += part.byteLength;
-  }
-  return bytes;
-}
-
 /** Whether the reader may see the run. What lies outside of the database is served only where this holds. */
-export const canSee = (run: Run, reader: Viewer): boolean => reader.isAdmin || run.ownerId === reader.subject;
-
-/** What is asked of a reader. */
-export interface Viewer {
-  subject: string;
-  isAdmin: boolean;
-}
+export const canSee = (run: Run, reader: Reader): boolean => reader.isAdmin || run.ownerId === reader.subject;

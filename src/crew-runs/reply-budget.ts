@@ -1,49 +1,35 @@
 // The bytes of database replies under way in this isolate: bounded for each reply and for all together, because to parse a
 // reply and write its record costs several times its size in memory. `npm run measure:memory` measures the bounds.
+import { readText } from "../bounded-text.ts";
+import { Failure } from "../failure.ts";
 
 /** One reply, as JSON: escapes can double a text, so this takes any usual result of 5 MB and most of 8. */
 export const MAX_REPLY_BYTES = 16_777_216;
 /** All replies that arrive at the same time: three usual results of 5 MB, or one of the bound and some smaller ones. */
 const MAX_BYTES_UNDER_WAY = 25_165_824;
 
-export class ReplyTooLarge extends Error {}
-export class Overloaded extends Error {}
-
 let bytesUnderWay = 0;
 
 /**
- * The driver's fetch. Reads the reply as far as the bounds allow; throws `ReplyTooLarge` or `Overloaded` beyond them. Gives
+ * The driver's fetch. Reads the reply as far as the bounds allow; fails with `record_too_large` or `overloaded` beyond them. Gives
  * what the driver uses of a response: a real one would hold the text once more, as bytes.
  */
-export async function fetchWithinBudget(
-  url: string,
-  init: RequestInit,
-): Promise<Pick<Response, "ok" | "status" | "json" | "text">> {
+export async function fetchWithinBudget(url: string, init: RequestInit) {
   const response = await fetch(url, init);
   const { ok, status, headers } = response;
+  const declaredBytes = Number(headers.get("content-length"));
   let bytes = 0;
-  const count = (arrived: number) => {
-    bytes += arrived;
-    bytesUnderWay += arrived;
-    if (bytes > MAX_REPLY_BYTES) throw new ReplyTooLarge(`${bytes} bytes or more, of ${MAX_REPLY_BYTES}`);
-    if (bytesUnderWay > MAX_BYTES_UNDER_WAY) throw new Overloaded(`${bytesUnderWay} bytes are under way`);
-  };
-  let text = "";
   try {
-    const declared = headers.get("content-length");
-    if (declared !== null && !headers.has("content-encoding")) {
-      count(Number(declared));
-      text = await response.text();
-    } else {
-      const decoder = new TextDecoder();
-      for await (const chunk of response.body ?? []) {
-        count(chunk.byteLength);
-        text += decoder.decode(chunk, { stream: true });
-      }
-      text += decoder.decode();
-    }
+    const text = await readText(response, (arrived) => {
+      bytes += arrived;
+      bytesUnderWay += arrived;
+      const knownBytes = Math.max(bytes, declaredBytes);
+      const why = `${knownBytes} bytes or more; ${bytesUnderWay} under way`;
+      if (knownBytes > MAX_REPLY_BYTES) throw new Failure("record_too_large", { why });
+      if (bytesUnderWay > MAX_BYTES_UNDER_WAY) throw new Failure("overloaded", { why });
+    });
+    return { ok, status, json: async () => JSON.parse(text), text: async () => text };
   } finally {
     bytesUnderWay -= bytes;
   }
-  return { ok, status, json: async () => JSON.parse(text), text: async () => text };
 }

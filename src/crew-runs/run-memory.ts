@@ -6,41 +6,33 @@ const ENTRY_OVERHEAD_BYTES = 2_048;
 
 const sizeOf = (run: Run) => run.body.byteLength + ENTRY_OVERHEAD_BYTES;
 
-export class RunMemory {
-  readonly #maxBytes: number;
-  readonly #maxRunBytes: number;
+/** `maxBytes` bounds all runs together; a run with a body above `maxRunBytes` is not taken. */
+export function createRunMemory(maxBytes: number, maxRunBytes: number) {
   /** Least recently used first. */
-  readonly #runs = new Map<string, Run>();
-  #bytes = 0;
+  const runs = new Map<string, Run>();
+  let bytes = 0;
 
-  constructor(maxBytes: number, maxRunBytes: number) {
-    this.#maxBytes = maxBytes;
-    this.#maxRunBytes = maxRunBytes;
+  function drop(run: Run | undefined): void {
+    if (run !== undefined && runs.delete(run.id)) bytes -= sizeOf(run);
   }
 
-  get(id: string): Run | undefined {
-    const run = this.#runs.get(id);
-    if (run !== undefined) {
-      this.#runs.delete(id);
-      this.#runs.set(id, run);
+  /** Takes the place of the run with the same id. */
+  function set(run: Run): void {
+    drop(runs.get(run.id));
+    if (run.body.byteLength > maxRunBytes) return;
+    runs.set(run.id, run);
+    bytes += sizeOf(run);
+    for (const oldest of runs.values()) {
+      if (bytes <= maxBytes) break;
+      drop(oldest);
     }
+  }
+
+  function get(id: string): Run | undefined {
+    const run = runs.get(id);
+    if (run !== undefined) set(run);
     return run;
   }
 
-  /** Takes the place of the run with the same id. One that is too large is not taken. */
-  set(run: Run): void {
-    this.delete(run.id);
-    if (run.body.byteLength > this.#maxRunBytes) return;
-    this.#runs.set(run.id, run);
-    this.#bytes += sizeOf(run);
-    for (const id of this.#runs.keys()) {
-      if (this.#bytes <= this.#maxBytes) break;
-      this.delete(id);
-    }
-  }
-
-  delete(id: string): void {
-    const run = this.#runs.get(id);
-    if (run !== undefined && this.#runs.delete(id)) this.#bytes -= sizeOf(run);
-  }
+  return { get, set };
 }

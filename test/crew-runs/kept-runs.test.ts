@@ -1,7 +1,7 @@
 // Finished runs outlive their database: what is kept, for whom, for how long, and at what price.
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import type { Run } from "../../src/crew-runs/record.ts";
-import { RunMemory } from "../../src/crew-runs/run-memory.ts";
+import { createRunMemory } from "../../src/crew-runs/run-memory.ts";
 import { type User, fetchToken, makeKey, openIssuer } from "../issuer.ts";
 import { type Lane, openLane } from "../lane.ts";
 import { adjustClock } from "../reliability/clock.ts";
@@ -317,10 +317,11 @@ describe("the isolate's memory", () => {
     etag: `"${id}"`,
     readMs: Date.now(),
   });
-  const has = (memory: RunMemory, ids: string[]) => ids.filter((id) => memory.get(id) !== undefined);
+  const has = (memory: ReturnType<typeof createRunMemory>, ids: string[]) =>
+    ids.filter((id) => memory.get(id) !== undefined);
 
   test("lets go of what was used least recently", () => {
-    const memory = new RunMemory(36_864, 16_384);
+    const memory = createRunMemory(36_864, 16_384);
     for (const id of ["a", "b", "c"]) memory.set(makeRun(id, 10));
     expect(has(memory, ["a"])).toEqual(["a"]);
     memory.set(makeRun("d", 10));
@@ -328,21 +329,21 @@ describe("the isolate's memory", () => {
   });
 
   test("charges once for a run that is read again", () => {
-    const memory = new RunMemory(36_864, 16_384);
+    const memory = createRunMemory(36_864, 16_384);
     memory.set(makeRun("a", 10));
     for (let time = 0; time < 5; time += 1) memory.set(makeRun("b", 10));
     expect(has(memory, ["a", "b"])).toEqual(["a", "b"]);
   });
 
   test("does not take a run that is larger than its share", () => {
-    const memory = new RunMemory(36_864, 16_384);
+    const memory = createRunMemory(36_864, 16_384);
     memory.set(makeRun("a", 10));
     memory.set(makeRun("b", 17));
     expect(has(memory, ["a", "b"])).toEqual(["a"]);
   });
 
   test("holds for many small runs as well: each costs two kilobytes besides its body", () => {
-    const memory = new RunMemory(20_480, 16_384);
+    const memory = createRunMemory(20_480, 16_384);
     for (let index = 0; index <= 10; index += 1) memory.set(makeRun(String(index), 0));
     expect(has(memory, ["0", "1"])).toEqual(["1"]);
   });

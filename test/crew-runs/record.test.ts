@@ -136,7 +136,7 @@ const ROW = {
   correlation_id: "c",
   owner_id: "o",
   status: "pending",
-  created_at: "2026-03-01T10:00:00",
+  created_at: '"2026-03-01T10:00:00"',
   crew_type: null,
   crew_config: null,
   task_input: null,
@@ -152,7 +152,7 @@ test.each([
   ["a time of another form", { created_at: "secret-value" }, "created_at"],
   ["a time before our era", { started_at: "0044-03-15T00:00:00 BC" }, "started_at"],
   ["a time without end", { completed_at: "infinity" }, "completed_at"],
-  ["a year of five digits", { created_at: "10000-01-01T00:00:00" }, "created_at"],
+  ["a year of five digits", { created_at: '"10000-01-01T00:00:00"' }, "created_at"],
   ["an input that is no object", { task_input: '["secret-value"]' }, "task_input"],
   ["a config that is no JSON", { crew_config: "{secret-value" }, "crew_config"],
   [
@@ -178,10 +178,10 @@ test("the tag changes with any change of the body, and with nothing else", async
     await tagOf({}),
     await tagOf({ result: "" }),
     await tagOf({ error: "" }),
-    await tagOf({ created_at: "2026-03-01T10:00:00.000001" }),
+    await tagOf({ created_at: '"2026-03-01T10:00:00.000001"' }),
     await tagOf({ task_input: `{"n": 1.0}` }),
     await tagOf({ task_input: `{"n": 1.00}` }),
   ];
   expect(new Set(tags).size).toBe(tags.length);
-  expect(await tagOf({ created_at: "2026-03-01T10:00:00.000", unknown: "x" }, 5)).toBe(tags[0]);
+  expect(await tagOf({ created_at: '"2026-03-01T10:00:00.000"', unknown: "x" }, 5)).toBe(tags[0]);
 });
