@@ -2,7 +2,6 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { Hono } from "hono/tiny";
-import { authenticate } from "./auth/authenticate.ts";
 import { grantOrigin } from "./cors.ts";
 import { getCrewRun } from "./crew-runs/route.ts";
 import { Failure, answerFailure } from "./failure.ts";
@@ -14,14 +13,18 @@ import { type AppEnv, type Start, startService } from "./service.ts";
 /** The application. Its state lives as long as the isolate. */
 export function createApp(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  app.use(trackRequest, provideService(), grantOrigin);
+  let start: Start | undefined;
+  // Where a setting is unusable, there is no service, and whatever needs none still works.
+  const provideService = createMiddleware<AppEnv>(async (c, next) => {
+    c.set("start", (start ??= startService(c.env, originOf(c.req.url))));
+    await next();
+  });
+  app.use(trackRequest, provideService, grantOrigin);
 
   app.get("/api/crew-runs/:run_id", requireService, authenticate, getCrewRun).all(refuseMethod);
   app.get("/health", answerHealth).all(refuseMethod);
   app.get("/ready", answerReadiness).all(refuseMethod);
-  for (const path of [RESOURCE_METADATA_PATH, `${RESOURCE_METADATA_PATH}/*`]) {
-    app.get(path, requireService, answerResourceMetadata).all(refuseMethod);
-  }
+  app.get(`${RESOURCE_METADATA_PATH}/*`, requireService, answerResourceMetadata).all(refuseMethod);
   app.notFound((c) => refuse(c, new Failure("not_found")));
   app.onError((error, c) => refuse(c, error instanceof Failure ? error : describeUnforeseen(error, c)));
   return app;
@@ -42,23 +45,19 @@ function refuse(c: Context<AppEnv>, failure: Failure): Response {
  * only, because a message could hold data.
  */
 function describeUnforeseen(error: Error, c: Context<AppEnv>): Failure {
-  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
-  c.var.trace.notes.stack = frames.map((line) => line.trim()).join("\n");
+  c.var.trace.notes.stack = error.stack?.match(/(?<=^ +)at .*$/gm)?.join("\n");
   return new Failure("internal_error", { why: error.name });
-}
-
-/** Starts the service at the first request. Where a setting is unusable, there is none, and whatever needs none still works. */
-function provideService() {
-  let start: Start | undefined;
-  return createMiddleware<AppEnv>(async (c, next) => {
-    c.set("start", (start ??= startService(c.env, originOf(c.req.url))));
-    await next();
-  });
 }
 
 const requireService = createMiddleware<AppEnv>(async (c, next) => {
   const { start } = c.var;
   if (!start.ok) throw new Failure("misconfigured", { why: start.problems.join("; ") });
   c.set("service", start.service);
+  await next();
+});
+
+const authenticate = createMiddleware<AppEnv>(async (c, next) => {
+  const { service, trace } = c.var;
+  c.set("access", await service.admit(c.req.header("authorization") ?? "", trace));
   await next();
 });

@@ -56,7 +56,7 @@ export class Failure extends Error {
   readonly details: FailureDetails;
 
   constructor(code: FailureCode, details: FailureDetails = {}) {
-    super(code);
+    super(details.why ?? code);
     this.code = code;
     this.details = details;
   }
@@ -96,12 +96,9 @@ export function answerFailure({ code, details }: Failure, requestId: string, ori
  * RFC 6750 §3, with RFC 9728 §5.1: where to learn which authorization server to ask. No error code where no credentials
  * were sent (RFC 6750 §3.1).
  */
-function challenge(error: string, description: string, origin: string, requiredScope: string | undefined): string {
-  const parameters = [
-    ...(error === "not_authenticated" ? [] : [`error="${error}"`, `error_description="${description}"`]),
-    ...(requiredScope === undefined ? [] : [`scope="${requiredScope}"`]),
-    // A relative reference where the request names no host: RFC 6750 §3 wants at least one parameter.
-    `resource_metadata="${origin}/.well-known/oauth-protected-resource"`,
-  ];
-  return `Bearer ${parameters.join(", ")}`;
+function challenge(code: string, description: string, origin: string, requiredScope: string | undefined): string {
+  const error = code === "not_authenticated" ? "" : `error="${code}", error_description="${description}", `;
+  const scope = requiredScope === undefined ? "" : `scope="${requiredScope}", `;
+  // A relative reference where the request names no host: RFC 6750 §3 wants at least one parameter.
+  return `Bearer ${error}${scope}resource_metadata="${origin}/.well-known/oauth-protected-resource"`;
 }

@@ -16,7 +16,7 @@ export function answerResourceMetadata(c: Context<AppEnv>): Response {
   const origin = originOf(c.req.url);
   const resource = origin + c.req.path.slice(RESOURCE_METADATA_PATH.length);
   if (resource !== origin && !JWT_AUDIENCE.includes(resource)) throw new Failure("not_found");
-  const response = Response.json({
+  const metadata = {
     resource,
     resource_name: "Crew runs",
     authorization_servers: [JWT_ISSUER],
@@ -26,7 +26,6 @@ export function answerResourceMetadata(c: Context<AppEnv>): Response {
     resource_documentation: `${origin}/docs`,
     // Of our own (§2 allows it): the public client that the page at /docs is.
     ...(DOCS_CLIENT_ID !== undefined && { docs_client_id: DOCS_CLIENT_ID }),
-  });
-  response.headers.set("cache-control", "public, max-age=3600");
-  return response;
+  };
+  return Response.json(metadata, { headers: { "cache-control": "public, max-age=3600" } });
 }

@@ -40,14 +40,16 @@ export function startService(bindings: Bindings, origin: string) {
   const keySet = createKeySet(settings, cache);
   const store = createCrewRunStore(settings);
   const kept = createKeptRuns(settings, cache, bindings.CF_VERSION_METADATA?.id);
-  const service = {
-    settings,
-    admit: createAuthenticator(settings, keySet),
-    store,
-    kept,
-    waits: createWaits(store, kept),
-    rateLimiter: bindings.RATE_LIMITER,
-    checkReadiness: createReadinessCheck(store, keySet),
+  return {
+    ok: true as const,
+    service: {
+      settings,
+      admit: createAuthenticator(settings, keySet),
+      store,
+      kept,
+      waits: createWaits(store, kept),
+      rateLimiter: bindings.RATE_LIMITER,
+      checkReadiness: createReadinessCheck(store, keySet),
+    },
   };
-  return { ok: true as const, service };
 }

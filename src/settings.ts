@@ -22,10 +22,8 @@ function listOf(fits: (value: string) => boolean, rule: string, minimum = 1) {
   return z.pipe(text, split).check(z.refine((values) => values.length >= minimum && values.every(fits), rule));
 }
 
-const algorithms = listOf(
-  (value) => SIGNATURE_ALGORITHMS.includes(value),
-  `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`,
-);
+const isAlgorithm = (value: string) => SIGNATURE_ALGORITHMS.includes(value);
+const algorithms = listOf(isAlgorithm, `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`);
 const isOrigin = (value: string) => URL.parse(value)?.origin === value;
 const origins = listOf(isOrigin, "must list exact origins such as https://app.example.com", 0);
 

@@ -12,10 +12,9 @@ export class SingleFlight {
    * `timeoutMs` after it began.
    */
   async run(task: () => Promise<void>, timeoutMs: number): Promise<void> {
-    if (this.isBusy) {
-      while (this.isBusy) await scheduler.wait(POLL_MS);
-      return;
-    }
+    const isFirst = !this.isBusy;
+    while (this.isBusy) await scheduler.wait(POLL_MS);
+    if (!isFirst) return;
     const flight = { startedMs: Date.now(), timeoutMs };
     this.#flight = flight;
     try {

@@ -12,10 +12,11 @@ type TextNote =
   | "key_set"
   | "rate_limit"
   | "db_faults";
-type NumberNote = "db_attempts" | "db_ms" | "waited_ms";
 
 /** Members of the log line; docs/logging.md documents their names. Never a token, a secret or a value of a record. */
-export type Notes = Partial<Record<TextNote, string | undefined> & Record<NumberNote, number>>;
+export type Notes = Partial<
+  Record<TextNote, string | undefined> & Record<"db_attempts" | "db_ms" | "waited_ms", number>
+>;
 
 export interface Trace {
   readonly notes: Notes;

@@ -17,7 +17,7 @@ export interface Access {
    * Where the keys at hand are overdue: settles when refreshed ones have confirmed the token or refused it. Nothing may be
    * answered before. Elsewhere undefined.
    */
-  vouched: Promise<void> | undefined;
+  vouched: Promise<unknown> | undefined;
 }
 
 /** At most 2,000 tokens of at most 2,048 characters: 4 MB of the isolate's 128. */
@@ -34,9 +34,13 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
   /** By the header's exact value, so that a hit costs one look-up. Oldest first. */
   const remembered = new Map<string, Awaited<ReturnType<typeof verify>>>();
 
+  const nameForLog = async (subject: string) =>
+    LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
+
   async function admit(authorization: string, trace: Trace): Promise<Access> {
     const { reader, expiresMs, hasRequiredScope } = await authenticate(authorization, trace);
-    const vouched = keySet.areOverdue() ? vouch(authorization, trace) : undefined;
+    const again = async () => authenticate(authorization, trace);
+    const vouched = keySet.areOverdue() ? keySet.refresh(trace).then(again) : undefined;
     // Whoever answers awaits it; until then a refusal has nobody to hear it.
     vouched?.catch(() => {});
     if (hasRequiredScope) return { reader, expiresMs, vouched };
@@ -44,16 +48,10 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
     throw new Failure("insufficient_scope", { why: `the token lacks ${REQUIRED_SCOPE}` });
   }
 
-  async function vouch(authorization: string, trace: Trace): Promise<void> {
-    await keySet.refresh(trace);
-    await authenticate(authorization, trace);
-  }
-
   /** A remembered token is refused as soon as it expires or the keys change (RFC 9068 §4). */
   async function authenticate(authorization: string, trace: Trace) {
     const known = remembered.get(authorization);
-    if (known !== undefined && known.keys === keySet.knownKeys() && Date.now() < known.expiresMs) {
-      await keySet.get(trace);
+    if (known !== undefined && Date.now() < known.expiresMs && known.keys === (await keySet.get(trace))) {
       Object.assign(trace.notes, { auth: trace.notes.auth ?? "remembered", subject: known.alias });
       return known;
     }
@@ -78,7 +76,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
       reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) },
       expiresMs: (expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
       hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
-      alias: await nameForLog(subject),
+      alias: LOG_SUBJECT === "omit" ? undefined : await nameForLog(subject),
       keys,
     };
   }
@@ -92,12 +90,6 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
       if (newer === undefined) throw refuseToken("bad_signature", verdict);
       keys = newer;
     }
-  }
-
-  /** What the log may call the reader; see LOG_SUBJECT. */
-  async function nameForLog(subject: string): Promise<string | undefined> {
-    if (LOG_SUBJECT === "omit") return undefined;
-    return LOG_SUBJECT === "plain" ? subject : (await digestText(subject)).slice(0, 16);
   }
 
   return admit;

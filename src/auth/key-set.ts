@@ -41,12 +41,7 @@ export function createKeySet(settings: Settings, cache: DataCentreCache) {
   let lastFetch: { endedMs: number; failure?: string } | undefined;
 
   /** What was learned, while it may still serve. */
-  function known() {
-    return learned && isRecent(learned.fetchedMs, JWKS_MAX_STALE_SECONDS * 1_000) ? learned : undefined;
-  }
-
-  /** The keys at hand, or undefined where none is known that may still serve. */
-  const knownKeys = (): Keys | undefined => known()?.keys;
+  const known = () => (learned && isRecent(learned.fetchedMs, JWKS_MAX_STALE_SECONDS * 1_000) ? learned : undefined);
 
   /**
    * Whether the keys at hand must be refreshed before an answer leaves. Not while the issuer is known to fail: then the bound on
@@ -84,15 +79,13 @@ export function createKeySet(settings: Settings, cache: DataCentreCache) {
    */
   async function getNewer(keys: Keys, trace: Trace): Promise<Keys | undefined> {
     await fetchKeys(trace);
-    const newest = knownKeys();
+    const newest = known()?.keys;
     if (newest !== undefined && newest !== keys) return newest;
     if (newest === undefined || lastFetch?.failure !== undefined) throw unavailable();
     return undefined;
   }
 
-  function unavailable(): Failure {
-    return new Failure("key_set_unavailable", { why: lastFetch?.failure ?? "no key set" });
-  }
+  const unavailable = () => new Failure("key_set_unavailable", { why: lastFetch?.failure ?? "no key set" });
 
   /** For an isolate that knows no key. A copy that is overdue is refreshed like any overdue set. */
   async function load(trace: Trace): Promise<void> {
@@ -134,7 +127,7 @@ export function createKeySet(settings: Settings, cache: DataCentreCache) {
     learned = { text, keys, fetchedMs };
   }
 
-  return { knownKeys, areOverdue, get, refresh, getNewer };
+  return { areOverdue, get, refresh, getNewer };
 }
 
 /** Redirects are not followed: whoever can redirect could name other keys. */

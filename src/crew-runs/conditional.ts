@@ -10,7 +10,7 @@ export function matches(ifNoneMatch: string | undefined, etag: string): boolean 
 
 /** The members of a list: commas inside quoted strings, escapes included, do not separate (RFC 9110 §5.6.1, §5.6.4). */
 const LIST_MEMBER = /(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g;
-const WAIT = /^wait ?= ?(?:(\d{1,9})|"(\d{1,9})") ?(?:;|$)/i;
+const WAIT = /^ ?wait ?= ?(?:(\d{1,9})|"(\d{1,9})") ?(?:;|$)/i;
 
 /**
  * The seconds of `Prefer: wait=N` (RFC 7240 §4.3), or undefined. The first `wait` counts (§2); what is malformed or unknown
@@ -19,12 +19,9 @@ const WAIT = /^wait ?= ?(?:(\d{1,9})|"(\d{1,9})") ?(?:;|$)/i;
 export function readWaitSeconds(prefer: string | undefined): number | undefined {
   // Each step is linear in the header's length: blanks are folded, so that no pattern meets a long run of them.
   for (const [member] of (prefer ?? "").replace(/\s+/g, " ").matchAll(LIST_MEMBER)) {
-    const preference = member.trim();
-    const [name] = /^[^ =;]*/.exec(preference) ?? [];
-    if (name?.toLowerCase() !== "wait") continue;
-    const [, plain, quoted] = WAIT.exec(preference) ?? [];
-    const digits = plain ?? quoted;
-    return digits === undefined ? undefined : Number(digits);
+    if (!/^ ?wait(?:[ =;]|$)/i.test(member)) continue;
+    const [, plain, quoted = plain] = WAIT.exec(member) ?? [];
+    return quoted === undefined ? undefined : Number(quoted);
   }
   return undefined;
 }

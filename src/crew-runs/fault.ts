@@ -56,10 +56,7 @@ export function classify(error: unknown, databaseUrl: string): Fault {
   const { password } = new URL(databaseUrl);
   const why = message.replaceAll(databaseUrl, "DATABASE_URL").replaceAll(password, "***").slice(0, MAX_MESSAGE_LENGTH);
 
-  if (source instanceof Failure) {
-    const kind = source.code === "overloaded" ? "overloaded" : "reply_too_large";
-    return { kind, why: source.details.why ?? kind };
-  }
+  if (source instanceof Failure) return { kind: source.code === "overloaded" ? "overloaded" : "reply_too_large", why };
   if (name === "TimeoutError" || name === "AbortError") return { kind: "timeout", why };
   if (source !== error) return { kind: "connection_lost", why };
   const { code, table, column, constraint } = fields as Record<string, unknown>;

@@ -46,7 +46,7 @@ async function readRun(service: Service, id: string, access: Access, trace: Trac
    * Where the keys are being refreshed, the two round trips go out together: a token that the refreshed keys refuse has cost
    * this one query, and its answer is thrown away.
    */
-  async function readBeside(vouching: Promise<void>) {
+  async function readBeside(vouching: Promise<unknown>) {
     const stop = new AbortController();
     const reading = store.find(id, reader, trace, { signal: stop.signal });
     const admitting = vouching.then(() => countRead(service, reader, trace));

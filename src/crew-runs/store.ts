@@ -49,9 +49,7 @@ export function createCrewRunStore(settings: Settings) {
   }
 
   /** Succeeds where the table can be read. One attempt. */
-  async function probe(trace: Trace): Promise<void> {
-    await query(PROBE, [], trace, { attempts: 1 });
-  }
+  const probe = async (trace: Trace) => query(PROBE, [], trace, { attempts: 1 });
 
   /** All attempts together end within REQUEST_TIMEOUT_MS. */
   async function query(text: string, values: unknown[], { notes }: Trace, conditions: Conditions) {

@@ -19,7 +19,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["crew-runs/route.ts", "    await access.vouched;", "    void access.vouched;", "auth/overdue-keys"],
   ["crew-runs/waits.ts", "!canSee(found, reader)", "false", "crew-runs/wait"],
   // Not here: a subject that is not encoded in the cache's path. canSee refuses what another subject's path could lead to.
-  ["auth/authenticator.ts", "known.keys === keySet.knownKeys()", "true", "auth/key-set"],
+  ["auth/authenticator.ts", "known.keys === (await keySet.get(trace))", "true", "auth/key-set"],
   ["auth/authenticator.ts", "Date.now() < known.expiresMs", "true", "auth/ways-in auth/good-tokens auth/key-set"],
   ["auth/authenticator.ts", "MAX_REMEMBERED = 2_000", "MAX_REMEMBERED = 3_000", "auth/remembered-tokens"],
   [
@@ -72,5 +72,5 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "reliability/database-faults",
   ],
   ["crew-runs/find-run.ts", "counted?.success === false", "false", "rate-limit"],
-  ["failure.ts", 'error === "not_authenticated" ? [] : ', "", "auth/ways-in openapi"],
+  ["failure.ts", 'code === "not_authenticated" ? "" : ', "", "auth/ways-in openapi"],
 ];
