@@ -106,8 +106,7 @@ export async function makeRun(row: Record<string, unknown>, readMs: number): Pro
   const { task_input, result, error, started_at, completed_at, ...first } = parsed.data;
   const last = { result, error, started_at, completed_at };
   const [head, tail] = [JSON.stringify(first).slice(0, -1), JSON.stringify(last).slice(1)];
-  // As bytes piece by piece: joined as a text first, a large run would lie in memory once more.
-  const body = await new Blob([head, `,"task_input":`, task_input ?? "null", ",", tail]).bytes();
+  const body = new TextEncoder().encode(`${head},"task_input":${task_input ?? "null"},${tail}`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
   return {
     id: first.id,

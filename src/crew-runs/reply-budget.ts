@@ -16,16 +16,14 @@ let bytesUnderWay = 0;
  */
 export async function fetchWithinBudget(url: string, init: RequestInit) {
   const response = await fetch(url, init);
-  const { ok, status, headers } = response;
-  const declaredBytes = Number(headers.get("content-length"));
+  const { ok, status } = response;
   let bytes = 0;
   try {
     const text = await readText(response, (arrived) => {
       bytes += arrived;
       bytesUnderWay += arrived;
-      const knownBytes = Math.max(bytes, declaredBytes);
-      const why = `${knownBytes} bytes or more; ${bytesUnderWay} under way`;
-      if (knownBytes > MAX_REPLY_BYTES) throw new Failure("record_too_large", { why });
+      const why = `${bytes} bytes or more; ${bytesUnderWay} under way`;
+      if (bytes > MAX_REPLY_BYTES) throw new Failure("record_too_large", { why });
       if (bytesUnderWay > MAX_BYTES_UNDER_WAY) throw new Failure("overloaded", { why });
     });
     return { ok, status, json: async () => JSON.parse(text), text: async () => text };

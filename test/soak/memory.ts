@@ -66,7 +66,7 @@ function makeReply(id: string, result: string): Buffer {
     correlation_id: "c",
     owner_id: "owner",
     status: "completed",
-    created_at: "2026-03-01T10:00:00.123456",
+    created_at: `"2026-03-01T10:00:00.123456"`,
     crew_type: null,
     crew_config: null,
     task_input: '{"topic":"trams"}',
