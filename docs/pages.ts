@@ -45,7 +45,7 @@ export function slugify(heading: string): string {
 
 export function highlight(code: string, language = ""): string {
   const html = hljs.getLanguage(language) ? hljs.highlight(code, { language }).value : escapeHtml(code);
-  return `<pre tabindex="0"><code>${html}</code></pre>`;
+  return `<pre><code tabindex="0">${html}</code></pre>`;
 }
 
 const marked = new Marked({
