@@ -9,6 +9,8 @@ import { type HeaderName, PARAMETERS, describeHeaders, listFailureHeaders, listH
 
 const SCHEMAS = { CrewRun, CrewConfig, AgentConfig, TaskConfig };
 
+const refer = (kind: "parameters" | "schemas", name: string) => ({ $ref: `#/components/${kind}/${name}` });
+
 const PART_STATE = { type: "string", enum: ["ok", "unavailable"] };
 
 const SERVICE_SCHEMAS = {
@@ -110,7 +112,7 @@ export async function createOpenApi(version: string): Promise<object> {
           tags: ["Crew runs"],
           summary: "Get run",
           description: GET_RUN_DESCRIPTION,
-          parameters: [RUN_ID, ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` }))],
+          parameters: [RUN_ID, ...Object.keys(PARAMETERS).map((name) => refer("parameters", name))],
           responses: { ...(await describeRunResponses()), ...failureResponses },
         },
       },
@@ -172,7 +174,7 @@ async function describeRunResponses(): Promise<object> {
       description: "The record.",
       headers: listHeaders(...RUN_HEADERS),
       content: {
-        "application/json": { schema: { $ref: "#/components/schemas/CrewRun" }, examples: await describeExampleRuns() },
+        "application/json": { schema: refer("schemas", "CrewRun"), examples: await describeExampleRuns() },
       },
     },
     304: {
@@ -195,18 +197,16 @@ function describeFailures(failures: readonly FailureAnswer[]): Record<number, ob
 }
 
 function describeProblem(answers: readonly FailureAnswer[]): object {
-  if (answers.some(({ body }) => Array.isArray(body.detail))) {
-    return { $ref: "#/components/schemas/HTTPValidationError" };
-  }
+  if (answers.some(({ body }) => Array.isArray(body.detail))) return refer("schemas", "HTTPValidationError");
   const code = { type: "string", enum: answers.map(({ body }) => body.code) };
-  return { allOf: [{ $ref: "#/components/schemas/Problem" }, { type: "object", properties: { code } }] };
+  return { allOf: [refer("schemas", "Problem"), { type: "object", properties: { code } }] };
 }
 
 function describeState(description: string, schema: string, value: object, ...headers: HeaderName[]): object {
   return {
     description,
     headers: listHeaders("NoStore", ...headers),
-    content: { "application/json": { schema: { $ref: `#/components/schemas/${schema}` }, example: value } },
+    content: { "application/json": { schema: refer("schemas", schema), example: value } },
   };
 }
 
@@ -271,7 +271,7 @@ function describeProblems(failures: readonly FailureAnswer[]): Record<string, ob
         detail: {
           description: "One entry for each fault.",
           type: "array",
-          items: { $ref: "#/components/schemas/ValidationError" },
+          items: refer("schemas", "ValidationError"),
         },
         code: { ...text("A word for programs, which does not change."), enum: [validation?.body.code] },
         request_id: requestId,

@@ -134,11 +134,12 @@ function describeRequest(): { path: string; headers: Record<string, string>; cur
   const path = `/api/crew-runs/${encodeURIComponent(field("run_id").value.trim()).replaceAll("'", "%27")}`;
   const token = field("token").value.trim();
   const waits = field("wait").checked;
-  const curl = [
-    `curl -i '${location.origin}${path}'`,
+  const words = [
+    "curl -i",
     ...(token === "" ? [] : [`-H "Authorization: Bearer $TOKEN"`]),
     ...(waits ? [`-H 'Prefer: wait=30'`] : []),
-  ].join(" \\\n  ");
+  ];
+  const curl = `${words.join(" ")} \\\n  '${location.origin}${path}'`;
   const headers = { ...(token !== "" && { authorization: `Bearer ${token}` }), ...(waits && { prefer: "wait=30" }) };
   return { path, headers, curl };
 }
