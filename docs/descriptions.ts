@@ -14,7 +14,7 @@ export const SCHEMA_DESCRIPTIONS = {
 
 const crewRun: Texts<typeof CrewRun> = {
   id: "The run's id: the canonical form of the UUID in lower case, however the request spelled it.",
-  correlation_id: "The id that the request which started the run has in the log lines.",
+  correlation_id: "Ties the run to the request that started it and to its log lines.",
   owner_id: "The subject (`sub`) of the owner's access token. Only the owner and admins can read the run.",
   status:
     "`pending`, then `running`, then `completed` or `failed`. The last two are final: the record does not change any more. " +

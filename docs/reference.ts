@@ -155,7 +155,7 @@ function renderFailures(failures: readonly FailureAnswer[]): string {
     const special = FAILURE_HEADERS.map(({ name }) => [name, headers[name.toLowerCase()] ?? ""] as const);
     const head = [["Content-Type", "application/json"] as const, ...special.filter(([, value]) => value !== "")];
     const content = `${highlight(formatHead(status, head))}${highlight(JSON.stringify(body, null, 2), "json")}`;
-    return `<details name="failure"><summary><b class="bad">${status}</b> <code>${body.code}</code></summary>${content}</details>`;
+    return `<details name="failure"><summary><b>${status}</b> ${body.code}</summary>${content}</details>`;
   });
   return `<div class="panel failures">${items.join("")}</div>`;
 }
