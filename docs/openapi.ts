@@ -196,8 +196,11 @@ function describeFailures(failures: readonly FailureAnswer[]): Record<number, ob
   );
 }
 
+/** Whether the detail is a list, as FastAPI has it, and not a text. */
+const hasFaultList = ({ body }: FailureAnswer) => Array.isArray(body.detail);
+
 function describeProblem(answers: readonly FailureAnswer[]): object {
-  if (answers.some(({ body }) => Array.isArray(body.detail))) return refer("schemas", "HTTPValidationError");
+  if (answers.some(hasFaultList)) return refer("schemas", "HTTPValidationError");
   const code = { type: "string", enum: answers.map(({ body }) => body.code) };
   return { allOf: [refer("schemas", "Problem"), { type: "object", properties: { code } }] };
 }
@@ -249,35 +252,28 @@ function simplify(schema: z.core.JSONSchema.BaseSchema): void {
 }
 
 function describeProblems(failures: readonly FailureAnswer[]): Record<string, object> {
-  const validation = failures.find(({ body }) => Array.isArray(body.detail));
-  const codes = failures.filter((failure) => failure !== validation).map(({ body }) => body.code);
-  const requestId = { type: "string", description: "The same as in `X-Request-Id`.", examples: [EXAMPLE_REQUEST_ID] };
   const text = (description: string) => ({ type: "string", description });
+  const describe = (description: string, answers: readonly FailureAnswer[], detail: object) => ({
+    description,
+    type: "object",
+    properties: {
+      detail,
+      code: { ...text("A word for programs, which does not change."), enum: answers.map(({ body }) => body.code) },
+      request_id: { ...text("The same as in `X-Request-Id`."), examples: [EXAMPLE_REQUEST_ID] },
+    },
+    required: ["detail", "code", "request_id"],
+  });
   return {
-    Problem: {
-      description: "The reason why there is no record.",
-      type: "object",
-      properties: {
-        detail: text("A text for people, which may change."),
-        code: { ...text("A word for programs, which does not change."), enum: codes },
-        request_id: requestId,
-      },
-      required: ["detail", "code", "request_id"],
-    },
-    HTTPValidationError: {
-      description: "The faults of the request.",
-      type: "object",
-      properties: {
-        detail: {
-          description: "One entry for each fault.",
-          type: "array",
-          items: refer("schemas", "ValidationError"),
-        },
-        code: { ...text("A word for programs, which does not change."), enum: [validation?.body.code] },
-        request_id: requestId,
-      },
-      required: ["detail", "code", "request_id"],
-    },
+    Problem: describe(
+      "The reason why there is no record.",
+      failures.filter((failure) => !hasFaultList(failure)),
+      text("A text for people, which may change."),
+    ),
+    HTTPValidationError: describe("The faults of the request.", failures.filter(hasFaultList), {
+      description: "One entry for each fault.",
+      type: "array",
+      items: refer("schemas", "ValidationError"),
+    }),
     ValidationError: {
       description: "One fault of the request.",
       type: "object",
