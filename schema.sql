@@ -1,14 +1,14 @@
 -- The table that the Worker reads, for PostgreSQL 15 or newer, Neon and PGlite.
 --
--- Applies in one transaction, as the owner of the database (on Neon: neondb_owner) or another role that may create
--- tables in the schema "public", and roles. Applying it again changes nothing, and brings an older table up to date:
+-- Apply it in one transaction as the owner of the database (on Neon: neondb_owner), or as another role that may create
+-- roles, and tables in the schema "public". Applying it again brings an older table up to date and changes nothing else:
 --   * the table is created with its columns; a later column comes below it as "add column if not exists";
---   * a constraint has a name of its own and is added when that name is missing. A rule that changes gets a new name,
---     and the old name is dropped above the list;
---   * the role is created once. What an operator has set on it since (login, password, time-outs) is left alone.
+--   * a constraint is added when its name is missing. A rule that changes gets a new name, and the old name is dropped
+--     above the list;
+--   * the role is created once. Login, password and time-outs that an operator has set since are left alone.
 --
--- A constraint forbids what contradicts the record, not what is merely unknown: the contract lets everything but the
--- first five values be null, so a run that a restart left without its times is still a record.
+-- A constraint forbids values that contradict each other, not missing ones: the contract lets all but the first five
+-- values be null, so a run that lost its times in a restart is still a record.
 
 begin;
 
@@ -41,7 +41,7 @@ begin
       ('crew_runs_owner_id_length', $rule$
         char_length(owner_id) between 1 and 255
       $rule$),
-      -- SQLAlchemy writes Python's None into a JSON column as the JSON value null: it means the same as SQL's.
+      -- SQLAlchemy writes Python's None into a JSON column as the JSON value null, which means the same as SQL's.
       ('crew_runs_crew_config_object', $rule$
         jsonb_typeof(crew_config) in ('object', 'null')
       $rule$),
@@ -102,7 +102,7 @@ comment on column public.crew_runs.crew_config is
 comment on column public.crew_runs.task_input is
   'A JSON object; null if there is none. Numbers keep all their digits on the way to the reader, so write them as JSON text, not through floating point.';
 comment on column public.crew_runs.result is
-  'What the crew produced, as text. Set together with the status completed.';
+  'The crew''s output, as text. Set together with the status completed.';
 comment on column public.crew_runs.error is
   'Why the run failed, in words that its owner may read. Set together with the status failed.';
 comment on column public.crew_runs.started_at is
@@ -113,8 +113,8 @@ comment on column public.crew_runs.completed_at is
 -- The Worker logs in as this role. It cannot log in yet: the operator decides its password, once, with
 --   alter role crew_runs_reader login password '…';
 -- Do not make it in Neon's console: roles from there are members of neon_superuser, which reads and writes everything.
--- Its settings stand in for a client that forgets them. They are defaults of a session, not a barrier: what the role
--- cannot do, it cannot do because nothing but this one table is granted to it.
+-- Its settings are defaults of a session, which a client may change. Its grants are what limits it: it may read this one
+-- table and nothing else.
 do $$
 declare
   chosen text[];

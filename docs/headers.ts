@@ -4,7 +4,7 @@ import { EXAMPLE_REQUEST_ID, type FailureAnswer } from "./failure-answers.ts";
 
 interface Header {
   name: string;
-  /** Whether it is there in each answer that lists it. */
+  /** Whether every answer that lists the header has it. */
   required: boolean;
   description: string;
   schema: { type: "string" | "integer"; const?: string; pattern?: string; minimum?: number; maximum?: number };
@@ -17,8 +17,8 @@ export const HEADERS = {
     name: "ETag",
     required: true,
     description:
-      "Changes whenever the body does, and not with the token. Send it back in `If-None-Match`. A proxy that compresses the " +
-      "answer makes it weak (`W/` before it): that works as well.",
+      "Changes exactly when the body does. Send it back in `If-None-Match`. A proxy that compresses the answer makes it weak " +
+      "(`W/` before it): that works as well.",
     schema: { type: "string", pattern: `^(W/)?"[\\w-]+"$` },
     example: EXAMPLE_ETAG,
   },
@@ -26,15 +26,15 @@ export const HEADERS = {
     name: "Cache-Control",
     required: true,
     description:
-      "`private, max-age=N` for a finished run, which does not change any more; `private, no-cache` otherwise: " +
-      "keep it, but ask with `If-None-Match` before each use.",
+      "`private, max-age=N` for a finished run, which does not change any more; otherwise `private, no-cache`: you may keep " +
+      "the run, but ask with `If-None-Match` before each use.",
     schema: { type: "string", pattern: "^private, (no-cache|max-age=\\d+)$" },
     example: "private, max-age=3600",
   },
   NoStore: {
     name: "Cache-Control",
     required: true,
-    description: "Not to be kept.",
+    description: "The answer must not be kept.",
     schema: { type: "string", const: "no-store" },
   },
   Age: {
@@ -47,7 +47,7 @@ export const HEADERS = {
   CacheStatus: {
     name: "Cache-Status",
     required: true,
-    description: "Whether this service had the run at hand (`hit`) or read it from the database (RFC 9211).",
+    description: "Whether this service kept the run (`hit`) or read it from the database (RFC 9211).",
     schema: { type: "string", pattern: "^crew-runs; " },
     example: "crew-runs; hit; detail=isolate",
   },
@@ -55,61 +55,61 @@ export const HEADERS = {
     name: "Retry-After",
     required: false,
     description:
-      "Only while the run is not finished: seconds until it is worth asking again. A tenth of the run's age, from 1 to 30; " +
-      "0 after a wait that ran its full time: ask again at once.",
+      "Only while the run is not finished: the seconds to wait before you ask again. A tenth of the run's age, from 1 to 30; " +
+      "0 after a wait that ran its full time.",
     schema: { type: "integer", minimum: 0, maximum: 30 },
     example: 6,
   },
   ReadinessRetryAfter: {
     name: "Retry-After",
     required: true,
-    description: "Seconds for which this answer is remembered.",
+    description: "The seconds for which the service remembers this answer.",
     schema: { type: "integer", minimum: 1 },
   },
   PreferenceApplied: {
     name: "Preference-Applied",
     required: false,
-    description: "The seconds of `Prefer: wait` that were granted, where they were (RFC 7240).",
+    description: "The seconds that `Prefer: wait` was granted (RFC 7240); absent if it was not.",
     schema: { type: "string", pattern: "^wait=\\d+$" },
     example: "wait=30",
   },
   RequestId: {
     name: "X-Request-Id",
     required: true,
-    description: "The id of this request: the one that was sent, or a new one. The log has it too.",
+    description: "The id of this request in the log: the one that was sent, or a new one.",
     schema: { type: "string", pattern: "^[A-Za-z0-9._:-]{1,128}$" },
     example: EXAMPLE_REQUEST_ID,
   },
   ServerTiming: {
     name: "Server-Timing",
     required: true,
-    description: "Where the time went, in milliseconds (W3C Server Timing).",
+    description: "The steps of the request and their milliseconds (W3C Server Timing).",
     schema: { type: "string", pattern: "^total;dur=\\d+" },
     example: "total;dur=0, auth;desc=remembered, cache;desc=hit",
   },
   Vary: {
     name: "Vary",
     required: true,
-    description: "What the answer depends on besides its URL.",
+    description: "The request headers on which the answer depends.",
     schema: { type: "string" },
     example: "Authorization",
   },
   NoSniff: {
     name: "X-Content-Type-Options",
     required: true,
-    description: "The content type is meant.",
+    description: "Browsers must not guess another content type.",
     schema: { type: "string", const: "nosniff" },
   },
   NoReferrer: {
     name: "Referrer-Policy",
     required: true,
-    description: "The URL, which holds an id, is nobody else's business.",
+    description: "Browsers do not send this URL, which holds an id, to other sites.",
     schema: { type: "string", const: "no-referrer" },
   },
   StrictTransportSecurity: {
     name: "Strict-Transport-Security",
     required: false,
-    description: "Only over https: stay there.",
+    description: "Only over https: browsers must use https from now on.",
     schema: { type: "string", pattern: "^max-age=\\d+" },
     example: "max-age=31536000",
   },
@@ -117,31 +117,31 @@ export const HEADERS = {
 
 export type HeaderName = keyof typeof HEADERS;
 
-/** What only some failures bear. */
+/** Headers that only some failures have. */
 export const FAILURE_HEADERS: readonly Header[] = [
   {
     name: "WWW-Authenticate",
     required: true,
     description:
-      "The challenge (RFC 6750 §3): `error` and `error_description` where a token was sent, `scope` where one is demanded, " +
-      "and in `resource_metadata` where to learn who issues tokens (RFC 9728).",
+      "The challenge (RFC 6750 §3): `error` and `error_description` if a token was sent, `scope` if one is demanded, and in " +
+      "`resource_metadata` the address that names the issuer of tokens (RFC 9728).",
     schema: { type: "string", pattern: "^Bearer .*resource_metadata=" },
   },
   {
     name: "Allow",
     required: true,
-    description: "The methods that there are.",
+    description: "The methods that the path has.",
     schema: { type: "string" },
   },
   {
     name: "Retry-After",
     required: true,
-    description: "Seconds until it is worth trying again.",
+    description: "The seconds to wait before you try again.",
     schema: { type: "integer", minimum: 1 },
   },
 ];
 
-/** What every answer bears. */
+/** Headers that every answer has. */
 const COMMON: readonly HeaderName[] = [
   "RequestId",
   "ServerTiming",
@@ -156,14 +156,14 @@ export function describeHeaders(): object {
   return Object.fromEntries(Object.entries(HEADERS).map(([key, header]) => [key, { ...header, name: undefined }]));
 }
 
-/** The `headers` of an OpenAPI Response Object: the given ones and those that every answer bears. */
+/** The `headers` of an OpenAPI Response Object: the given ones and those that every answer has. */
 export function listHeaders(...names: HeaderName[]): Record<string, { $ref: string }> {
   return Object.fromEntries(
     [...names, ...COMMON].map((name) => [HEADERS[name].name, { $ref: `#/components/headers/${name}` }]),
   );
 }
 
-/** The `headers` of the answers of one status, with what those that only they bear look like, by code. */
+/** The `headers` of the answers of one status. Headers of these failures alone have an example for each code. */
 export function listFailureHeaders(answers: readonly FailureAnswer[]): object {
   const demanded = FAILURE_HEADERS.flatMap(({ name, ...header }) => {
     const examples = answers.flatMap(({ headers, body }) => {
@@ -177,15 +177,15 @@ export function listFailureHeaders(answers: readonly FailureAnswer[]): object {
   return { ...Object.fromEntries(demanded), ...listHeaders("NoStore") };
 }
 
-/** The request's headers, as OpenAPI parameters. They bear no example: the documentation's page would send it. */
+/** The request's headers, as OpenAPI parameters. They have no `example`: viewers of OpenAPI would send it. */
 export const PARAMETERS = {
   IfNoneMatch: {
     name: "If-None-Match",
     in: "header",
     required: false,
     description:
-      "The `ETag` of what you hold: the answer is 304, without a body, where it is still so. Lists, weak tags and `*` work " +
-      `as in RFC 9110 §13.1.2. For example \`${EXAMPLE_ETAG}\`.`,
+      "The `ETag` of the record that you hold: the answer is a 304 without a body if the record has not changed. Lists, weak " +
+      `tags and \`*\` work as in RFC 9110 §13.1.2. For example \`${EXAMPLE_ETAG}\`.`,
     schema: { type: "string" },
   },
   Prefer: {
@@ -193,8 +193,8 @@ export const PARAMETERS = {
     in: "header",
     required: false,
     description:
-      "`wait=N` (RFC 7240 §4.3): hold the answer for up to N seconds, until the run is finished or, with `If-None-Match`, " +
-      "until it changes. The answer says in `Preference-Applied` how much was granted. Ignored for a finished run.",
+      "`wait=N` (RFC 7240 §4.3) holds the answer for up to N seconds, until the run is finished or, with `If-None-Match`, " +
+      "until it changes. `Preference-Applied` says how many seconds were granted. Ignored for a finished run.",
     schema: { type: "string" },
   },
   RequestId: {
@@ -209,7 +209,7 @@ export const PARAMETERS = {
     name: "traceparent",
     in: "header",
     required: false,
-    description: "W3C Trace Context. The trace id is noted in the log.",
+    description: "W3C Trace Context. The log has the trace id.",
     schema: { type: "string" },
   },
 };

@@ -1,5 +1,5 @@
-// The OpenAPI 3.1 document, made from what serves: the record's schemas, and the answers of the Worker's own code where a
-// request fails. What only a deployment knows (its issuer) is for /.well-known/oauth-protected-resource to say.
+// The OpenAPI 3.1 document, made from the record's schemas and from the answers that the Worker's own code gives to failures.
+// It stands for any deployment: /.well-known/oauth-protected-resource names the issuer.
 import * as z from "zod";
 import { AgentConfig, CrewConfig, CrewRun, TaskConfig } from "../src/crew-runs/record.ts";
 import { FIELD_DESCRIPTIONS, SCHEMA_DESCRIPTIONS } from "./descriptions.ts";
@@ -9,40 +9,42 @@ import { type HeaderName, PARAMETERS, describeHeaders, listFailureHeaders, listH
 
 const SCHEMAS = { CrewRun, CrewConfig, AgentConfig, TaskConfig };
 
+const refer = (kind: "parameters" | "schemas", name: string) => ({ $ref: `#/components/${kind}/${name}` });
+
 const PART_STATE = { type: "string", enum: ["ok", "unavailable"] };
 
 const SERVICE_SCHEMAS = {
   Health: {
-    description: "That this service runs.",
+    description: "This service runs.",
     type: "object",
     properties: { status: { type: "string", const: "ok", description: "Always `ok`." } },
     required: ["status"],
   },
   Readiness: {
-    description: "What this service can reach.",
+    description: "The parts that this service can reach.",
     type: "object",
     properties: {
       status: {
         type: "string",
         enum: ["ready", "not_ready"],
-        description: "`ready` if everything that is needed can be reached.",
+        description: "`ready` if database and key set can be reached.",
       },
       database: { ...PART_STATE, description: "Whether the table of runs can be read." },
       key_set: { ...PART_STATE, description: "Whether the issuer's keys are at hand." },
       settings: {
         type: "string",
         const: "misconfigured",
-        description: "Only where a setting is missing or wrong; nothing was tried then. The log names it.",
+        description: "Only if a setting is missing or wrong, which the log names. Nothing was tried then.",
       },
     },
     required: ["status"],
   },
 };
 
-const DESCRIPTION = `Read the record of a CrewAI crew run: what was asked for, what became of it, and when.
+const DESCRIPTION = `Read the record of a CrewAI crew run: its input, its result, and when it ran.
 
-Send the access token that your authorization server gave you as a bearer token. Finished runs may be kept; for a run under
-way, \`Retry-After\` says when to ask again, and \`Prefer: wait\` lets the request wait for you. The guides:
+Send the access token that your authorization server gave you as a bearer token. Finished runs may be kept. While a run is not
+finished, \`Retry-After\` says when to ask again, and \`Prefer: wait\` lets the request wait. The guides:
 [Read a run](/docs/get-run.md), [Authentication](/docs/authentication.md), [Polling](/docs/polling.md),
 [Webhooks](/docs/webhooks.md), [Errors](/docs/errors.md).`;
 
@@ -53,14 +55,14 @@ The token is checked first, then the id, then the run. HEAD gives the same answe
 another case in the path is a 404; a trailing slash changes nothing. Query parameters are ignored.`;
 
 const STATUS_DESCRIPTIONS: Record<number, string> = {
-  401: "Who asks is not known: no bearer token, or one that is not accepted.",
-  403: "The token is good but lacks a scope. Only where a deployment demands one of everyone.",
-  404: "No such run, or not yours; or no such path.",
-  405: "Another method than GET and HEAD. It stands here because OpenAPI has no place for it outside an operation.",
-  422: "The id is no spelling of a UUID.",
-  429: "Too many reads by this user. Only where a deployment has a limit. `Retry-After` says when to try again.",
-  500: "A fault on this side that will not pass by itself.",
-  503: "Passing trouble: the issuer's keys, the database, or too much at once. `Retry-After` says when to try again.",
+  401: "No bearer token was sent, or it is not accepted.",
+  403: "The token is valid but lacks a scope. Only if the deployment demands one of everyone.",
+  404: "There is no such run, or it is not yours; or there is no such path.",
+  405: "Another method than GET and HEAD. It is listed here because OpenAPI has no place for it outside an operation.",
+  422: "The id is not a UUID.",
+  429: "Too many reads by this user. Only if the deployment has a limit. `Retry-After` says when to try again.",
+  500: "A fault of this service that does not pass by itself.",
+  503: "The issuer's keys or the database cannot be reached, or too much is read at once. `Retry-After` says when to try again.",
 };
 
 /** The path's parameter. */
@@ -74,7 +76,7 @@ export const RUN_ID = {
   example: "11111111-1111-4111-8111-111111111111",
 };
 
-/** What a 200 and a 304 bear, besides what every answer does. */
+/** The headers of a 200 and a 304, besides those of every answer. */
 export const RUN_HEADERS: readonly HeaderName[] = [
   "ETag",
   "RunCacheControl",
@@ -100,7 +102,7 @@ export async function createOpenApi(version: string): Promise<object> {
     servers: [{ url: "/" }],
     security: [{ bearer: [] }],
     tags: [
-      { name: "Crew runs", description: "What crews were asked to do, and what they did." },
+      { name: "Crew runs", description: "The records of crew runs." },
       { name: "Service", description: "Whether this service works. No token needed." },
     ],
     paths: {
@@ -110,7 +112,7 @@ export async function createOpenApi(version: string): Promise<object> {
           tags: ["Crew runs"],
           summary: "Get run",
           description: GET_RUN_DESCRIPTION,
-          parameters: [RUN_ID, ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` }))],
+          parameters: [RUN_ID, ...Object.keys(PARAMETERS).map((name) => refer("parameters", name))],
           responses: { ...(await describeRunResponses()), ...failureResponses },
         },
       },
@@ -119,9 +121,9 @@ export async function createOpenApi(version: string): Promise<object> {
           operationId: "getHealth",
           tags: ["Service"],
           summary: "Health",
-          description: "Whether this service runs. Touches nothing else.",
+          description: "Whether this service runs. Asks neither the database nor the issuer.",
           security: [],
-          responses: { 200: describeState("It runs.", "Health", { status: "ok" }), 405: methodNotAllowed },
+          responses: { 200: describeState("This service runs.", "Health", { status: "ok" }), 405: methodNotAllowed },
         },
       },
       "/ready": {
@@ -172,10 +174,13 @@ async function describeRunResponses(): Promise<object> {
       description: "The record.",
       headers: listHeaders(...RUN_HEADERS),
       content: {
-        "application/json": { schema: { $ref: "#/components/schemas/CrewRun" }, examples: await describeExampleRuns() },
+        "application/json": { schema: refer("schemas", "CrewRun"), examples: await describeExampleRuns() },
       },
     },
-    304: { description: "It is still what `If-None-Match` names. No body.", headers: listHeaders(...RUN_HEADERS) },
+    304: {
+      description: "The run has not changed: `If-None-Match` names its tag. No body.",
+      headers: listHeaders(...RUN_HEADERS),
+    },
   };
 }
 
@@ -191,23 +196,24 @@ function describeFailures(failures: readonly FailureAnswer[]): Record<number, ob
   );
 }
 
+/** Whether the detail is a list, as FastAPI has it, and not a text. */
+const hasFaultList = ({ body }: FailureAnswer) => Array.isArray(body.detail);
+
 function describeProblem(answers: readonly FailureAnswer[]): object {
-  if (answers.some(({ body }) => Array.isArray(body.detail))) {
-    return { $ref: "#/components/schemas/HTTPValidationError" };
-  }
+  if (answers.some(hasFaultList)) return refer("schemas", "HTTPValidationError");
   const code = { type: "string", enum: answers.map(({ body }) => body.code) };
-  return { allOf: [{ $ref: "#/components/schemas/Problem" }, { type: "object", properties: { code } }] };
+  return { allOf: [refer("schemas", "Problem"), { type: "object", properties: { code } }] };
 }
 
 function describeState(description: string, schema: string, value: object, ...headers: HeaderName[]): object {
   return {
     description,
     headers: listHeaders("NoStore", ...headers),
-    content: { "application/json": { schema: { $ref: `#/components/schemas/${schema}` }, example: value } },
+    content: { "application/json": { schema: refer("schemas", schema), example: value } },
   };
 }
 
-/** The record's schemas as they serve, with the words of descriptions.ts. */
+/** The record's schemas, with the texts of descriptions.ts. */
 export function describeRecord(): Record<string, z.core.JSONSchema.BaseSchema> {
   const registry = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id });
@@ -228,7 +234,7 @@ export function describeRecord(): Record<string, z.core.JSONSchema.BaseSchema> {
   );
 }
 
-/** Leaves out what a reader of answers need not know; later versions may add members. */
+/** Leaves out what readers of answers need not know, and lets later versions add members. */
 function simplify(schema: z.core.JSONSchema.BaseSchema): void {
   const [inner, none] = schema.anyOf ?? [];
   if (inner?.type !== undefined && none?.type === "null") {
@@ -236,7 +242,7 @@ function simplify(schema: z.core.JSONSchema.BaseSchema): void {
     Object.assign(schema, inner, { type: [inner.type, "null"] });
   }
   if (schema.format !== undefined) delete schema.pattern;
-  // That an integer is one that JavaScript keeps is no news to anybody.
+  // zod gives every integer the bounds of JavaScript's safe integers.
   if (schema.maximum === Number.MAX_SAFE_INTEGER) {
     delete schema.minimum;
     delete schema.maximum;
@@ -246,47 +252,40 @@ function simplify(schema: z.core.JSONSchema.BaseSchema): void {
 }
 
 function describeProblems(failures: readonly FailureAnswer[]): Record<string, object> {
-  const validation = failures.find(({ body }) => Array.isArray(body.detail));
-  const codes = failures.filter((failure) => failure !== validation).map(({ body }) => body.code);
-  const requestId = { type: "string", description: "The same as in `X-Request-Id`.", examples: [EXAMPLE_REQUEST_ID] };
   const text = (description: string) => ({ type: "string", description });
+  const describe = (description: string, answers: readonly FailureAnswer[], detail: object) => ({
+    description,
+    type: "object",
+    properties: {
+      detail,
+      code: { ...text("A word for programs, which does not change."), enum: answers.map(({ body }) => body.code) },
+      request_id: { ...text("The same as in `X-Request-Id`."), examples: [EXAMPLE_REQUEST_ID] },
+    },
+    required: ["detail", "code", "request_id"],
+  });
   return {
-    Problem: {
-      description: "Why there is no record.",
-      type: "object",
-      properties: {
-        detail: text("In words, for people. They may change."),
-        code: { ...text("In one word, for programs. It does not change."), enum: codes },
-        request_id: requestId,
-      },
-      required: ["detail", "code", "request_id"],
-    },
-    HTTPValidationError: {
-      description: "What is wrong with the request.",
-      type: "object",
-      properties: {
-        detail: {
-          description: "One entry for each thing that is wrong.",
-          type: "array",
-          items: { $ref: "#/components/schemas/ValidationError" },
-        },
-        code: { ...text("In one word, for programs. It does not change."), enum: [validation?.body.code] },
-        request_id: requestId,
-      },
-      required: ["detail", "code", "request_id"],
-    },
+    Problem: describe(
+      "The reason why there is no record.",
+      failures.filter((failure) => !hasFaultList(failure)),
+      text("A text for people, which may change."),
+    ),
+    HTTPValidationError: describe("The faults of the request.", failures.filter(hasFaultList), {
+      description: "One entry for each fault.",
+      type: "array",
+      items: refer("schemas", "ValidationError"),
+    }),
     ValidationError: {
-      description: "One thing that is wrong with the request.",
+      description: "One fault of the request.",
       type: "object",
       properties: {
-        type: text("What kind of thing."),
+        type: text("The kind of fault."),
         loc: {
-          description: "Where: the part of the request, and the name in it.",
+          description: "The part of the request, and the name in it.",
           type: "array",
           items: { type: ["string", "integer"] },
         },
-        msg: text("In words, for people."),
-        input: text("What was sent, percent-decoded; cut after 100 characters."),
+        msg: text("A text for people."),
+        input: text("The id that was sent, percent-decoded and cut after 100 characters."),
       },
       required: ["type", "loc", "msg", "input"],
     },

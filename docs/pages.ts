@@ -1,5 +1,5 @@
-// Turns a guide's Markdown into a page: headings one can link to, highlighted code, fences in a row as tabs that work without
-// JavaScript. What a block such as `<!-- record -->` stands for is the caller's business.
+// Turns a guide's Markdown into a page: headings with links, highlighted code, fences in a row as tabs that work without
+// JavaScript. The caller hands in the content of blocks such as `<!-- record -->`.
 import hljs from "highlight.js/lib/core";
 import bash from "highlight.js/lib/languages/bash";
 import javascript from "highlight.js/lib/languages/javascript";
@@ -45,7 +45,7 @@ export function slugify(heading: string): string {
 
 export function highlight(code: string, language = ""): string {
   const html = hljs.getLanguage(language) ? hljs.highlight(code, { language }).value : escapeHtml(code);
-  return `<pre tabindex="0"><code>${html}</code></pre>`;
+  return `<pre><code tabindex="0">${html}</code></pre>`;
 }
 
 const marked = new Marked({
@@ -125,9 +125,8 @@ function renderParts(source: string, blocks: Map<string, Block>): Part[] {
     if (fences.length > 0) parts.push({ kind: "code", html: renderFences(fences) });
     fences = [];
   };
-  for (const token of marked.lexer(
-    source.replaceAll(INLINE_BLOCK, (_, name: string) => findBlock(blocks, name).markdown),
-  )) {
+  const filled = source.replaceAll(INLINE_BLOCK, (_, name: string) => findBlock(blocks, name).markdown);
+  for (const token of marked.lexer(filled)) {
     if (token.type === "space") continue;
     if (token.type === "code") {
       fences.push(token as Tokens.Code);
@@ -143,11 +142,6 @@ function renderParts(source: string, blocks: Map<string, Block>): Part[] {
   return parts;
 }
 
-/** A guide: one column, prose and code as they come. */
-function renderGuide(parts: readonly Part[]): string {
-  return `<main id="content" class="guide">${parts.map(({ html }) => html).join("\n")}</main>`;
-}
-
 /** The reference, in sections between rules. Each has its code on the right; on a phone, after the prose that precedes it. */
 function renderReference(parts: readonly Part[]): string {
   const sections = [{ before: "", code: "", after: "" }];
@@ -161,7 +155,7 @@ function renderReference(parts: readonly Part[]): string {
     ({ before, code, after }) =>
       `<section><div>${before}</div><div class="code">${code}</div>${after && `<div>${after}</div>`}</section>`,
   );
-  return `<main id="content">${html.join("\n")}</main>`;
+  return html.join("\n");
 }
 
 /** A whole HTML page for the guide of that name. `assets` are the addresses of the style and the script. */
@@ -177,7 +171,8 @@ export function renderPage(
     return `<a href="${page === REFERENCE ? "/docs" : `/docs/${page}`}"${current}>${text}</a>`;
   });
   const parts = renderParts(source, blocks);
-  const content = name === REFERENCE ? renderReference(parts) : renderGuide(parts);
+  const isReference = name === REFERENCE;
+  const content = isReference ? renderReference(parts) : parts.map(({ html }) => html).join("\n");
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -197,7 +192,7 @@ export function renderPage(
 <nav aria-label="Pages">${links.join("")}</nav>
 <a class="button" href="/docs#try-it">Try it</a>
 </header>
-${content}
+<main id="content"${isReference ? "" : ` class="guide"`}>${content}</main>
 <footer>For programs: <a href="/docs/${name}.md">this page as Markdown</a>, <a href="/llms.txt">llms.txt</a>, <a href="/openapi.json">OpenAPI 3.1</a></footer>
 </body>
 </html>

@@ -4,7 +4,7 @@ import type * as z from "zod";
 import { TOKEN_PROBLEMS } from "../src/failure.ts";
 import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
 import { type FailureAnswer, collectFailureAnswers } from "./failure-answers.ts";
-import { FAILURE_HEADERS, HEADERS, type HeaderName, PARAMETERS } from "./headers.ts";
+import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
 import { RUN_HEADERS, RUN_ID, describeRecord } from "./openapi.ts";
 import { type Block, escapeHtml, highlight, renderInline, renderMarkdown, renderTabs } from "./pages.ts";
 
@@ -26,40 +26,33 @@ interface Entry {
 export async function createBlocks(): Promise<Map<string, Block>> {
   const failures = await collectFailureAnswers();
   const schemas = describeRecord();
+  const parameters = [RUN_ID, ...Object.values(PARAMETERS)].map((parameter) => describeEntry(parameter, schemas));
+  const headers = RUN_HEADERS.map((name) => describeEntry({ ...HEADERS[name], required: false }, schemas));
+
   const both = (markdown: string): Block => ({ markdown, html: renderMarkdown(markdown) });
+  const onPageOnly = (html: string): Block => ({ markdown: "", html });
   const list = (head: string, entries: Entry[]): Block => ({
     markdown: formatTable([head, "type", ""], flatten(entries)),
     html: renderEntries(entries),
   });
-  const parameters = [RUN_ID, ...Object.values(PARAMETERS)].map((parameter) => describeEntry(parameter, schemas));
-  const headers = RUN_HEADERS.map((name) => describeEntry({ ...HEADERS[name], required: false }, schemas));
-  return new Map<string, Block>([
-    [
-      "operation",
-      {
-        markdown: "```\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
-        html: `<p class="operation"><b>GET</b> <code>/api/crew-runs/<var>{run_id}</var></code></p>`,
-      },
-    ],
-    ["etag", both(EXAMPLE_ETAG)],
-    ["runs", await showRuns()],
-    ["try", { markdown: "", html: await readFile(`${import.meta.dirname}/page/try.html`, "utf8") }],
-    ["answer", { markdown: "", html: await readFile(`${import.meta.dirname}/page/answer.html`, "utf8") }],
-    ["parameters", list("parameter", parameters)],
-    ["record", list("field", describeFields("CrewRun", schemas))],
-    ["headers", list("header", headers)],
-    ["head", { markdown: "", html: `<div class="panel">${highlight(formatHead(200, sampleHeaders()))}</div>` }],
-    ["failures", { markdown: "", html: renderFailures(failures) }],
-    ["errors", both(formatErrors(failures))],
-    [
-      "refusals",
-      both(
-        Object.values(TOKEN_PROBLEMS)
-          .map((text) => `- ${text}`)
-          .join("\n"),
-      ),
-    ],
-  ]);
+  const blocks: Record<string, Block> = {
+    operation: {
+      markdown: "```\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
+      html: `<p class="operation"><b>GET</b> <code>/api/crew-runs/<var>{run_id}</var></code></p>`,
+    },
+    runs: await showRuns(),
+    parameters: list("parameter", parameters),
+    record: list("field", describeFields("CrewRun", schemas)),
+    try: onPageOnly(await readFile(`${import.meta.dirname}/page/try.html`, "utf8")),
+    answer: onPageOnly(await readFile(`${import.meta.dirname}/page/answer.html`, "utf8")),
+    headers: list("header", headers),
+    head: onPageOnly(`<div class="panel">${highlight(formatHead(200, sampleHeaders()))}</div>`),
+    failures: onPageOnly(renderFailures(failures)),
+    errors: both(formatErrors(failures)),
+    refusals: both(formatList(Object.values(TOKEN_PROBLEMS))),
+    etag: both(EXAMPLE_ETAG),
+  };
+  return new Map(Object.entries(blocks));
 }
 
 function describeFields(name: string, schemas: Record<string, Schema>): Entry[] {
@@ -110,6 +103,8 @@ function flatten(entries: readonly Entry[], path = ""): string[][] {
   ]);
 }
 
+const formatList = (items: readonly string[]) => items.map((item) => `- ${item}`).join("\n");
+
 function formatTable(head: string[], rows: readonly string[][]): string {
   const lines = [head, head.map(() => "---"), ...rows];
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
@@ -134,47 +129,38 @@ async function showRuns(): Promise<Block> {
     label,
     json: JSON.stringify(value, null, 2),
   }));
+  const tabs = runs.map(({ label, json }) => ({ label, html: highlight(json, "json") }));
   return {
     markdown: runs.map(({ label, json }) => `\`\`\`json ${label}\n${json}\n\`\`\``).join("\n\n"),
-    html: renderTabs(
-      "Answer by the state of the run",
-      runs.map(({ label, json }) => ({ label, html: highlight(json, "json") })),
-    ),
+    html: renderTabs("Answer by the state of the run", tabs),
   };
 }
 
-function sampleHeaders(): Record<string, string> {
-  const shown: HeaderName[] = ["ETag", "RunCacheControl", "CacheStatus", "Age", "RequestId", "ServerTiming", "Vary"];
-  return {
-    "Content-Type": "application/json",
-    ...Object.fromEntries(
-      shown.map((name) => [HEADERS[name].name, String((HEADERS[name] as { example?: unknown }).example)]),
-    ),
-  };
+/** A kept run's headers, by the examples of the document. */
+function sampleHeaders(): [name: string, value: string][] {
+  const shown = ["ETag", "RunCacheControl", "CacheStatus", "Age", "RequestId", "ServerTiming", "Vary"] as const;
+  return [
+    ["Content-Type", "application/json"],
+    ...shown.map((key): [string, string] => [HEADERS[key].name, String(HEADERS[key].example)]),
+  ];
 }
 
-function formatHead(status: number, headers: Record<string, string>): string {
-  return [`HTTP/2 ${status}`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)].join("\n");
+function formatHead(status: number, headers: readonly (readonly [name: string, value: string])[]): string {
+  return [`HTTP/2 ${status}`, ...headers.map(([name, value]) => `${name}: ${value}`)].join("\n");
 }
 
 /** Each failure's answer, folded up. */
 function renderFailures(failures: readonly FailureAnswer[]): string {
   const items = failures.map(({ status, headers, body }) => {
-    const special = FAILURE_HEADERS.map(({ name }) => [name, headers[name.toLowerCase()]] as const);
-    const shown = special.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
-    const head = formatHead(status, Object.fromEntries([["Content-Type", "application/json"], ...shown]));
-    const content = `${highlight(head)}${highlight(JSON.stringify(body, null, 2), "json")}`;
+    const special = FAILURE_HEADERS.map(({ name }) => [name, headers[name.toLowerCase()] ?? ""] as const);
+    const head = [["Content-Type", "application/json"] as const, ...special.filter(([, value]) => value !== "")];
+    const content = `${highlight(formatHead(status, head))}${highlight(JSON.stringify(body, null, 2), "json")}`;
     return `<details name="failure"><summary><b>${status}</b> ${body.code}</summary>${content}</details>`;
   });
   return `<div class="panel failures">${items.join("")}</div>`;
 }
 
 function formatErrors(failures: readonly FailureAnswer[]): string {
-  const rows = failures.map(({ status, body, summary, action }) => [
-    String(status),
-    `\`${body.code}\``,
-    summary,
-    action,
-  ]);
+  const rows = failures.map(({ status, body, summary, action }) => [`${status}`, `\`${body.code}\``, summary, action]);
   return formatTable(["status", "code", "meaning", "what to do"], rows);
 }

@@ -1,6 +1,6 @@
 // *Try it*: log in by authorization code with PKCE, or paste a token, then read a run and see the answer as it was sent.
-// The token is in its field and nowhere else. While the issuer has the window, the session's storage holds what the return
-// needs: state, PKCE verifier and the form's other fields. It is removed at once.
+// The token is in its field and nowhere else. While the issuer's page is open, the session's storage holds the state, the PKCE
+// verifier and the form's other fields; the return from the issuer removes them.
 import * as oauth from "oauth4webapi";
 import "./page.ts";
 import { showJson } from "./json.ts";
@@ -27,8 +27,8 @@ function find<T extends HTMLElement>(selector: string): T {
 const field = (name: string): HTMLInputElement => find(`#try [name=${name}]`);
 
 /** Takes a step of the form, and says beside its button how that went. */
-async function take(step: () => Promise<string>): Promise<void> {
-  const message = find("#message");
+async function take(step: () => Promise<string>, selector: string): Promise<void> {
+  const message = find(selector);
   message.textContent = "One moment…";
   message.textContent = await step().catch(explain);
 }
@@ -134,11 +134,12 @@ function describeRequest(): { path: string; headers: Record<string, string>; cur
   const path = `/api/crew-runs/${encodeURIComponent(field("run_id").value.trim()).replaceAll("'", "%27")}`;
   const token = field("token").value.trim();
   const waits = field("wait").checked;
-  const curl = [
-    `curl -i '${location.origin}${path}'`,
+  const words = [
+    "curl -i",
     ...(token === "" ? [] : [`-H "Authorization: Bearer $TOKEN"`]),
     ...(waits ? [`-H 'Prefer: wait=30'`] : []),
-  ].join(" \\\n  ");
+  ];
+  const curl = `${words.join(" ")} \\\n  '${location.origin}${path}'`;
   const headers = { ...(token !== "" && { authorization: `Bearer ${token}` }), ...(waits && { prefer: "wait=30" }) };
   return { path, headers, curl };
 }
@@ -164,14 +165,15 @@ async function start(): Promise<void> {
   form.hidden = false;
   find("#no-script").hidden = true;
   field("run_id").value = EXAMPLE_RUN_ID;
+  find("#redirect-uri").textContent = REDIRECT_URI;
   find("#answer").hidden = false;
   const showCurl = () => (find("#curl").textContent = describeRequest().curl);
   showCurl();
   form.addEventListener("input", showCurl);
-  find("#log-in").addEventListener("click", () => take(logIn));
+  find("#log-in").addEventListener("click", () => take(logIn, "#log-in-message"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    void take(send);
+    void take(send, "#message");
   });
 
   const answer = new URLSearchParams(location.search);
@@ -179,14 +181,14 @@ async function start(): Promise<void> {
   sessionStorage.removeItem(STORAGE_KEY);
   if (answer.has("state")) history.replaceState(null, "", "/docs#try-it");
   const { resource, issuer, clientId, scope } = await readResource();
-  find("#issuer").textContent = `at ${new URL(issuer).host}`;
+  find("#log-in-message").textContent = `at ${new URL(issuer).host}`;
   field("client_id").value = clientId;
   field("scope").value = scope;
   field("parameters").value = new URLSearchParams({ resource }).toString();
   if (answer.has("state") && pending !== null) {
     find("#try-it").scrollIntoView();
-    await take(() => finishLogIn(answer, JSON.parse(pending)));
+    await take(() => finishLogIn(answer, JSON.parse(pending)), "#log-in-message");
   }
 }
 
-await start().catch((error: unknown) => (find("#message").textContent = explain(error)));
+await start().catch((error: unknown) => (find("#log-in-message").textContent = explain(error)));

@@ -210,7 +210,7 @@ test("a pasted token reads a run, which is shown digit by digit, with its header
       /^cache-control: private, max-age=3600$/m,
     );
     const curl = (await page.locator("#curl").textContent()) ?? "";
-    assert.equal(curl, `curl -i '${served.url}/api/crew-runs/${OWN}' \\\n  -H "Authorization: Bearer $TOKEN"`);
+    assert.equal(curl, `curl -i -H "Authorization: Bearer $TOKEN" \\\n  '${served.url}/api/crew-runs/${OWN}'`);
     await page.screenshot({ path: join(SCREENSHOTS, "try-it-narrow.png"), fullPage: true });
     const { stdout } = await execute("sh", ["-c", curl], { env: { ...process.env, TOKEN: token } });
     assert.ok(stdout.endsWith(body));

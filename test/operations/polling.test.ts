@@ -1,0 +1,102 @@
+// The loops of docs/polling.md as they stand there, against the real Worker: each polls a run that is not finished, meets an
+// outage of the database, and ends with the finished run. With `Prefer: wait` they ask again at once after a full wait.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { type Deployment, startDeployment } from "./deployment.ts";
+
+const PROGRAM_TIMEOUT_MS = 30_000;
+
+const execute = promisify(execFile);
+const page = await readFile(`${import.meta.dirname}/../../docs/polling.md`, "utf8");
+let deployment: Deployment;
+let folder: string;
+let token: string;
+
+before(async () => {
+  deployment = await startDeployment();
+  folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
+  token = await deployment.stack.authorizationServer.fetchToken("owner");
+});
+
+after(async () => {
+  await deployment?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** What the page leaves to the reader: the address and the headers before the loop, a use of the answer after it. */
+const PROGRAMS: Record<string, (url: string, headers: object, loop: string) => string[]> = {
+  JavaScript: (url, headers, loop) => [
+    process.execPath,
+    "--input-type=module",
+    "--eval",
+    `const url = "${url}", headers = ${JSON.stringify(headers)};\n${loop}\nconsole.log(await response.text());`,
+  ],
+  Python: (url, headers, loop) => [
+    "python3",
+    "-c",
+    `url, headers = "${url}", ${JSON.stringify(headers)}\n${loop}\nprint(response.read().decode())`,
+  ],
+  curl: (_url, _headers, loop) => ["sh", "-c", `${loop}\ncat run.json`],
+};
+
+async function insertRun(): Promise<string> {
+  const { rows } = await deployment.stack.database.query<{ id: string }>(
+    "insert into crew_runs (id, correlation_id, owner_id, status) values (gen_random_uuid(), '', 'owner', 'running') returning id",
+  );
+  return String(rows[0]?.id);
+}
+
+const finish = (id: string) =>
+  deployment.stack.database.query("update crew_runs set status = 'completed', completed_at = now() where id = $1", [
+    id,
+  ]);
+
+/** Runs the page's loop for the run, and gives what it ends with. */
+async function poll(language: string, id: string, preference: Record<string, string> = {}): Promise<unknown> {
+  const [, loop = ""] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
+  const url = `${deployment.url}/api/crew-runs/${id}`;
+  const headers = { authorization: `Bearer ${token}`, ...preference };
+  const [command = "", ...words] = PROGRAMS[language]?.(url, headers, loop) ?? [];
+  const cwd = await mkdtemp(join(folder, "program-"));
+  const env = { PATH: process.env["PATH"], TOKEN: token, URL: url };
+  const { stdout } = await execute(command, words, { cwd, env, timeout: PROGRAM_TIMEOUT_MS });
+  return JSON.parse(stdout);
+}
+
+/** The log lines of the run's requests, in their order. */
+const listRequests = (id: string) =>
+  deployment.lines.filter((line) => line.includes(id)).map((line) => JSON.parse(line) as Record<string, number>);
+
+for (const language of Object.keys(PROGRAMS)) {
+  test(`the loop in ${language} waits for Retry-After, through an outage too, and ends with the finished run`, async () => {
+    const id = await insertRun();
+    await deployment.breakDatabase({ kind: "drop", times: 3 });
+    const [run] = await Promise.all([poll(language, id), sleep(7_000).then(() => finish(id))]);
+    assert.deepEqual([(run as { id: string }).id, (run as { status: string }).status], [id, "completed"]);
+    const [first, ...later] = listRequests(id);
+    assert.equal(first?.["status"], 503);
+    // Five seconds after the outage, then one or two at most: the run is young.
+    assert.ok(later.length >= 1 && later.length <= 4, `${later.length} requests`);
+    assert.ok(later.every(({ status }) => status === 200));
+  });
+}
+
+for (const language of ["JavaScript", "Python"]) {
+  test(`with Prefer: wait the loop in ${language} asks again at once after a full wait`, async () => {
+    const id = await insertRun();
+    const startedMs = performance.now();
+    const [run] = await Promise.all([poll(language, id, { prefer: "wait=1" }), sleep(3_500).then(() => finish(id))]);
+    const elapsedMs = performance.now() - startedMs;
+    assert.equal((run as { status: string }).status, "completed");
+    const waitedMs = listRequests(id).reduce((sum, { waited_ms = 0 }) => sum + waited_ms, 0);
+    assert.ok(listRequests(id).length >= 3);
+    // What is left is the program's start and the way there and back.
+    assert.ok(elapsedMs - waitedMs < 2_000, `${elapsedMs - waitedMs} ms were not spent in waits`);
+  });
+}
