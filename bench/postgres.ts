@@ -15,10 +15,12 @@ export interface PostgresServer {
   version: string;
   /** Gives the last value that psql prints. */
   query(sql: string): Promise<string>;
+  /** Executes a statement with its values many times by pgbench. Gives the microseconds of one execution. */
+  time(statement: string, values: readonly string[], times: number): Promise<number>;
   close(): Promise<void>;
 }
 
-/** `programs` is the folder that holds initdb, postgres and psql. */
+/** `programs` is the folder that holds initdb, postgres, psql and pgbench. */
 export async function startPostgres(programs: string): Promise<PostgresServer> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-postgres-"));
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
@@ -53,6 +55,13 @@ export async function startPostgres(programs: string): Promise<PostgresServer> {
   const query = async (sql: string): Promise<string> =>
     run("psql", ["-XAtq", "-v", "ON_ERROR_STOP=1", "-h", directory, "-U", "postgres", "-f", "-"], sql);
   await query(await readFile(new URL("../schema.sql", import.meta.url), "utf8"));
+  async function time(statement: string, values: readonly string[], times: number): Promise<number> {
+    const options = ["-h", directory, "-U", "postgres", "-n", "-M", "extended", "-t", String(times), "-f", "-"];
+    const variables = values.flatMap((value, index) => ["-D", `value${index + 1}=${value}`]);
+    const script = `${statement.replaceAll(/\$(\d+)/g, ":value$1")};\n`;
+    const output = await run("pgbench", [...options, ...variables, "postgres"], script);
+    return 1e6 / Number(/^tps = ([\d.]+)/m.exec(output)?.[1]);
+  }
   const version = await query("select 'PostgreSQL ' || current_setting('server_version_num')::int / 10000");
-  return { version, query, close: () => end(server) };
+  return { version, query, time, close: () => end(server) };
 }
