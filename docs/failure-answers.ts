@@ -35,13 +35,13 @@ const TEXTS: Record<Exclude<FailureCode, "client_left">, { summary: string; acti
     action: "Do not ask again",
   },
   not_found: {
-    summary: "No path of this API: a doubled slash, another case, no id",
+    summary: "There is no such path: often a doubled slash, another case or a missing id",
     action: "Correct the path",
   },
-  method_not_allowed: { summary: "Another method than GET and HEAD", action: "Use `GET`" },
-  invalid_run_id: { summary: "The id is no spelling of a UUID", action: "Correct the id" },
+  method_not_allowed: { summary: "The method is not GET or HEAD", action: "Use `GET`" },
+  invalid_run_id: { summary: "The id is not a UUID", action: "Correct the id" },
   invalid_record: {
-    summary: "What is stored does not fit the contract",
+    summary: "The stored record does not fit the contract",
     action: "Report it; asking again does not help",
   },
   record_too_large: {
@@ -56,7 +56,7 @@ const TEXTS: Record<Exclude<FailureCode, "client_left">, { summary: string; acti
   misconfigured: { summary: "A setting of this deployment is missing or wrong", action: "Report it" },
   internal_error: { summary: "A fault of this service", action: "Report it" },
   key_set_unavailable: {
-    summary: "The issuer's keys cannot be had, so the token can be neither accepted nor refused",
+    summary: "The issuer's keys cannot be reached, so the token can be neither accepted nor refused",
     action: "Ask again after `Retry-After`",
   },
   database_unavailable: { summary: "The database cannot be reached", action: "Ask again after `Retry-After`" },

@@ -1,4 +1,4 @@
-// Wires paths to what serves them, and puts every failure on the wire.
+// Maps paths to their handlers, and puts every failure on the wire.
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { Hono } from "hono/tiny";

@@ -1,8 +1,8 @@
-// The body of a reply as text, read as far as its reader allows.
+// The body of a reply as text, within the bound that its reader sets.
 
 /**
- * `count` hears of the bytes that arrive, before they are read where the reply declares its length; it throws where they are
- * too many, and then this does.
+ * Tells `count` of the bytes: all at once where the reply declares its length, else as they arrive. Where they are too many,
+ * `count` throws, and the read ends with its error.
  */
 export async function readText(response: Response, count: (bytes: number) => void): Promise<string> {
   const { body, headers } = response;

@@ -1,10 +1,10 @@
-// The cache that the isolates of a data centre share, where there is one: an optimisation, never a dependency, so nothing
-// here fails and a broken cache is an empty one.
+// The cache that the isolates of a data centre share, where there is one. It is an optimisation: nothing here throws, and a
+// broken cache acts like an empty one.
 // Its entries lie in a cache of their own, which neither `fetch` nor the zone uses, under a path that no route serves.
 import { isRecent } from "./clock.ts";
 
 const CACHE_NAME = "crew-runs";
-/** A look-up that fails costs a third of a request; where there is no cache, each one would. */
+/** A failing look-up costs a third of a request; where there is no cache, every request would pay for one. */
 const PAUSE_AFTER_FAILURE_MS = 60_000;
 const TIMEOUT_MS = 400;
 

@@ -1,4 +1,4 @@
-// Every way in which a request can end without a record, as one error to throw and one table to answer by.
+// Every way in which a request can fail: one error to throw, and one table of answers.
 // The answer is vague; `why` and `stack` are for the log only.
 
 /** Status, `detail` in the original service's words, and after how many seconds a client may ask again. */

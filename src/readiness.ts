@@ -1,5 +1,5 @@
-// Whether this Worker can reach what it needs. The answer comes from a short memory, and one request at a time asks: it must
-// be no lever to load the database, or to keep it awake.
+// Whether this Worker can reach what it needs. The answer is remembered for a short time, and one request at a time asks, so
+// that nobody can use it to load the database or to keep it awake.
 import type { KeySet } from "./auth/key-set.ts";
 import { isRecent } from "./clock.ts";
 import type { CrewRunStore } from "./crew-runs/store.ts";

@@ -7,9 +7,8 @@ import type { AppEnv } from "./service.ts";
 export const RESOURCE_METADATA_PATH = "/.well-known/oauth-protected-resource";
 
 /**
- * The metadata of the resource whose URL was asked about: this origin, or an audience that is a URL of this origin, by its
- * path inserted behind the well-known one (RFC 9728 §3.1). `resource` must be the URL that a client derived the address of
- * this document from (§3.3).
+ * Describes this origin, or an audience that is a URL of this origin: the path of that URL stands behind the well-known one
+ * (RFC 9728 §3.1). `resource` must be the URL from which a client derived the address of this document (§3.3).
  */
 export function answerResourceMetadata(c: Context<AppEnv>): Response {
   const { JWT_AUDIENCE, JWT_ISSUER, REQUIRED_SCOPE, DOCS_CLIENT_ID } = c.var.service.settings;
@@ -21,10 +20,10 @@ export function answerResourceMetadata(c: Context<AppEnv>): Response {
     resource_name: "Crew runs",
     authorization_servers: [JWT_ISSUER],
     bearer_methods_supported: ["header"],
-    // The admin right is not here: a client that asks for all that is advertised would ask for it.
+    // The admin right is left out: clients tend to ask for every scope that is advertised.
     ...(REQUIRED_SCOPE !== undefined && { scopes_supported: [REQUIRED_SCOPE] }),
     resource_documentation: `${origin}/docs`,
-    // Of our own (§2 allows it): the public client that the page at /docs is.
+    // An additional member (§2 allows it): the client id with which the page at /docs logs in.
     ...(DOCS_CLIENT_ID !== undefined && { docs_client_id: DOCS_CLIENT_ID }),
   };
   return Response.json(metadata, { headers: { "cache-control": "public, max-age=3600" } });

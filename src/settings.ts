@@ -41,7 +41,7 @@ function whole(minimum: number, maximum: number) {
 const urlThat = (fits: (url: Partial<URL>) => boolean, rule: string) =>
   text.check(z.refine((value) => fits(URL.parse(value) ?? {}), rule));
 
-/** https, or http to this machine: keys and queries that cross a network in clear could be replaced on the way. */
+/** https, or http to this machine: on a network, somebody could replace keys and queries that are sent in clear. */
 const secureUrl = urlThat(({ protocol, hostname = "", username, password }) => {
   const isSecure = protocol === "https:" || (protocol === "http:" && LOOPBACK.test(hostname));
   return isSecure && username === "" && password === "";
@@ -84,7 +84,7 @@ export type Settings = z.infer<typeof SettingsSchema>;
 
 /**
  * Reads the settings from the Worker's environment. An empty value counts as absent.
- * Gives the settings, or one line a problem: the variable's name and the rule that it breaks.
+ * Gives the settings, or a line for each problem: the variable's name and the rule that it breaks.
  */
 export function readSettings(
   environment: object,

@@ -20,6 +20,6 @@ export type Notes = Partial<
 
 export interface Trace {
   readonly notes: Notes;
-  /** Lets work outlive the answer. It must not reject: nobody would hear. */
+  /** Lets work outlive the answer. The work must not reject. */
   finishLater(work: Promise<unknown>): void;
 }

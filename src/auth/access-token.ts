@@ -1,5 +1,5 @@
 // The policy: which JWT is an access token for this API, and what it grants. Pure but for the signature check: keys and
-// clock are handed in. All that can be told without a key is told first, so that a bad token costs no key fetch.
+// clock are handed in. The checks that need no key come first, so that a bad token costs no key fetch.
 // Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §2.1 and §3.
 import { type JWTVerifyGetKey, compactVerify, errors } from "jose";
 import { Failure, type TokenProblem, refuseToken } from "../failure.ts";
@@ -50,7 +50,7 @@ export function inspectToken(authorization: string, settings: Settings, nowSecon
   const { text, header, claims } = readBearerToken(authorization);
   const { alg, kid } = header;
   demand(typeof alg === "string" && settings.JWT_ALGORITHMS.includes(alg), "bad_signature", "algorithm not allowed");
-  // RFC 8725 §3.10: a key id is a look-up key of foreign origin.
+  // RFC 8725 §3.10: a key id is untrusted input.
   const isShort = kid === undefined || (typeof kid === "string" && kid.length <= MAX_KEY_ID_LENGTH);
   demand(isShort, "malformed", "kid is no short string");
   checkKind(header, claims, settings.JWT_REQUIRE_AT_JWT);
@@ -87,7 +87,7 @@ export async function verifySignature(
         if (madeIt !== undefined) return "verified";
       }
     }
-    // jose's other reasons (bad signature, a point off the curve) are one to the client: this key did not make it.
+    // jose's other errors (bad signature, a point off the curve) mean the same here: this key did not sign the token.
     return keyId === undefined ? "unknown_key" : "bad_signature";
   }
 }
@@ -100,7 +100,7 @@ function decodeObject(part: string): Members {
   let value: unknown;
   try {
     const bytes = Uint8Array.fromBase64(part, { alphabet: "base64url" });
-    // Strict: a replaced byte could make two subjects one.
+    // Fatal: replacement characters could make two different subjects equal.
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch {
     // Refused below.
@@ -168,7 +168,7 @@ function collectRights(claims: Members, paths: readonly string[]): Set<string> {
   return new Set(rights);
 }
 
-/** A path is first a claim of that very name (names may hold dots), then a way through objects. */
+/** A path is the literal name of a claim (names may hold dots), or else leads through nested objects. */
 function readPath(claims: Members, path: string): unknown {
   if (Object.hasOwn(claims, path)) return claims[path];
   const step = (value: unknown, name: string) =>

@@ -41,7 +41,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
     const { reader, expiresMs, hasRequiredScope } = await authenticate(authorization, trace);
     const again = async () => authenticate(authorization, trace);
     const vouched = keySet.areOverdue() ? keySet.refresh(trace).then(again) : undefined;
-    // Whoever answers awaits it; until then a refusal has nobody to hear it.
+    // The answer awaits it later; until then its rejection must not count as unhandled.
     vouched?.catch(() => {});
     if (hasRequiredScope) return { reader, expiresMs, vouched };
     await vouched;
@@ -58,7 +58,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
     remembered.delete(authorization);
     const verified = await verify(authorization, trace);
     Object.assign(trace.notes, { auth: "verified", subject: verified.alias });
-    // One blank only: else one token, spelled with more and more of them, would push out all others.
+    // With one blank only: spelled with more and more blanks, one token could push out all others.
     if (authorization.length <= MAX_REMEMBERED_LENGTH && /^bearer [^ ]/i.test(authorization)) {
       const [oldest] = remembered.keys();
       if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
@@ -68,7 +68,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
   }
 
   async function verify(authorization: string, trace: Trace) {
-    // All that can be told without a key comes first: a bad token costs no key fetch.
+    // The checks that need no key come first: a bad token costs no key fetch.
     const token = inspectToken(authorization, settings, Date.now() / 1_000);
     const keys = await findKeys(token, trace);
     const { subject, rights, expiresAtSeconds } = token;

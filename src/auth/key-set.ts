@@ -12,18 +12,18 @@ import type { Trace } from "../trace.ts";
 import { readKeySet } from "./json-web-key-set.ts";
 
 const FRESH_MS = 600_000;
-/** A refresh starts this long before the keys are due, behind the first request that comes by. */
+/** Keys that are due within this time are refreshed behind the next request, which does not wait. */
 const AHEAD_MS = 120_000;
-/** After a fetch that worked, an unknown key id waits this long for the next: the longest that a rotated key is refused. */
+/** After a successful fetch an unknown key id causes no other for this long. So long may a freshly rotated key be refused. */
 const COOLDOWN_MS = 10_000;
-/** After a fetch that failed: the longest that an outage of the issuer outlasts its end here. */
+/** The pause after a failed fetch. So much longer may an outage of the issuer last for us. */
 const BACKOFF_MS = 3_000;
-/** For so long after a fetch that failed, overdue keys serve at once: no request waits for an issuer that is known to fail. */
+/** For this long after a failed fetch overdue keys serve at once: no request waits for an issuer that is known to fail. */
 const FAILURE_MEMORY_MS = 60_000;
 const FETCH_TIMEOUT_MS = 3_000;
-/** Later than the fetch's own end, whatever that is. */
+/** Longer than FETCH_TIMEOUT_MS, so that a fetch ends by itself first. */
 const FLIGHT_TIMEOUT_MS = 4_000;
-/** How long an answer waits for overdue keys to be refreshed, before the known ones vouch for it. */
+/** How long a request waits for overdue keys to be refreshed, before the known keys decide. */
 const PATIENCE_MS = 1_000;
 /** Large sets with certificate chains are about 50 KB. */
 const MAX_REPLY_BYTES = 262_144;
@@ -63,7 +63,7 @@ export function createKeySet(settings: Settings, cache: DataCentreCache) {
     if (keys === undefined) throw unavailable();
     const isDue = !isRecent(keys.fetchedMs, FRESH_MS - AHEAD_MS);
     if (isDue && !areOverdue() && !flight.isBusy) trace.finishLater(fetchKeys(trace));
-    // So that an outage is seen in the log before the keys run out.
+    // The log shows an outage before the keys run out.
     if (lastFetch?.failure !== undefined) trace.notes.key_set = lastFetch.failure;
     return keys.keys;
   }
@@ -87,7 +87,7 @@ export function createKeySet(settings: Settings, cache: DataCentreCache) {
 
   const unavailable = () => new Failure("key_set_unavailable", { why: lastFetch?.failure ?? "no key set" });
 
-  /** For an isolate that knows no key. A copy that is overdue is refreshed like any overdue set. */
+  /** Takes the data centre's copy, or else fetches. An overdue copy is refreshed like any overdue set. */
   async function load(trace: Trace): Promise<void> {
     const copy = await cache.read(cachePath);
     // Meanwhile another request may have fetched what is newer than the copy.
@@ -95,7 +95,7 @@ export function createKeySet(settings: Settings, cache: DataCentreCache) {
       try {
         learn(new TextDecoder().decode(copy.body), Number(copy.headers.get("x-fetched-ms")));
       } catch {
-        // Kept under other settings: as good as none.
+        // The copy was kept under other settings, and is of no use here.
       }
     }
     if (known() === undefined) await fetchKeys(trace);

@@ -49,7 +49,7 @@ export function failBy({ kind }: Fault, why: string): Failure {
   return new Failure(code, { why, isPassing: remedy !== "end" });
 }
 
-/** Sorts what the driver, or its fetch, has thrown. Nothing of `databaseUrl` gets into the words. */
+/** Sorts an error of the driver or of its fetch. `why` never holds the connection string or its password. */
 export function classify(error: unknown, databaseUrl: string): Fault {
   const source = (error instanceof Error && "sourceError" in error && error.sourceError) || error;
   const { name, message, ...fields } = source instanceof Error ? source : new Error(String(source));

@@ -1,4 +1,4 @@
-// Where a run comes from: kept, or from the database; and that nothing leaves before the token is vouched for.
+// Finds a run where it is kept, or in the database. Gives nothing before the token is vouched for.
 // Knows who asks; knows nothing of headers or statuses.
 import type { Access } from "../auth/authenticator.ts";
 import { Failure } from "../failure.ts";

@@ -26,9 +26,9 @@ const BACKOFF_MS = 150;
 interface Conditions {
   /** Leaves an unfinished run's row in the database: it is then as if there were none. */
   onlyFinished?: boolean;
-  /** At faults that pass; three unless told otherwise. */
+  /** How often to try at most, while faults are passing; three times by default. */
   attempts?: number | undefined;
-  /** Ends the read where the asker no longer wants it. */
+  /** Ends the read early. */
   signal?: AbortSignal;
 }
 
@@ -81,7 +81,7 @@ export function createCrewRunStore(settings: Settings) {
     sql ??= await connect(settings);
     const timeout = AbortSignal.timeout(Math.max(1, Math.min(leftMs, DATABASE_ATTEMPT_TIMEOUT_MS)));
     const ends = signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
-    // A redirect would carry the connection string, password included, to whoever is named.
+    // A redirect would carry the connection string, password included, to another host.
     return sql.query(text, values, { types: AS_TEXT, fetchOptions: { redirect: "manual", signal: ends } });
   }
 

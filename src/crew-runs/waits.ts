@@ -32,10 +32,10 @@ export interface Wait {
   trace: Trace;
 }
 
-/** What the database said of a run, whoever asked. `canSee` decides for each wait. */
+/** What the database said of a run to one of the waits. `canSee` decides for each wait. */
 interface Look {
   askedMs: number;
-  /** The run, or why there is none; undefined where only a finished one was asked for, and it is not finished. */
+  /** The run, or why there is none; undefined where the look asked for a finished run only and found none. */
   found: Run | Failure | undefined;
 }
 
@@ -83,7 +83,7 @@ export function createWaits(store: CrewRunStore, kept: KeptRuns) {
     const endMs = startedMs + waitMs;
     let seenMs = seen.readMs;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
-      // The pause counts from when the database was last asked, by whomever; a clock that jumps back does not lengthen it.
+      // The pause counts from the last look of any wait; a clock that jumps back does not lengthen it.
       const leftMs = Math.min(seenMs + pauseMs, endMs) - Date.now();
       await scheduler.wait(Math.max(0, Math.min(leftMs, pauseMs)), { signal });
       const isLast = Date.now() >= endMs;
@@ -114,14 +114,14 @@ export function createWaits(store: CrewRunStore, kept: KeptRuns) {
     const look: Look = { askedMs: Date.now(), found: undefined };
     await watch.flight.run(async () => {
       try {
-        // An unfinished run stays in the database where nobody who waits has a use for it.
+        // Where every wait asks only for the end, an unfinished run stays in the database.
         const onlyFinished = !isLast && ![...watch.waits].some(({ untilChanged }) => untilChanged);
         const conditions = { onlyFinished, signal, attempts: isLast ? undefined : 1 };
         const row = await store.find(seen.id, ALL_WAITS, trace, conditions);
         if (row !== undefined) await kept.keep((look.found = await makeRun(row, look.askedMs)), reader, trace);
         else if (!onlyFinished) look.found = new Failure("run_not_found");
       } catch (error) {
-        // Others must not take over that this client has left.
+        // That this client has left is no result for the others.
         if (!(error instanceof Failure) || signal.aborted) throw error;
         look.found = error;
       }
