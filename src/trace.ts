@@ -1,4 +1,4 @@
-// What the steps of one request note for its log line. Write-only: nothing noted here decides what is answered.
+// What the steps of one request note for its log line and its Server-Timing header. Nothing noted here decides the answer.
 
 type TextNote =
   | "run_id"
