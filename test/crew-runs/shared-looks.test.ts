@@ -1,0 +1,31 @@
+// Waits share their looks for 1,024 runs at most, so nothing of a wait may stay behind when its client has left or its time is
+// up: the next run would find no room.
+import { expect, inject, test } from "vitest";
+import { fetchToken } from "../issuer.ts";
+import { openLane } from "../lane.ts";
+import { connectAsOwner, insertRun } from "../rows.ts";
+import { bearer, startWorker } from "../worker.ts";
+
+const MAX_WATCHES = 1_024;
+const CROWD = 10;
+/** Of one wait of two seconds: after 0.5, 1.25 and 2 seconds. */
+const LOOKS = 3;
+
+test("a thousand runs that were waited for leave room to share the looks at the next", async () => {
+  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url });
+  const headers = { ...bearer(await fetchToken("owner")), prefer: "wait=2" };
+  const insert = `insert into crew_runs (id, correlation_id, owner_id, status)
+    select gen_random_uuid(), 'c', 'owner', 'pending' from generate_series(1, ${MAX_WATCHES}) returning id`;
+  const signal = AbortSignal.abort();
+  const rows = await connectAsOwner().query(insert);
+  while (rows.length > 0) {
+    const leave = async ({ id }: { id?: string }) => worker.fetch(`/api/crew-runs/${id}`, { headers, signal });
+    for (const { status } of await Promise.all(rows.splice(0, 64).map(leave))) expect(status).toBe(499);
+  }
+  const id = await insertRun();
+  const { received } = await lane.counters();
+  const wait = async () => (await worker.fetch(`/api/crew-runs/${id}`, { headers })).status;
+  expect(await Promise.all(Array.from({ length: CROWD }, wait))).toEqual(Array(CROWD).fill(200));
+  expect((await lane.counters()).received - received).toBeLessThanOrEqual(CROWD + 2 * LOOKS);
+}, 20_000);
