@@ -47,11 +47,7 @@ export function listHeaders({ components }: OpenApi, answer: DescribedAnswer): M
   return new Map(Object.entries(answer.headers).map(([name, header]) => [name.toLowerCase(), resolve(header)]));
 }
 
-/**
- * Fails unless the answer is one that the document describes for this path.
- *
- * @returns the answer's body, or undefined where there is none
- */
+/** Fails unless the document describes the answer for this path. Gives its body, or undefined where there is none. */
 export async function expectDocumented(document: OpenApi, path: string, response: Response): Promise<unknown> {
   const answer = document.paths[path]?.get.responses[response.status];
   if (answer === undefined) throw new Error(`${path} documents no ${response.status}`);

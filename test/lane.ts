@@ -17,36 +17,24 @@ export interface Lane {
   heal(): Promise<void>;
   /** Changes the canned answer, for example to rotate keys. */
   serve(answer: CannedAnswer): Promise<void>;
-  counters(): Promise<Omit<LaneState, "requests">>;
+  counters(): Promise<Pick<LaneState, "received">>;
   /** The last 100 requests, oldest first. */
   requests(): Promise<RecordedRequest[]>;
 }
 
-/**
- * Opens a lane.
- *
- * @param upstream the address it leads to, or the answer it gives itself (200 and JSON unless it says otherwise)
- */
+/** Opens a lane to the address given, or one that gives the answer itself (200 and JSON unless it says otherwise). */
 export async function openLane(upstream: string | CannedAnswer): Promise<Lane> {
   const request: LaneRequest = typeof upstream === "string" ? { target: upstream } : { target: null, body: upstream };
   const { id, url } = await command<LaneAddress>("POST", "", request);
-  const fail = async (fault: Fault) => {
-    await command("PUT", `/${id}/fault`, fault);
-  };
+  const readState = () => command<LaneState>("GET", `/${id}`);
+  const fail = async (fault: Fault) => void (await command("PUT", `/${id}/fault`, fault));
   return {
     url,
     fail,
     heal: () => fail({ kind: "none" }),
-    async serve(answer) {
-      await command("PUT", `/${id}/body`, answer);
-    },
-    async counters() {
-      const { requests: _, ...counters } = await command<LaneState>("GET", `/${id}`);
-      return counters;
-    },
-    async requests() {
-      return (await command<LaneState>("GET", `/${id}`)).requests;
-    },
+    serve: async (answer) => void (await command("PUT", `/${id}/body`, answer)),
+    counters: readState,
+    requests: async () => (await readState()).requests,
   };
 }
 
@@ -55,8 +43,6 @@ async function command<T>(method: string, path: string, value?: unknown): Promis
     method,
     ...(value !== undefined && { body: JSON.stringify(value) }),
   });
-  if (!response.ok) {
-    throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-  }
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
   return response.json<T>();
 }

@@ -25,11 +25,7 @@ export function connectAsOwner(): NeonQueryFunction<false, false> {
   return neon(ownerDatabaseUrl);
 }
 
-/**
- * Inserts a run: pending and `owner`'s unless told otherwise, with nothing but what a pending run must have.
- *
- * @returns its id
- */
+/** Inserts a run: pending and `owner`'s unless told otherwise, with nothing but what a pending run must have. Gives its id. */
 export async function insertRun(run: NewRun = {}): Promise<string> {
   const id = run.id ?? crypto.randomUUID();
   const values = {

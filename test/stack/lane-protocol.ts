@@ -42,16 +42,11 @@ export interface LaneRequest {
 
 export interface LaneAddress {
   id: string;
-  /** Give this to the program under test; what it appends is appended to the target. */
+  /** Give this to the program under test. */
   url: string;
 }
 
 export interface RecordedRequest {
-  method: string;
-  /** What followed the lane's url. */
-  path: string;
-  /** Names in lower case. */
-  headers: Record<string, string>;
   /** Empty for a request that was refused. */
   body: string;
 }
@@ -59,11 +54,6 @@ export interface RecordedRequest {
 export interface LaneState {
   /** Requests whose head has come. */
   received: number;
-  /** Answers sent to the end. */
-  answered: number;
-  /** Requests under way. */
-  open: number;
-  maxOpen: number;
   /** The last 100. */
   requests: RecordedRequest[];
 }

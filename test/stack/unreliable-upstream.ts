@@ -1,32 +1,24 @@
 // A server that stands in front of a real one, or in its place, and misbehaves on command. Each test opens a lane of its
-// own, with its own fault and counters, so tests do not meet. Driven over HTTP, since the tests run in workerd.
+// own, with its own fault and count, so tests do not meet. Tests in workerd drive it over HTTP, those in Node by `openLane`.
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer, json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CannedAnswer, Fault, LaneAddress, LaneRequest, LaneState, RecordedRequest } from "./lane-protocol.ts";
 
-const maxRecordedRequests = 100;
+const MAX_RECORDED_REQUESTS = 100;
 
 /** Belong to one connection (RFC 9110 §7.6.1), or are set anew for the body that is sent. */
-const connectionHeaders = new Set([
-  "connection",
-  "content-encoding",
-  "content-length",
-  "date",
-  "expect",
-  "host",
-  "keep-alive",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
+const CONNECTION_HEADERS = new Set(
+  "connection content-encoding content-length date expect host keep-alive te trailer transfer-encoding upgrade".split(
+    " ",
+  ),
+);
 
 interface Lane {
   target: string | null;
-  body: CannedAnswer;
+  canned: CannedAnswer;
   fault: Fault;
   state: LaneState;
 }
@@ -39,6 +31,7 @@ interface Answer {
 
 export interface UnreliableUpstream {
   url: string;
+  openLane(target: string): { url: string; fail(fault: Fault): void; received(): number };
   close(): Promise<void>;
 }
 
@@ -46,77 +39,63 @@ export interface UnreliableUpstream {
  * Starts the server on a free port of the loopback interface.
  *
  * `POST /lanes` with a LaneRequest gives a LaneAddress; `GET /lanes/:id` a LaneState; `PUT /lanes/:id/fault` takes a
- * Fault, `PUT /lanes/:id/body` a CannedAnswer. Everything below `/lane/:id` goes down the lane.
+ * Fault, `PUT /lanes/:id/body` a CannedAnswer. A request for `/lane/:id` goes down the lane.
  * `POST /sql` is for Neon's driver, which has one endpoint for a whole isolate: a connection string with the host
  * `lane-ID.localhost` goes down that lane, any other one to `sqlEndpoint`.
  */
 export async function startUnreliableUpstream(sqlEndpoint?: string): Promise<UnreliableUpstream> {
   const lanes = new Map<string, Lane>();
-  const direct: Lane = openLane({ target: sqlEndpoint ?? null });
+  const direct = makeLane({ target: sqlEndpoint ?? null });
 
-  const server = createServer((request, response) => {
-    const [, area, id = "", ...rest] = (request.url ?? "/").split("/");
-    const serve = async () => {
-      if (area === "lane") {
-        const [name = "", query] = id.split("?", 2);
-        const path = rest.length > 0 ? `/${rest.join("/")}` : query === undefined ? "" : `?${query}`;
-        await travel(find(name), path, request, response);
-      } else if (area === "sql") {
-        const host = URL.parse(String(request.headers["neon-connection-string"]))?.hostname ?? "";
-        await travel(lanes.get(/^lane-(\d+)\./.exec(host)?.[1] ?? "") ?? direct, "", request, response);
-      } else if (area === "lanes") {
-        sendJson(response, 200, await command(request, id, rest[0]));
-      } else {
-        sendJson(response, 404, { error: "no such path" });
-      }
-    };
-    serve().catch((error: unknown) => {
-      if (!response.headersSent) {
-        sendJson(response, 502, { error: String(error) });
-      } else {
-        response.destroy();
-      }
-    });
-  });
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [, area, id = "", part = ""] = (request.url ?? "/").split("/");
+    if (area === "lane") return travel(find(id), request, response);
+    if (area === "sql") {
+      const host = URL.parse(String(request.headers["neon-connection-string"]))?.hostname ?? "";
+      return travel(lanes.get(/^lane-(\d+)\./.exec(host)?.[1] ?? "") ?? direct, request, response);
+    }
+    const reply = await command(`${request.method} ${area} ${part}`, id, request);
+    send(response, { ...JSON_ANSWER, body: Buffer.from(JSON.stringify(reply)) });
+  }
+
+  async function command(name: string, id: string, request: IncomingMessage): Promise<object> {
+    if (name === "POST lanes ") return open((await json(request)) as LaneRequest);
+    const lane = find(id);
+    if (name === "PUT lanes fault") lane.fault = (await json(request)) as Fault;
+    else if (name === "PUT lanes body") lane.canned = (await json(request)) as CannedAnswer;
+    else if (name !== "GET lanes ") throw new Error(`${name} is no command`);
+    return lane.state;
+  }
+
+  function open(request: LaneRequest): LaneAddress {
+    const id = String(lanes.size + 1);
+    lanes.set(id, makeLane(request));
+    return { id, url: `${origin}/lane/${id}` };
+  }
 
   function find(id: string): Lane {
     const lane = lanes.get(id);
-    if (lane === undefined) {
-      throw new Error(`there is no lane ${id}`);
-    }
+    if (lane === undefined) throw new Error(`there is no lane ${id}`);
     return lane;
   }
 
-  async function command(
-    request: IncomingMessage,
-    id: string,
-    part: string | undefined,
-  ): Promise<LaneAddress | LaneState | Record<string, never>> {
-    switch (`${request.method} ${part ?? ""}`) {
-      case "POST ": {
-        const newId = String(lanes.size + 1);
-        lanes.set(newId, openLane((await json(request)) as LaneRequest));
-        return { id: newId, url: `${origin}/lane/${newId}` };
-      }
-      case "GET ":
-        return find(id).state;
-      case "PUT fault":
-        find(id).fault = (await json(request)) as Fault;
-        return {};
-      case "PUT body":
-        find(id).body = (await json(request)) as CannedAnswer;
-        return {};
-      default:
-        throw new Error(`${request.method} ${request.url} is no command`);
-    }
-  }
-
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      if (response.headersSent) response.destroy();
+      else send(response, { ...JSON_ANSWER, status: 502, body: Buffer.from(JSON.stringify({ error: String(error) })) });
+    });
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   return {
     url: origin,
+    openLane(target) {
+      const { id, url } = open({ target });
+      const lane = find(id);
+      return { url, fail: (fault) => void (lane.fault = fault), received: () => lane.state.received };
+    },
     async close() {
       const closed = once(server, "close");
       server.close();
@@ -126,97 +105,64 @@ export async function startUnreliableUpstream(sqlEndpoint?: string): Promise<Unr
   };
 }
 
-function openLane({ target, body = { status: 404, text: "" } }: LaneRequest): Lane {
-  const state = { received: 0, answered: 0, open: 0, maxOpen: 0, requests: [] };
-  return { target, body, fault: { kind: "none" }, state };
+const JSON_ANSWER = { status: 200, headers: { "content-type": "application/json" } };
+
+function makeLane({ target, body = { status: 404, text: "" } }: LaneRequest): Lane {
+  return { target, canned: body, fault: { kind: "none" }, state: { received: 0, requests: [] } };
 }
 
 /** One request down a lane. */
-async function travel(lane: Lane, path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function travel(lane: Lane, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { state } = lane;
   const fault = takeFault(lane);
-  const record: RecordedRequest = {
-    method: request.method ?? "",
-    path,
-    headers: keepHeaders(Object.entries(request.headers), () => true),
-    body: "",
-  };
-  state.requests = [...state.requests, record].slice(-maxRecordedRequests);
+  const record: RecordedRequest = { body: "" };
+  state.requests = [...state.requests, record].slice(-MAX_RECORDED_REQUESTS);
   state.received += 1;
-  state.open += 1;
-  state.maxOpen = Math.max(state.maxOpen, state.open);
-
   const gone = new AbortController();
-  response.once("finish", () => {
-    state.answered += 1;
-  });
-  response.once("close", () => {
-    state.open -= 1;
-    gone.abort();
-  });
+  response.once("close", () => gone.abort());
+  const pause = (milliseconds: number) => sleep(milliseconds, undefined, { signal: gone.signal });
 
-  if (fault.kind === "refuse") {
-    request.socket.destroy();
-    return;
-  }
+  if (fault.kind === "refuse") return void request.socket.destroy();
   const body = await buffer(request);
   record.body = body.toString("utf8");
-
-  switch (fault.kind) {
-    case "drop":
-      request.socket.destroy();
-      return;
-    case "hang":
-      return;
-    case "status": {
-      const { status, text = "", contentType = "text/plain", headers = {} } = fault;
-      return send(response, {
-        status,
-        headers: { "content-type": contentType, ...headers },
-        body: Buffer.from(text),
-      });
-    }
-    case "redirect": {
-      const { status = 302, location } = fault;
-      return send(response, { status, headers: { location }, body: Buffer.alloc(0) });
-    }
-    case "delay":
-      await sleep(fault.milliseconds, undefined, { signal: gone.signal });
-      break;
-    default:
+  if (fault.kind === "drop") return void request.socket.destroy();
+  if (fault.kind === "hang") return;
+  if (fault.kind === "status") {
+    const { status, text = "", contentType = "text/plain", headers = {} } = fault;
+    return send(response, { status, headers: { "content-type": contentType, ...headers }, body: Buffer.from(text) });
   }
+  if (fault.kind === "redirect") {
+    const { status = 302, location } = fault;
+    return send(response, { status, headers: { location }, body: Buffer.alloc(0) });
+  }
+  if (fault.kind === "delay") await pause(fault.milliseconds);
 
-  const answer = await fetchAnswer(lane, path, request, body, gone.signal);
+  const answer = await fetchAnswer(lane, request, body, gone.signal);
   const half = answer.body.subarray(0, Math.floor(answer.body.length / 2));
   switch (fault.kind) {
     case "truncated":
       return send(response, { ...answer, body: half });
-    case "huge-body":
-      return send(response, {
-        ...answer,
-        body: Buffer.concat([answer.body, Buffer.alloc(fault.megabytes * 1024 * 1024, " ")]),
-      });
+    case "huge-body": {
+      const blanks = Buffer.alloc(fault.megabytes * 1024 * 1024, " ");
+      return send(response, { ...answer, body: Buffer.concat([answer.body, blanks]) });
+    }
     case "drop-in-body":
     case "hang-in-body":
       writeHead(response, answer);
       response.write(half, () => {
-        if (fault.kind === "drop-in-body") {
-          request.socket.destroy();
-        }
+        if (fault.kind === "drop-in-body") request.socket.destroy();
       });
       return;
     case "trickle":
       writeHead(response, answer);
       for (let start = 0; start < answer.body.length; start += fault.bytes) {
-        if (start > 0) {
-          await sleep(fault.intervalMs, undefined, { signal: gone.signal });
-        }
+        if (start > 0) await pause(fault.intervalMs);
         response.write(answer.body.subarray(start, start + fault.bytes));
       }
       response.end();
       return;
     default:
-      return send(response, answer);
+      send(response, answer);
   }
 }
 
@@ -229,36 +175,32 @@ function takeFault(lane: Lane): Fault {
 }
 
 async function fetchAnswer(
-  lane: Lane,
-  path: string,
+  { target, canned }: Lane,
   request: IncomingMessage,
   body: Buffer,
   signal: AbortSignal,
 ): Promise<Answer> {
-  if (lane.target === null) {
-    const { status = 200, headers = {}, text } = lane.body;
-    return { status, headers: { "content-type": "application/json", ...headers }, body: Buffer.from(text) };
+  if (target === null) {
+    const { status = 200, headers = {}, text } = canned;
+    return { status, headers: { ...JSON_ANSWER.headers, ...headers }, body: Buffer.from(text) };
   }
-  const answer = await fetch(lane.target + path, {
+  const answer = await fetch(target, {
     method: request.method ?? "GET",
-    headers: keepHeaders(Object.entries(request.headers), (name) => !connectionHeaders.has(name)),
+    headers: passHeaders(Object.entries(request.headers)),
     redirect: "manual",
     signal,
     ...(body.length > 0 && { body: new Uint8Array(body) }),
   });
   return {
     status: answer.status,
-    headers: keepHeaders([...answer.headers], (name) => !connectionHeaders.has(name)),
+    headers: passHeaders([...answer.headers]),
     body: Buffer.from(await answer.arrayBuffer()),
   };
 }
 
-function keepHeaders(
-  headers: [string, string | string[] | undefined][],
-  keeps: (name: string) => boolean,
-): Record<string, string> {
-  const kept = headers.filter(([name, value]) => value !== undefined && keeps(name));
-  return Object.fromEntries(kept.map(([name, value]) => [name, String(value)]));
+function passHeaders(headers: [string, unknown][]): Record<string, string> {
+  const passed = headers.filter(([name]) => !CONNECTION_HEADERS.has(name));
+  return Object.fromEntries(passed.map(([name, value]) => [name, String(value)]));
 }
 
 function send(response: ServerResponse, answer: Answer): void {
@@ -268,12 +210,4 @@ function send(response: ServerResponse, answer: Answer): void {
 
 function writeHead(response: ServerResponse, { status, headers, body }: Answer): void {
   response.writeHead(status, { ...headers, "content-length": body.length });
-}
-
-function sendJson(response: ServerResponse, status: number, value: unknown): void {
-  send(response, {
-    status,
-    headers: { "content-type": "application/json" },
-    body: Buffer.from(JSON.stringify(value)),
-  });
 }
