@@ -532,10 +532,12 @@ describe("a good token in the wrong place", () => {
     ["", { "proxy-authorization": "Bearer TOKEN" }],
   ])("in the query %j or in the headers %j it is not seen", ([query, headers]) => expectUnread(query, headers));
 
-  test.for([
-    ...["TOKEN", "Basic TOKEN", "Token TOKEN", "DPoP TOKEN", "BearerTOKEN", "Bearer: TOKEN", "Bearer=TOKEN"],
-    ...["Bearer\tTOKEN", "xBearer TOKEN", "Bearer", "Bearer   ", "", "Basic eDp5, Bearer TOKEN", ", Bearer TOKEN"],
-  ])("Authorization: %s is no credential", (authorization) => expectUnread("", { authorization }));
+  const others =
+    "TOKEN|Basic TOKEN|Token TOKEN|DPoP TOKEN|BearerTOKEN|Bearer: TOKEN|Bearer=TOKEN|Bearer\tTOKEN|xBearer TOKEN|" +
+    "Bearer|Bearer   ||Basic eDp5, Bearer TOKEN|, Bearer TOKEN";
+  test.for(others.split("|"))("Authorization: %s is no credential", (authorization) =>
+    expectUnread("", { authorization }),
+  );
 
   // Two headers reach a Worker as one value joined by a comma.
   test.for([

@@ -2,9 +2,9 @@
 import { expect, vi } from "vitest";
 import { TOKEN_PROBLEMS } from "../../src/failure.ts";
 
-export type Problem = keyof typeof TOKEN_PROBLEMS;
+type Problem = keyof typeof TOKEN_PROBLEMS;
 
-export interface Observed {
+interface Observed {
   response: Response;
   body: string;
   /** Every line on the console meanwhile. */
@@ -27,21 +27,22 @@ export async function observe(send: () => Promise<Response>): Promise<Observed> 
   }
 }
 
+const nameScope = (scope?: string) => (scope === undefined ? "" : `scope="${scope}", `);
 const METADATA = `resource_metadata="https://api.test/.well-known/oauth-protected-resource"`;
 
-/** The answer to a request without credentials. */
-export function expectNoCredentials({ response, body, lines }: Observed): void {
+/** The answer to a request without credentials, from a deployment that demands `scope` or none. */
+export function expectNoCredentials({ response, body, lines }: Observed, scope?: string): void {
   expectAnswer(response, body, 401, "not_authenticated", "Not authenticated");
-  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${METADATA}`);
+  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${nameScope(scope)}${METADATA}`);
   expectLine(lines, { status: 401, code: "not_authenticated" });
 }
 
-/** The answer to a token that is refused. `why` is what the log says, `problem: reason`. */
-export function expectInvalidToken({ response, body, lines }: Observed, why: string): void {
+/** The answer to a token that is refused. `why` is what the log says, `problem: reason`; `scope` as above. */
+export function expectInvalidToken({ response, body, lines }: Observed, why: string, scope?: string): void {
   expectAnswer(response, body, 401, "invalid_token", "Could not validate credentials");
   const problem = why.split(":")[0] as Problem;
   const description = `error="invalid_token", error_description="${TOKEN_PROBLEMS[problem]}"`;
-  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${description}, ${METADATA}`);
+  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${description}, ${nameScope(scope)}${METADATA}`);
   expectLine(lines, { status: 401, code: "invalid_token", why });
 }
 
@@ -49,7 +50,7 @@ export function expectInvalidToken({ response, body, lines }: Observed, why: str
 export function expectInsufficientScope({ response, body, lines }: Observed, scope: string): void {
   expectAnswer(response, body, 403, "insufficient_scope", "Not enough permissions");
   const error = `error="insufficient_scope", error_description="The access token lacks a scope"`;
-  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${error}, scope="${scope}", ${METADATA}`);
+  expect(response.headers.get("www-authenticate")).toBe(`Bearer ${error}, ${nameScope(scope)}${METADATA}`);
   expectLine(lines, { status: 403, code: "insufficient_scope" });
 }
 
