@@ -26,14 +26,12 @@ async function readForeign(claims: Record<string, unknown>, variables: Record<st
 describe("every run is shown to who has the admin right", () => {
   test.for<[string, Record<string, unknown>]>([
     ["in scope, alone", { scope: ADMIN }],
-    ["in scope, first", { scope: `${ADMIN} crew-runs:read` }],
     ["in scope, last", { scope: `openid crew-runs:read ${ADMIN}` }],
     ["in scope, as a list", { scope: ["openid", ADMIN] }],
     ["in scp, as a text", { scp: `read ${ADMIN}` }],
     ["in scp, as a list", { scp: ["read", ADMIN] }],
     ["in permissions", { permissions: [ADMIN] }],
     ["in permissions, next to what is no text", { permissions: [null, 1, {}, [], ADMIN] }],
-    ["in one claim where others are odd", { scope: 1, scp: null, permissions: [ADMIN] }],
   ])("%s", async ([, claims]) => {
     expect(await readForeign(claims)).toBe(200);
   });
@@ -61,16 +59,12 @@ describe("no foreign run is shown to who has, for a right,", () => {
     ["it in another case", { scope: "Crew-Runs:Admin CREW-RUNS:ADMIN" }],
     ["it with a comma", { scope: "crew-runs:read,crew-runs:admin" }],
     ["it with another white space", { scope: "x\tcrew-runs:admin\ncrew-runs:admin\u00a0" }],
-    ["it after a non-breaking space", { scope: "x\u00a0crew-runs:admin" }],
     ["it in look-alike letters", { scope: "\u0441rew-runs:admin crew\u2010runs:admin" }],
     ["a wildcard", { scope: "* crew-runs:* admin" }],
-    ["it twice, glued", { scope: `${ADMIN}${ADMIN}` }],
     ["it with spaces in a list", { scp: [` ${ADMIN}`, `${ADMIN} x`, `read ${ADMIN}`] }],
     ["it in a list in a list", { scp: [[ADMIN]] }],
     ["it as a value in an object", { scp: { right: ADMIN } }],
-    ["it as a name in a list's object", { scp: [{ [ADMIN]: true }] }],
-    ["it in claims of other names", { roles: [ADMIN], role: ADMIN, groups: [ADMIN], authorities: [ADMIN] }],
-    ["it in a claim in another case", { Scope: ADMIN, SCOPE: ADMIN }],
+    ["it in claims of other names", { roles: [ADMIN], groups: [ADMIN], Scope: ADMIN, SCOPE: ADMIN }],
     ["it in an inner claim of the name", { realm_access: { scope: ADMIN }, act: { scope: ADMIN } }],
     ["it as the subject, client or audience", { sub: ADMIN, client_id: ADMIN, azp: ADMIN, jti: ADMIN }],
     ["true", { [ADMIN]: true, scope: true, scp: true, permissions: true }],
@@ -78,14 +72,8 @@ describe("no foreign run is shown to who has, for a right,", () => {
     expect(await readForeign(claims)).toBe(404);
   });
 
-  test("it in the header", async () => {
+  test("it in the token's header, in the query, a header or a cookie of the request", async () => {
     const token = await issuer.sign({ scope: undefined }, { header: { scope: ADMIN, scp: [ADMIN] } });
-    const response = await startWorker(issuer.variables).fetch(path, { headers: bearer(token) });
-    expect(response.status).toBe(404);
-  });
-
-  test("it in a query, a header or a cookie of the request", async () => {
-    const token = await issuer.sign({ scope: undefined });
     const headers = { ...bearer(token), "x-scope": ADMIN, cookie: `scope=${ADMIN}` };
     const response = await startWorker(issuer.variables).fetch(`${path}?scope=${ADMIN}`, { headers });
     expect(response.status).toBe(404);
@@ -117,7 +105,7 @@ describe("rights in claims that the deployment names", () => {
     expect(await readForeign(claims, inner)).toBe(404);
   });
 
-  test.for(["__proto__", "constructor", "constructor.name", "__proto__.x", "toString", "length", "scope.length"])(
+  test.for(["__proto__", "constructor.name", "toString", "length", "scope.length"])(
     "what every object has is no claim: %s",
     async (path_) => {
       for (const right of ["Object", "toString", "constructor", "String", "0", "length"]) {
@@ -167,16 +155,9 @@ describe("where a scope is required to read at all", () => {
   });
 
   test("a bad token and no token are still told what they lack", async () => {
-    const scope = `scope="crew-runs:read", `;
-    const strip = ({ response, ...rest }: Awaited<ReturnType<typeof observe>>) => {
-      const value = response.headers.get("www-authenticate") ?? "";
-      expect(value).toContain(scope);
-      const headers = new Headers(response.headers);
-      headers.set("www-authenticate", value.replace(scope, ""));
-      return { response: new Response(null, { status: response.status, headers }), ...rest };
-    };
-    expectNoCredentials(strip(await observe(() => start().fetch(path))));
+    expectNoCredentials(await observe(() => start().fetch(path)), required.REQUIRED_SCOPE);
     const headers = bearer(await issuer.sign({ exp: 1 }));
-    expectInvalidToken(strip(await observe(() => start().fetch(path, { headers }))), "expired: exp");
+    const observed = await observe(() => start().fetch(path, { headers }));
+    expectInvalidToken(observed, "expired: exp", required.REQUIRED_SCOPE);
   });
 });
