@@ -1,0 +1,77 @@
+// A run of somebody else is no run at all: to a stranger it is the answer and the work of a missing run, however it is asked
+// for, whatever is remembered of it, and from the moment on at which it changed hands.
+import { expect, inject, test, vi } from "vitest";
+import { fetchToken } from "../issuer.ts";
+import { openLane } from "../lane.ts";
+import { connectAsOwner, insertRun } from "../rows.ts";
+import { bearer, startWorker } from "../worker.ts";
+
+/** All of an answer that a client can compare, without what differs from request to request. */
+async function describeAnswer(response: Response) {
+  const headers = [...response.headers].filter(([name]) => !["x-request-id", "server-timing"].includes(name));
+  const body = (await response.text()).replace(/"request_id":"[^"]*"/, "");
+  return { status: response.status, headers, body };
+}
+
+test.each<[string, string, Record<string, string>]>([
+  ["plainly", "GET", {}],
+  ["with HEAD", "HEAD", {}],
+  ["with its very tag", "GET", { "if-none-match": "TAG" }],
+  ["with any tag", "GET", { "if-none-match": "*" }],
+  ["with its weak tag and a wait", "GET", { "if-none-match": "W/TAG", prefer: "wait=5" }],
+  ["with a wait", "GET", { prefer: "wait=5" }],
+  ["with a range", "GET", { range: "bytes=0-1" }],
+])("a stranger who asks for a run %s gets what a missing run gives", async (_, method, given) => {
+  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url });
+  const match = vi.spyOn(Cache.prototype, "match");
+  const [owner, stranger] = await Promise.all([fetchToken("owner"), fetchToken("stranger")]);
+  for (const status of ["running", "completed"] as const) {
+    const id = await insertRun({ status });
+    const own = await worker.fetch(`/api/crew-runs/${id}`, { headers: bearer(owner) });
+    const tag = own.headers.get("etag") ?? "";
+    expect(tag).not.toBe("");
+    await worker.settle();
+    const headers = {
+      ...JSON.parse(JSON.stringify(given).replace("TAG", tag.replaceAll('"', '\\"'))),
+      ...bearer(stranger),
+    };
+    const ask = async (target: string) => {
+      match.mockClear();
+      const before = (await lane.counters()).received;
+      const answer = await describeAnswer(await worker.fetch(`/api/crew-runs/${target}`, { method, headers }));
+      const lookUps = match.mock.calls.filter(([key]) => String(key).includes(target)).length;
+      return { ...answer, queries: (await lane.counters()).received - before, lookUps };
+    };
+    const theirs = await ask(id);
+    expect(theirs).toEqual(await ask(crypto.randomUUID()));
+    expect(theirs).toMatchObject({ status: 404, queries: 1 });
+    if (method === "GET") expect(theirs.body).toBe(`{"detail":"Run not found","code":"run_not_found",}`);
+  }
+  match.mockRestore();
+});
+
+test("its owner and an admin see a run", async () => {
+  const id = await insertRun();
+  for (const user of ["owner", "admin"] as const) {
+    const response = await startWorker().fetch(`/api/crew-runs/${id}`, { headers: bearer(await fetchToken(user)) });
+    expect(await response.json()).toMatchObject({ id, owner_id: "owner" });
+  }
+});
+
+test("an unfinished run that changed hands is shown to neither by an old tag, an old memory or a wait", async () => {
+  const worker = startWorker();
+  const id = await insertRun();
+  const [owner, stranger] = await Promise.all([fetchToken("owner"), fetchToken("stranger")]);
+  const read = (token: string, more: Record<string, string> = {}) =>
+    worker.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), ...more } });
+  const tag = (await read(owner)).headers.get("etag") ?? "";
+  const waiting = read(owner, { prefer: "wait=1" });
+  await scheduler.wait(200);
+  await connectAsOwner().query("update crew_runs set owner_id = 'stranger' where id = $1", [id]);
+  expect((await waiting).status).toBe(404);
+  expect((await read(owner, { "if-none-match": tag })).status).toBe(404);
+  const theirs = await read(stranger, { "if-none-match": tag });
+  expect(theirs.status).toBe(200);
+  expect(await theirs.json()).toMatchObject({ id, owner_id: "stranger" });
+});
