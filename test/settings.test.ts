@@ -1,69 +1,119 @@
-import { describe, expect, test } from "vitest";
+// Which settings are taken, and as what. With one that is missing or malformed the API is closed, the log says which and why,
+// and never the value. That the documents tell the same: operations/settings.test.ts.
+import { expect, test } from "vitest";
 import { SettingsSchema, readSettings } from "../src/settings.ts";
+import { expectAsDocumented } from "./reliability/fault-table.ts";
+import { catchLines } from "./reliability/log-lines.ts";
+import { readRun } from "./reliability/reader.ts";
+import { startWorker } from "./worker.ts";
 
-const minimum = {
+const SECRET = "t0p-secret-value";
+const MINIMUM = {
   DATABASE_URL: "postgresql://reader:p%40ss@db.example.com/runs?sslmode=require",
   JWT_ISSUER: "https://issuer.example.com/",
   JWT_AUDIENCE: "https://api.example.com",
   JWKS_URL: "https://issuer.example.com/jwks",
 };
+const lines = catchLines();
 
 type Name = keyof typeof SettingsSchema.shape;
 
-function readProblems(variables: object): string[] {
-  const read = readSettings(variables);
-  return read.ok ? [] : read.problems;
-}
-
 test("four settings are enough, and the rest has defaults", () => {
-  const read = readSettings(minimum);
-  expect(read).toMatchObject({
-    ok: true,
-    settings: { ...minimum, JWT_AUDIENCE: [minimum.JWT_AUDIENCE], MAX_WAIT_SECONDS: 30 },
-  });
-  expect(readProblems({})).toEqual(Object.keys(minimum).map((name) => `${name} is required`));
+  const settings = { ...MINIMUM, JWT_AUDIENCE: [MINIMUM.JWT_AUDIENCE], MAX_WAIT_SECONDS: 30 };
+  expect(readSettings(MINIMUM)).toMatchObject({ ok: true, settings });
+  const problems = Object.keys(MINIMUM).map((name) => `${name} is required`);
+  expect(readSettings({})).toEqual({ ok: false, problems });
 });
 
-test("an empty value counts as absent", () => {
+test("an empty value counts as absent; what is no setting is passed over", () => {
   const empty = Object.fromEntries(Object.keys(SettingsSchema.shape).map((name) => [name, ""]));
-  expect(readSettings({ ...empty, ...minimum })).toEqual(readSettings(minimum));
+  expect(readSettings({ ...empty, ...MINIMUM, ASSETS: {}, OTHER: "x" })).toEqual(readSettings(MINIMUM));
 });
 
-test("a number or a truth value that is none of text is read as its text", () => {
-  const read = readSettings({ ...minimum, MAX_WAIT_SECONDS: 5, JWT_REQUIRE_AT_JWT: true });
-  expect(read).toMatchObject({ ok: true, settings: { MAX_WAIT_SECONDS: 5, JWT_REQUIRE_AT_JWT: true } });
+test.each<[Name, unknown, unknown?]>([
+  ["DATABASE_URL", "postgres://u:p@[::1]:5432/d"],
+  ["JWT_ISSUER", "http://127.0.0.1:8789"],
+  ["JWT_AUDIENCE", "api://3f8e", ["api://3f8e"]],
+  ["JWT_AUDIENCE", "web-client, mobile-client back-end", ["web-client", "mobile-client", "back-end"]],
+  ["JWKS_URL", "http://127.0.0.1:8789/jwks"],
+  ["JWKS_URL", "http://localhost/jwks"],
+  ["JWKS_URL", "http://[::1]/jwks"],
+  ["JWT_ALGORITHMS", "ES256, EdDSA", ["ES256", "EdDSA"]],
+  ["JWT_REQUIRE_AT_JWT", true],
+  ["RIGHTS_CLAIMS", "realm_access.roles cognito:groups", ["realm_access.roles", "cognito:groups"]],
+  ["JWT_LEEWAY_SECONDS", "0", 0],
+  ["JWT_LEEWAY_SECONDS", "60", 60],
+  ["MAX_WAIT_SECONDS", 5],
+  ["CORS_ORIGINS", "https://a.example.com http://localhost:3000", ["https://a.example.com", "http://localhost:3000"]],
+  ["LOG_SUBJECT", "hash"],
+])("%s may be %j", (name, value, expected = value) => {
+  expect(readSettings({ ...MINIMUM, [name]: value })).toMatchObject({ ok: true, settings: { [name]: expected } });
 });
 
-test("what is no setting is passed over", () => {
-  expect(readSettings({ ...minimum, ASSETS: {}, OTHER: "x" })).toEqual(readSettings(minimum));
+const WORD = "must be one word of printable ASCII";
+const WORDS = "must list one or more words of printable ASCII";
+const DATABASE = "must be postgresql://user:password@host/database";
+const SECURE = "must be an https URL without credentials";
+const ALGORITHMS = "must list some of RS256";
+const whole = (bounds: string) => `must be a whole number from ${bounds}`;
+
+test.each<[Name, string | undefined, string]>([
+  ["DATABASE_URL", undefined, "is required"],
+  ["DATABASE_URL", "", "is required"],
+  ["DATABASE_URL", SECRET, DATABASE],
+  ["DATABASE_URL", `mysql://user:${SECRET}@host/database`, DATABASE],
+  ["DATABASE_URL", `postgresql://user:${SECRET}@host`, DATABASE],
+  ["DATABASE_URL", `postgresql://user@host/${SECRET}`, DATABASE],
+  ["NEON_FETCH_ENDPOINT", `http://${SECRET}.example/sql`, SECURE],
+  ["NEON_FETCH_ENDPOINT", `https://user:${SECRET}@example.com/sql`, SECURE],
+  ["DATABASE_ATTEMPT_TIMEOUT_MS", "99", whole("100 to 9000")],
+  ["DATABASE_ATTEMPT_TIMEOUT_MS", SECRET, whole("100 to 9000")],
+  ["REQUEST_TIMEOUT_MS", "9501", whole("100 to 9500")],
+  ["REQUEST_TIMEOUT_MS", "1e3", whole("100 to 9500")],
+  ["JWT_ISSUER", undefined, "is required"],
+  ["JWT_ISSUER", SECRET, "must be a URL"],
+  ["JWT_AUDIENCE", undefined, "is required"],
+  ["JWT_AUDIENCE", `"${SECRET}"`, WORDS],
+  ["JWT_AUDIENCE", " , ", WORDS],
+  ["JWKS_URL", undefined, "is required"],
+  ["JWKS_URL", `http://${SECRET}.example/jwks`, SECURE],
+  ["JWKS_URL", `data:application/json,${SECRET}`, SECURE],
+  ["JWKS_URL", "http://127.0.0.1.example.com/jwks", SECURE],
+  ["JWKS_URL", "http://localhost.example.com/jwks", SECURE],
+  ["JWKS_URL", "http://[::2]/jwks", SECURE],
+  ["JWKS_MAX_STALE_SECONDS", "599", whole("600 to 86400")],
+  ["JWT_ALGORITHMS", `RS256 ${SECRET}`, ALGORITHMS],
+  ["JWT_ALGORITHMS", "HS256", ALGORITHMS],
+  ["JWT_ALGORITHMS", "none", ALGORITHMS],
+  ["JWT_ALGORITHMS", " ", ALGORITHMS],
+  ["JWT_REQUIRE_AT_JWT", SECRET, "must be true or false"],
+  ["JWT_LEEWAY_SECONDS", "61", whole("0 to 60")],
+  ["AUDIENCE_CLAIM", `${SECRET} x`, WORD],
+  ["SUBJECT_CLAIM", `${SECRET} x`, WORD],
+  ["ADMIN_SCOPE", `${SECRET} x`, WORD],
+  ["REQUIRED_SCOPE", `${SECRET}\n`, WORD],
+  ["FINISHED_RUN_TTL_SECONDS", "-1", whole("0 to 604800")],
+  ["MAX_WAIT_SECONDS", "61", whole("0 to 60")],
+  ["CORS_ORIGINS", `https://app.example.com/${SECRET}`, "must list exact origins"],
+  ["CORS_ORIGINS", "*", "must list exact origins"],
+  ["LOG_SUBJECT", SECRET, "must be omit, hash or plain"],
+  ["DOCS_CLIENT_ID", `${SECRET} x`, WORD],
+])("%s as %j closes the API, and the log says that it %s", async (name, value, rule) => {
+  const worker = startWorker({ [name]: value });
+  const answer = await readRun(worker, crypto.randomUUID(), SECRET, lines);
+  expectAsDocumented("a setting is missing or malformed", answer);
+  expect(answer.log["why"]).toContain(`${name} ${rule}`);
+  expect(answer.body).not.toContain(name);
+
+  expect(await (await worker.fetch("/health")).json()).toEqual({ status: "ok" });
+  const ready = await worker.fetch("/ready");
+  expect(ready.status).toBe(503);
+  expect(await ready.json()).toEqual({ status: "not_ready", settings: "misconfigured" });
+  for (const text of lines.all()) expect(text).not.toContain(SECRET);
 });
 
-describe("taken:", () => {
-  test.for<[Name, string, unknown]>([
-    ["DATABASE_URL", "postgres://u:p@[::1]:5432/d", "postgres://u:p@[::1]:5432/d"],
-    ["JWT_ISSUER", "http://127.0.0.1:8789", "http://127.0.0.1:8789"],
-    ["JWT_AUDIENCE", "api://3f8e", ["api://3f8e"]],
-    ["JWT_AUDIENCE", "web-client, mobile-client back-end", ["web-client", "mobile-client", "back-end"]],
-    ["JWKS_URL", "http://127.0.0.1:8789/jwks", "http://127.0.0.1:8789/jwks"],
-    ["JWKS_URL", "http://localhost/jwks", "http://localhost/jwks"],
-    ["JWKS_URL", "http://[::1]/jwks", "http://[::1]/jwks"],
-    ["JWT_ALGORITHMS", "ES256, EdDSA", ["ES256", "EdDSA"]],
-    ["RIGHTS_CLAIMS", "realm_access.roles cognito:groups", ["realm_access.roles", "cognito:groups"]],
-    ["JWT_LEEWAY_SECONDS", "0", 0],
-    ["JWT_LEEWAY_SECONDS", "60", 60],
-    ["FINISHED_RUN_TTL_SECONDS", "0", 0],
-    ["CORS_ORIGINS", "https://a.example.com http://localhost:3000", ["https://a.example.com", "http://localhost:3000"]],
-    ["LOG_SUBJECT", "hash", "hash"],
-  ])("%s = %s", ([name, value, expected]) => {
-    const read = readSettings({ ...minimum, [name]: value });
-    expect(read).toMatchObject({ ok: true, settings: { [name]: expected } });
-  });
+test("several wrong settings are named in one line", async () => {
+  const worker = startWorker({ DATABASE_URL: undefined, JWKS_URL: "x", MAX_WAIT_SECONDS: "x" });
+  const { log } = await readRun(worker, crypto.randomUUID(), "a.b.c", lines);
+  for (const name of ["DATABASE_URL", "JWKS_URL", "MAX_WAIT_SECONDS"]) expect(log["why"]).toContain(name);
 });
-
-// What is refused, and that no refusal repeats the value: reliability/settings.test.ts.
-test.for(["http://127.0.0.1.example.com/jwks", "http://localhost.example.com/jwks", "http://[::2]/jwks"])(
-  "%s is no loopback host",
-  (url) => {
-    expect(readProblems({ ...minimum, JWKS_URL: url })).toHaveLength(1);
-  },
-);

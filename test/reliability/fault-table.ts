@@ -3,14 +3,14 @@ import { expect } from "vitest";
 import text from "../../docs/faults.md?raw";
 import type { Answer } from "./reader.ts";
 
-export interface FaultLine {
+interface FaultLine {
   fault: string;
   client: string;
   log: string;
   lasts: string;
 }
 
-export const faultTable: readonly FaultLine[] = text
+export const FAULT_TABLE: readonly FaultLine[] = text
   .split("\n")
   .filter((line) => /^\| (?!Fault |-)/.test(line))
   .map((line) => {
@@ -26,7 +26,7 @@ export const faultTable: readonly FaultLine[] = text
  * `member=value` of the log, where the value is a part of what is logged.
  */
 export function expectAsDocumented(fault: string, answer: Answer): void {
-  const line = faultTable.find((each) => each.fault === fault);
+  const line = FAULT_TABLE.find((each) => each.fault === fault);
   if (line === undefined) throw new Error(`docs/faults.md has no line "${fault}"`);
   const { response, body, log } = answer;
   const [outcome = "", ...headers] = quotes(line.client);
