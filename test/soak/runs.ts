@@ -1,11 +1,48 @@
 // The runs of a soak and their truth: what each has held, and from when on. They are inserted, started, finished, and some
-// are deleted, by one writer; readers compare what they got with it.
+// are deleted, by one writer; `judge` compares what readers got with it.
 import type { Database } from "../../dev/database.ts";
+
+export const USERS = ["owner", "stranger", "admin"] as const;
+export type User = (typeof USERS)[number];
 
 const POOL_SIZE = 150;
 const OWNERS = ["owner", "stranger"] as const;
 
-export class Run {
+export interface Question {
+  user: User;
+  /** Undefined: an id that no run has. */
+  run: Run | undefined;
+  isForged: boolean;
+  /** The run's, when the question was asked. */
+  revision: number;
+  heldTag: string | undefined;
+}
+
+export interface Answered {
+  status: number;
+  headers: Headers;
+  body: string;
+  startMs: number;
+  endMs: number;
+}
+
+/** What is wrong with an answer that is no 503, if anything is. */
+export function judge(answer: Answered, question: Question, ttlSeconds: number): string | undefined {
+  const { user, run, isForged, revision, heldTag } = question;
+  if (isForged) return answer.status === 401 ? undefined : "a forged token got in";
+  const maySee = run !== undefined && (user === "admin" || user === run.owner);
+  if (answer.status === 404)
+    return maySee && run.deletedMs > answer.endMs ? "a 404 for a run that is there" : undefined;
+  if (!maySee) return "an answer for the wrong user";
+  if (answer.startMs > run.deletedMs + ttlSeconds * 1_000 + 500) return "a run that was deleted long ago";
+  const etag = answer.headers.get("etag") ?? "";
+  if (answer.status === 200) return run.compare(answer.body, etag, revision);
+  if (answer.status !== 304) return "an unexpected status";
+  if (heldTag !== etag) return "a 304 for another tag";
+  return (run.revisions.get(etag) ?? -1) >= revision ? undefined : "a 304 for what is outdated";
+}
+
+class Run {
   readonly id = crypto.randomUUID();
   readonly owner: (typeof OWNERS)[number];
   /** Grows with each change; the last that is certainly in the database. */
