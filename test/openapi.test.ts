@@ -1,41 +1,46 @@
+// /openapi.json is what the Worker does: each answer that can be made is one that the document describes, and the document
+// describes no other. Stricter than for clients: everything sent is documented.
 import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, expect, inject, test } from "vitest";
+import openApi from "../dist/documents/openapi.json?raw";
 import { EXAMPLE_ETAG, EXAMPLE_ROWS } from "../docs/example-runs.ts";
 import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
-import openApi from "../dist/documents/openapi.json?raw";
 import { createApp } from "../src/app.ts";
 import { type OpenApi, expectDocumented, listHeaders } from "./documented.ts";
 import { fetchToken, makeKey, openIssuer } from "./issuer.ts";
 import { openLane } from "./lane.ts";
-import { insertRun } from "./rows.ts";
+import { type NewRun, insertRun } from "./rows.ts";
 import { bearer, startWorker } from "./worker.ts";
 
 const RUN_PATH = "/api/crew-runs/{run_id}";
 const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "done" } as const;
-
-let document: OpenApi;
+const DOCUMENT = JSON.parse(openApi) as OpenApi;
+/** The request bears the id of the examples. */
+const EXAMPLE_ID = { "x-request-id": EXAMPLE_REQUEST_ID };
 
 beforeAll(async () => {
-  document = JSON.parse(openApi);
   for (const row of Object.values(EXAMPLE_ROWS)) await insertRun(row);
 });
 
 async function get(id: string, headers: Record<string, string> = {}, variables = {}): Promise<Response> {
-  return startWorker(variables).fetch(`/api/crew-runs/${id}`, {
-    headers: { ...bearer(await fetchToken("owner")), ...headers },
-  });
+  const credentials = bearer(await fetchToken("owner"));
+  return startWorker(variables).fetch(`/api/crew-runs/${id}`, { headers: { ...credentials, ...headers } });
 }
 
-test.each([
-  ["finished", FINISHED],
-  ["failed", { status: "failed", completed_at: "2036-01-01T00:00:00Z", error: "no" }],
-  ["pending", {}],
-  ["running, with numbers that JavaScript rounds", { status: "running", task_input: `{"n": 9007199254740993}` }],
-  ["with all that a configuration may lack", { crew_config: { agents: [], tasks: [{ description: "" }] } }],
-] as const)("the answer for a run that is %s is documented", async (_, row) => {
-  const response = await get(await insertRun(row));
-  expect(response.status).toBe(200);
-  await expectDocumented(document, RUN_PATH, response);
+test.each<[number, NewRun, Record<string, string>]>([
+  [200, FINISHED, {}],
+  [200, { status: "failed", completed_at: "2036-01-01T00:00:00Z", error: "no" }, {}],
+  [200, {}, {}],
+  [200, { status: "running", task_input: `{"n": 9007199254740993}` }, {}],
+  [200, { crew_config: { agents: [], tasks: [{ description: "" }] } }, {}],
+  [200, {}, { prefer: "wait=1" }],
+  [304, FINISHED, { "if-none-match": "*" }],
+  [304, {}, { "if-none-match": "*" }],
+])("the %i for the run %j, asked for with %j, is documented", async (status, row, headers) => {
+  const response = await get(await insertRun(row), headers);
+  expect(response.status).toBe(status);
+  expect(response.headers.has("preference-applied")).toBe("prefer" in headers);
+  await expectDocumented(DOCUMENT, RUN_PATH, response);
 });
 
 test("the answer from memory is documented", async () => {
@@ -44,82 +49,64 @@ test("the answer from memory is documented", async () => {
   const headers = bearer(await fetchToken("owner"));
   await (await worker.fetch(path, { headers })).arrayBuffer();
   const response = await worker.fetch(path, { headers });
-  expect(response.headers.get("cache-status")).toBe(document.components.headers["CacheStatus"]?.example);
+  expect(response.headers.get("cache-status")).toBe(DOCUMENT.components.headers["CacheStatus"]?.example);
   expect(response.headers.get("age")).toBe("0");
-  await expectDocumented(document, RUN_PATH, response);
-});
-
-test("the answer after a wait is documented", async () => {
-  const response = await get(await insertRun(), { prefer: "wait=1" });
-  expect(response.headers.get("preference-applied")).toBe("wait=1");
-  await expectDocumented(document, RUN_PATH, response);
-});
-
-test.each([
-  ["finished", FINISHED],
-  ["pending", {}],
-])("the 304 of a %s run is documented", async (_, row) => {
-  const response = await get(await insertRun(row), { "if-none-match": "*" });
-  expect(response.status).toBe(304);
-  expect(await expectDocumented(document, RUN_PATH, response)).toBeUndefined();
+  await expectDocumented(DOCUMENT, RUN_PATH, response);
 });
 
 test("the answer over http, without a word on https, is documented", async () => {
   const request = new Request("http://api.test/api/crew-runs/x");
   const response = await createApp().fetch(request, inject("stack").variables, createExecutionContext());
   expect(response.headers.has("strict-transport-security")).toBe(false);
-  await expectDocumented(document, RUN_PATH, response);
+  await expectDocumented(DOCUMENT, RUN_PATH, response);
 });
 
-/** Each failure by its code, made to happen; the request bears the id of the examples. */
+/** Each failure by its code, made to happen. */
 const FAILURES: Record<string, () => Promise<Response>> = {
-  not_authenticated: () => startWorker().fetch("/api/crew-runs/x", { headers: exampleId }),
+  not_authenticated: () => startWorker().fetch("/api/crew-runs/x", { headers: EXAMPLE_ID }),
   async invalid_token() {
     const issuer = await openIssuer([await makeKey("ES256")]);
-    const headers = { ...exampleId, ...bearer(await issuer.sign({ exp: 1_000_000_000 })) };
+    const headers = { ...EXAMPLE_ID, ...bearer(await issuer.sign({ exp: 1_000_000_000 })) };
     return startWorker(issuer.variables).fetch("/api/crew-runs/x", { headers });
   },
   async insufficient_scope() {
     const issuer = await openIssuer([await makeKey("ES256")]);
-    const headers = { ...exampleId, ...bearer(await issuer.sign({ scope: "other" })) };
+    const headers = { ...EXAMPLE_ID, ...bearer(await issuer.sign({ scope: "other" })) };
     const worker = startWorker({ ...issuer.variables, REQUIRED_SCOPE: "crew-runs:read" });
     return worker.fetch("/api/crew-runs/x", { headers });
   },
-  run_not_found: () => get(crypto.randomUUID(), exampleId),
-  not_found: () => startWorker().fetch("/api/crew-runs", { headers: exampleId }),
-  method_not_allowed: () => startWorker().fetch("/api/crew-runs/x", { method: "DELETE", headers: exampleId }),
-  invalid_run_id: () => get("not-a-uuid", exampleId),
-  invalid_record: async () => get(await insertRun({ crew_config: { agents: "none" } }), exampleId),
-  misconfigured: () => get("x", exampleId, { JWT_ISSUER: undefined }),
+  run_not_found: () => get(crypto.randomUUID(), EXAMPLE_ID),
+  not_found: () => startWorker().fetch("/api/crew-runs", { headers: EXAMPLE_ID }),
+  method_not_allowed: () => startWorker().fetch("/api/crew-runs/x", { method: "DELETE", headers: EXAMPLE_ID }),
+  invalid_run_id: () => get("not-a-uuid", EXAMPLE_ID),
+  invalid_record: async () => get(await insertRun({ crew_config: { agents: "none" } }), EXAMPLE_ID),
+  misconfigured: () => get("x", EXAMPLE_ID, { JWT_ISSUER: undefined }),
   async internal_error() {
-    const headers = { ...exampleId, ...bearer(await fetchToken("owner")) };
-    const request = new Request(`https://api.test/api/crew-runs/${await insertRun(FINISHED)}`, { headers });
     const RATE_LIMITER = {
       get limit(): never {
         throw new Error("no limiter");
       },
     };
-    const variables = { ...inject("stack").variables, RATE_LIMITER };
-    return createApp().fetch(request, variables, createExecutionContext());
+    return get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER });
   },
   async key_set_unavailable() {
     const lane = await openLane({ status: 500, text: "" });
-    return get("x", exampleId, { JWKS_URL: lane.url });
+    return get("x", EXAMPLE_ID, { JWKS_URL: lane.url });
   },
   async rate_limited() {
     const RATE_LIMITER = { limit: async () => ({ success: false }) };
-    return get(crypto.randomUUID(), exampleId, { RATE_LIMITER });
+    return get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER });
   },
   async record_too_large() {
     const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
     await lane.fail({ kind: "huge-body", megabytes: 17 });
-    return get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url });
+    return get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: lane.url });
   },
   async overloaded() {
     const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
     await lane.fail({ kind: "huge-body", megabytes: 14 });
     const reads = Array.from({ length: 6 }, () =>
-      get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url }),
+      get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: lane.url }),
     );
     const refused = (await Promise.all(reads)).find(({ status }) => status === 503);
     if (refused === undefined) throw new Error("six large replies at once were read");
@@ -127,53 +114,29 @@ const FAILURES: Record<string, () => Promise<Response>> = {
   },
   async database_unavailable() {
     const lane = await openLane({ status: 500, text: "" });
-    return get(crypto.randomUUID(), exampleId, { NEON_FETCH_ENDPOINT: lane.url });
+    return get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: lane.url });
   },
 };
-
-const exampleId = { "x-request-id": EXAMPLE_REQUEST_ID };
 
 test.each(Object.entries(FAILURES))("%s is documented, by what is answered", async (code, fail) => {
   const response = await fail();
   const { status } = response;
   const sent = new Map(response.headers);
-  const body = await expectDocumented(document, RUN_PATH, response);
+  const body = await expectDocumented(DOCUMENT, RUN_PATH, response);
   expect(body).toMatchObject({ code });
 
-  const answer = document.paths[RUN_PATH]?.get.responses[status];
+  const answer = DOCUMENT.paths[RUN_PATH]?.get.responses[status];
   expect(answer?.content?.["application/json"]?.examples?.[code]?.value).toEqual(body);
-  for (const [name, { examples }] of listHeaders(document, answer ?? { description: "", headers: {} })) {
+  for (const [name, { examples }] of listHeaders(DOCUMENT, answer ?? { description: "", headers: {} })) {
     const value = sent.get(name)?.replace("https://api.test", EXAMPLE_ORIGIN);
     if (examples !== undefined) expect({ name, value: String(examples[code]?.value) }).toEqual({ name, value });
   }
 });
 
-test("a status, a header or a member that is not documented would be noticed", async () => {
-  const good = async () => startWorker().fetch("/health");
-  await expectDocumented(document, "/health", await good());
-  const { headers } = await good();
-  const check = (body: string | null, init: ResponseInit) =>
-    expectDocumented(document, "/health", new Response(body, { headers, ...init }));
-  await expect(check(`{"status":"ok"}`, { status: 201 })).rejects.toThrow("201");
-  await expect(check(`{"status":"ok"}`, { headers: [...headers, ["x-new", "1"]] })).rejects.toThrow("x-new");
-  await expect(check(`{"status":"ok"}`, { headers: {} })).rejects.toThrow("cache-control");
-  await expect(check(`{"status":"ok","new":1}`, {})).rejects.toThrow("new");
-});
-
 test("no failure is documented that was not made to happen here", () => {
-  const responses = Object.entries(document.paths[RUN_PATH]?.get.responses ?? {});
-  expect(responses.map(([status]) => status)).toEqual([
-    "200",
-    "304",
-    "401",
-    "403",
-    "404",
-    "405",
-    "422",
-    "429",
-    "500",
-    "503",
-  ]);
+  const responses = Object.entries(DOCUMENT.paths[RUN_PATH]?.get.responses ?? {});
+  const statuses = responses.map(([status]) => Number(status));
+  expect(statuses).toEqual([200, 304, 401, 403, 404, 405, 422, 429, 500, 503]);
   const codes = responses.flatMap(([status, { content }]) =>
     Number(status) < 400 ? [] : Object.keys(content?.["application/json"]?.examples ?? {}),
   );
@@ -181,7 +144,7 @@ test("no failure is documented that was not made to happen here", () => {
 });
 
 test("the documented runs are what the Worker answers for these rows", async () => {
-  const { content } = document.paths[RUN_PATH]?.get.responses[200] ?? {};
+  const { content } = DOCUMENT.paths[RUN_PATH]?.get.responses[200] ?? {};
   const examples = content?.["application/json"]?.examples ?? {};
   expect(Object.keys(examples)).toEqual(Object.keys(EXAMPLE_ROWS));
   for (const [name, { id }] of Object.entries(EXAMPLE_ROWS)) {
@@ -192,22 +155,20 @@ test("the documented runs are what the Worker answers for these rows", async () 
 });
 
 test.each([
-  ["/health", 200, {}],
-  ["/ready", 200, {}],
-  ["/ready", 503, { JWT_ISSUER: undefined }],
-  ["/ready", 503, { JWKS_URL: "http://127.0.0.1:1/" }],
-] as const)("%s, answered with %i, is documented", async (path, status, variables) => {
-  const response = await startWorker(variables).fetch(path);
+  ["GET", "/health", 200, {}],
+  ["GET", "/ready", 200, {}],
+  ["GET", "/ready", 503, { JWT_ISSUER: undefined }],
+  ["GET", "/ready", 503, { JWKS_URL: "http://127.0.0.1:1/" }],
+  ["POST", "/health", 405, {}],
+  ["POST", "/ready", 405, {}],
+] as const)("%s %s, answered with %i, is documented", async (method, path, status, variables) => {
+  const response = await startWorker(variables).fetch(path, { method });
   expect(response.status).toBe(status);
-  await expectDocumented(document, path, response);
-});
-
-test.each(["/health", "/ready"])("another method on %s is documented", async (path) => {
-  await expectDocumented(document, path, await startWorker().fetch(path, { method: "POST" }));
+  await expectDocumented(DOCUMENT, path, response);
 });
 
 test("everything has a description", () => {
-  const { schemas, headers, parameters, securitySchemes } = document.components;
+  const { schemas, headers, parameters, securitySchemes } = DOCUMENT.components;
   const fields = Object.entries(schemas).flatMap(([name, { properties }]) =>
     Object.entries(properties).map(([field, { description }]) => [`${name}.${field}`, description] as const),
   );
@@ -220,22 +181,22 @@ test("everything has a description", () => {
 });
 
 test("the operations and schemas have the names that clients are generated with", () => {
-  const operations = Object.values(document.paths).map(({ get: { operationId } }) => operationId);
+  const operations = Object.values(DOCUMENT.paths).map(({ get: { operationId } }) => operationId);
   expect(operations).toEqual(["getCrewRun", "getHealth", "getReadiness"]);
-  expect(Object.keys(document.components.schemas)).toEqual(
+  expect(Object.keys(DOCUMENT.components.schemas)).toEqual(
     expect.arrayContaining(["CrewRun", "CrewConfig", "AgentConfig", "TaskConfig", "HTTPValidationError"]),
   );
 });
 
 test("the id is any string in the record and a UUID in the path, and no bound of JavaScript's numbers is shown", () => {
-  const { schemas } = document.components;
+  const { schemas } = DOCUMENT.components;
   expect(schemas["CrewRun"]?.properties["id"]).toEqual({ type: "string", description: expect.any(String) });
-  expect(document.paths[RUN_PATH]?.get.parameters?.[0]).toMatchObject({ schema: { type: "string", format: "uuid" } });
+  expect(DOCUMENT.paths[RUN_PATH]?.get.parameters?.[0]).toMatchObject({ schema: { type: "string", format: "uuid" } });
   expect(openApi).not.toContain(String(-Number.MAX_SAFE_INTEGER));
 });
 
 test("a tag that a proxy made weak is documented, and a wait that ran its full time", () => {
-  const { ETag, UnfinishedRetryAfter } = document.components.headers;
+  const { ETag, UnfinishedRetryAfter } = DOCUMENT.components.headers;
   expect(`W/${String(ETag?.example)}`).toMatch(new RegExp(ETag?.schema?.pattern ?? "^$"));
   expect(UnfinishedRetryAfter?.schema).toMatchObject({ minimum: 0, maximum: 30 });
 });
