@@ -94,7 +94,7 @@ const ROW = {
   correlation_id: "c",
   owner_id: "owner",
   status: "pending",
-  created_at: "2026-03-01T10:00:00",
+  created_at: '"2026-03-01T10:00:00"',
   crew_type: null,
   crew_config: null,
   task_input: null,
@@ -104,7 +104,7 @@ const ROW = {
   completed_at: null,
 };
 
-/** Reads a run for which the database answers this row. */
+/** Reads a run for which the database answers this row: texts, of which a time is one in JSON. */
 async function readRow(change: object): Promise<Answer> {
   const row = { ...ROW, ...change };
   const fields = Object.keys(row).map((name) => ({ name, dataTypeID: 25 }));
@@ -116,9 +116,9 @@ test.each([
   ["status", { status: SECRET }],
   ["owner_id", { owner_id: null }],
   ["created_at", { created_at: SECRET }],
-  ["created_at", { created_at: "10000-01-01T00:00:00" }],
-  ["started_at", { started_at: "0044-03-15T00:00:00 BC" }],
-  ["completed_at", { completed_at: "infinity" }],
+  ["created_at", { created_at: '"10000-01-01T00:00:00"' }],
+  ["started_at", { started_at: '"0044-03-15T00:00:00 BC"' }],
+  ["completed_at", { completed_at: '"infinity"' }],
   ["task_input", { task_input: `["${SECRET}"]` }],
   ["crew_config", { crew_config: SECRET }],
   ["crew_config.agents.0.role (invalid_type)", { crew_config: `{"agents":[{"goal":"${SECRET}"}],"tasks":[]}` }],
@@ -150,10 +150,10 @@ test("the tag changes with any change of the body, and with nothing else", async
     await tagOf({}),
     await tagOf({ result: "" }),
     await tagOf({ error: "" }),
-    await tagOf({ created_at: "2026-03-01T10:00:00.000001" }),
+    await tagOf({ created_at: '"2026-03-01T10:00:00.000001"' }),
     await tagOf({ task_input: `{"n": 1.0}` }),
     await tagOf({ task_input: `{"n": 1.00}` }),
   ];
   expect(new Set(tags).size).toBe(tags.length);
-  expect(await tagOf({ created_at: "2026-03-01T10:00:00.000", unknown: "x" })).toBe(tags[0]);
+  expect(await tagOf({ created_at: '"2026-03-01T10:00:00.000"', unknown: "x" })).toBe(tags[0]);
 });
