@@ -17,8 +17,14 @@ const ISSUER_KEY_ID = "issuer-key";
 /** Who gets in is told that this is no id: 422. Nobody else is. */
 const NO_RUN = "/api/crew-runs/no-id";
 
-const { JWT_AUDIENCE } = inject("stack").variables;
-let iss: string;
+const ISSUER = "https://issuer.test/properties";
+const { JWT_AUDIENCE: AUDIENCE } = inject("stack").variables;
+/** The clock stands here. */
+const NOW = Math.floor(Date.now() / 1_000);
+const [PAST, SOON] = [NOW - 300, NOW + 300];
+const GOOD_HEADER: Members = { alg: "ES256", typ: "at+jwt", kid: ISSUER_KEY_ID };
+const GOOD_CLAIMS: Members = { iss: ISSUER, aud: AUDIENCE, sub: "owner", exp: SOON, iat: NOW };
+
 let ec: SigningKey;
 let attacker: SigningKey;
 let worker: Worker;
@@ -27,28 +33,19 @@ let path: string;
 
 beforeAll(async () => {
   vi.spyOn(console, "log").mockImplementation(() => {});
+  vi.useFakeTimers({ toFake: ["Date"], now: NOW * 1_000 });
   ec = await makeKey("ES256", { kid: ISSUER_KEY_ID });
   attacker = await makeKey("ES256", { kid: ISSUER_KEY_ID });
-  const issuer = await openIssuer([ec, await makeKey("EdDSA"), await makeKey("RS256")]);
-  iss = issuer.variables.JWT_ISSUER;
-  worker = startWorker(issuer.variables);
+  const { variables } = await openIssuer([ec, await makeKey("EdDSA"), await makeKey("RS256")]);
+  worker = startWorker({ ...variables, JWT_ISSUER: ISSUER });
   path = `/api/crew-runs/${await insertRun({ owner_id: "somebody-else" })}`;
   // The keys are known from here on: what follows meets them.
-  expect(await send(`Bearer ${await forge(goodHeader(), goodClaims(), ec)}`)).toBe(422);
+  expect(await send(`Bearer ${await forge(GOOD_HEADER, GOOD_CLAIMS, ec)}`)).toBe(422);
 });
 
 afterAll(() => {
+  vi.useRealTimers();
   vi.restoreAllMocks();
-});
-
-const nowSeconds = () => Math.floor(Date.now() / 1_000);
-const goodHeader = (): Members => ({ alg: "ES256", typ: "at+jwt", kid: ISSUER_KEY_ID });
-const goodClaims = (): Members => ({
-  iss,
-  aud: JWT_AUDIENCE,
-  sub: "owner",
-  exp: nowSeconds() + 300,
-  iat: nowSeconds(),
 });
 
 async function send(authorization: string, target: string = NO_RUN): Promise<number> {
@@ -70,15 +67,15 @@ function mostly(right: unknown, ...wrong: unknown[]): fc.Arbitrary<unknown> {
   );
 }
 
-const anything = fc.dictionary(
+const ANYTHING = fc.dictionary(
   fc.oneof(fc.string(), fc.constantFrom("__proto__", "constructor", "toString", "alg", "sub")),
   fc.jsonValue({ maxDepth: 2 }),
   { maxKeys: 3 },
 );
 
-const headers: fc.Arbitrary<Members> = fc
+const HEADERS: fc.Arbitrary<Members> = fc
   .tuple(
-    anything,
+    ANYTHING,
     fc.record({
       alg: mostly("ES256", "none", "HS256", "es256", "RS256", "EdDSA", ...SIGNATURE_ALGORITHMS),
       typ: mostly("at+jwt", "JWT", "jwt", "application/at+jwt", "logout+jwt", "JOSE", ["at+jwt"]),
@@ -92,16 +89,16 @@ const headers: fc.Arbitrary<Members> = fc
   )
   .map(merge);
 
-const claims: fc.Arbitrary<Members> = fc
+const CLAIMS: fc.Arbitrary<Members> = fc
   .tuple(
-    anything,
+    ANYTHING,
     fc.record({
-      iss: mostly("ISS", "https://evil.test", ["ISS"]),
-      aud: mostly(JWT_AUDIENCE, [JWT_AUDIENCE], ["x", JWT_AUDIENCE], [], `${JWT_AUDIENCE}/`),
+      iss: mostly(ISSUER, "https://evil.test", [ISSUER], `${ISSUER}/`),
+      aud: mostly(AUDIENCE, [AUDIENCE], ["x", AUDIENCE], [], `${AUDIENCE}/`),
       sub: mostly("owner", "", " ", "\u0000", "o".repeat(256), 1, ["owner"]),
-      exp: mostly("SOON", "PAST", "soon", 0, -1, 1e308),
-      nbf: mostly(undefined, "PAST", "SOON", "now", null),
-      iat: mostly("PAST", "SOON", undefined, 1e308),
+      exp: mostly(SOON, PAST, "soon", 0, -1, 1e308),
+      nbf: mostly(undefined, PAST, SOON, "now", null),
+      iat: mostly(PAST, SOON, undefined, 1e308),
       scope: fc.oneof(
         fc.constantFrom("read", ADMIN, `x ${ADMIN}`, `${ADMIN}x`, [ADMIN], { [ADMIN]: 1 }, ADMIN.toUpperCase()),
         fc.jsonValue({ maxDepth: 2 }),
@@ -120,15 +117,6 @@ const claims: fc.Arbitrary<Members> = fc
 /** Members without the undefined ones, as they come out of a JSON text. */
 function merge([others, members]: [Members, Members]): Members {
   const text = JSON.stringify({ ...others, ...members });
-  return JSON.parse(text) as Members;
-}
-
-/** Puts this run's issuer and clock in. */
-function fill(members: Members): Members {
-  const words: Record<string, unknown> = { ISS: iss, SOON: nowSeconds() + 300, PAST: nowSeconds() - 300 };
-  const text = JSON.stringify(members, (_key, value: unknown) =>
-    typeof value === "string" && Object.hasOwn(words, value) ? words[value] : value,
-  );
   return JSON.parse(text) as Members;
 }
 
@@ -152,12 +140,12 @@ function isAcceptable(header: Members, payload: Members): boolean {
     if (has(payload, "nonce") && !has(payload, "typ")) return false;
   }
   const { aud, sub, exp } = payload;
-  if (payload["iss"] !== iss || ![aud].flat().includes(JWT_AUDIENCE)) return false;
+  if (payload["iss"] !== ISSUER || ![aud].flat().includes(AUDIENCE)) return false;
   if (typeof sub !== "string" || sub === "" || sub.length > 255 || !isPlain(sub)) return false;
-  if (typeof exp !== "number" || exp + 10 <= Date.now() / 1_000) return false;
+  if (typeof exp !== "number" || exp + 10 <= NOW) return false;
   return ["nbf", "iat"].every((name) => {
     const value = payload[name];
-    return !has(payload, name) || (typeof value === "number" && value <= Date.now() / 1_000 + 10);
+    return !has(payload, name) || (typeof value === "number" && value <= NOW + 10);
   });
 }
 
@@ -178,8 +166,7 @@ function isAdmin(payload: Members): boolean {
 describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
   test("what the issuer signed gets in exactly where the policy says so", async () => {
     const outcomes = new Map<boolean, number>();
-    const property = fc.asyncProperty(headers, claims, async (header, template) => {
-      const payload = fill(template);
+    const property = fc.asyncProperty(HEADERS, CLAIMS, async (header, payload) => {
       const isIn = isAcceptable(header, payload);
       outcomes.set(isIn, (outcomes.get(isIn) ?? 0) + 1);
       expect(await send(`Bearer ${await forge(header, payload, ec)}`, NO_RUN)).toBe(isIn ? 422 : 401);
@@ -190,10 +177,10 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
   });
 
   test("what the issuer signed shows a foreign run exactly where it holds the right as a whole word", async () => {
-    const property = fc.asyncProperty(claims, async (template) => {
+    const property = fc.asyncProperty(CLAIMS, async (template) => {
       const { scope, scp, permissions, roles } = template;
-      const payload = { ...goodClaims(), scope, scp, permissions, roles };
-      const token = await forge(goodHeader(), payload, ec);
+      const payload = { ...GOOD_CLAIMS, scope, scp, permissions, roles };
+      const token = await forge(GOOD_HEADER, payload, ec);
       expect(await send(`Bearer ${token}`, path)).toBe(isAdmin(payload) ? 200 : 404);
     });
     await check(80, property);
@@ -201,8 +188,7 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
 
   test("nobody gets in with a signature of somebody else's, or none", async () => {
     const bytes = fc.uint8Array({ minLength: 0, maxLength: 300 });
-    const property = fc.asyncProperty(headers, claims, bytes, fc.nat(4), async (header, template, junk, way) => {
-      const payload = fill(template);
+    const property = fc.asyncProperty(HEADERS, CLAIMS, bytes, fc.nat(4), async (header, payload, junk, way) => {
       const input = `${encode(header)}.${encode(payload)}`;
       const signature = way === 0 ? "" : toBase64url(junk);
       const token = way < 3 ? `${input}.${signature}` : await forge(header, payload, attacker);
@@ -213,21 +199,16 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
 
   test("nobody gets in with a payload of any bytes, be it signed by the issuer", async () => {
     const texts = fc.oneof(fc.json(), fc.string({ unit: "binary" }), fc.constantFrom("", "{}", "[]", "null"));
-    const property = fc.asyncProperty(
-      texts,
-      fc.uint8Array({ maxLength: 64 }),
-      fc.boolean(),
-      async (text, bytes, raw) => {
-        const payload = raw ? bytes : text;
-        expect(await send(`Bearer ${await forge(goodHeader(), payload, ec)}`)).toBe(401);
-        expect(await send(`Bearer ${await forge(payload, goodClaims(), ec)}`)).toBe(401);
-      },
-    );
+    const payloads = fc.oneof(texts, fc.uint8Array({ maxLength: 64 }));
+    const property = fc.asyncProperty(payloads, async (payload) => {
+      expect(await send(`Bearer ${await forge(GOOD_HEADER, payload, ec)}`)).toBe(401);
+      expect(await send(`Bearer ${await forge(payload, GOOD_CLAIMS, ec)}`)).toBe(401);
+    });
     await check(150, property);
   });
 
   test("a good token with one character changed, gone or added does not get in, even where the good one is known", async () => {
-    const token = await forge(goodHeader(), goodClaims(), ec);
+    const token = await forge(GOOD_HEADER, GOOD_CLAIMS, ec);
     expect(await send(`Bearer ${token}`)).toBe(422);
     const letters = fc.constantFrom(...'ABCDwxyz0189-_.=+/ ~,"{%');
     const property = fc.asyncProperty(fc.nat(token.length), letters, fc.nat(2), async (at, letter, way) => {
@@ -239,32 +220,9 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
     await check(500, property);
   });
 
-  test("parts of good tokens do not make another good one", async () => {
-    const tokens = await Promise.all(
-      ["owner", "stranger", "admin"].flatMap((sub) =>
-        ["JWT", "at+jwt"].map((typ) => forge({ ...goodHeader(), typ }, { ...goodClaims(), sub }, ec)),
-      ),
-    );
-    const parts = tokens.map((token) => token.split("."));
-    const property = fc.asyncProperty(fc.nat(5), fc.nat(5), fc.nat(5), async (a, b, c) => {
-      const token = [parts[a]?.[0], parts[b]?.[1], parts[c]?.[2]].join(".");
-      expect(await send(`Bearer ${token}`)).toBe(tokens.includes(token) ? 422 : 401);
-    });
-    await check(100, property);
-  });
-
   test("no header value at all is more than a 401", async () => {
     const latin = fc.string({ unit: fc.integer({ min: 32, max: 255 }).map((code) => String.fromCharCode(code)) });
-    const schemes = fc.constantFrom(
-      "",
-      "Bearer",
-      "Bearer ",
-      "bearer ",
-      "Basic ",
-      "DPoP ",
-      "Bearer\t",
-      "Bearer Bearer ",
-    );
+    const schemes = fc.constantFrom("", "Bearer", "Bearer ", "Basic ", "DPoP ", "Bearer\t", "Bearer Bearer ");
     const dotted = fc.array(fc.base64String(), { maxLength: 6 }).map((parts) => parts.join("."));
     const property = fc.asyncProperty(schemes, fc.oneof(latin, dotted), async (scheme, text) => {
       expect(await send(scheme + text)).toBe(401);
