@@ -1,12 +1,12 @@
 // Which keys of a set are usable, where no token could show it: keys of these sizes are not made in a test's time.
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
 import { toBase64url } from "./forge.ts";
 
-/** An odd number of so many bits, in base64url, after so many zero bytes. */
-function numberOf(bits: number, zeros = 0): string {
-  const bytes = new Uint8Array(Math.ceil(bits / 8) + zeros);
-  bytes[zeros] = 1 << ((bits - 1) % 8);
+/** An odd number of so many bits, in base64url. */
+function numberOf(bits: number): string {
+  const bytes = new Uint8Array(Math.ceil(bits / 8));
+  bytes[0] = 1 << ((bits - 1) % 8);
   bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) | 1;
   return toBase64url(bytes);
 }
@@ -19,36 +19,17 @@ function readAmong(key: unknown, algorithms: string[]) {
 
 const isUsable = (n: string, e: string) => readAmong({ kty: "RSA", n, e }, ["RS256"]).length === 1;
 
-describe("an RSA key", () => {
-  test.for([
-    [2_048, true],
-    [2_049, true],
-    [4_096, true],
-    [8_192, true],
-    [8_200, false],
-    [16_384, false],
-  ] as const)("of %i bits is usable: %s", ([bits, usable]) => {
-    expect(isUsable(numberOf(bits), "AQAB")).toBe(usable);
-  });
+test("an RSA key is usable up to 8,192 bits", () => {
+  const usable = [2_048, 2_049, 4_096, 8_192, 8_200, 16_384].filter((bits) => isUsable(numberOf(bits), "AQAB"));
+  expect(usable).toEqual([2_048, 2_049, 4_096, 8_192]);
+  for (const n of ["!", "AQAB AQAB\u0000"]) expect(isUsable(n, "AQAB")).toBe(false);
+});
 
-  test.for([
-    [[], false],
-    [[0], false],
-    [[1], false],
-    [[0, 0, 1], false],
-    [[2], false],
-    [[3], true],
-    [[1, 0, 0], false],
-    [[1, 0, 1], true],
-    [[0, 1, 0, 1], true],
-    [[1, 0, 0, 0, 1], false],
-  ] as const)("with the exponent %j is usable: %s", ([exponent, usable]) => {
-    expect(isUsable(numberOf(2_048), toBase64url(Uint8Array.from(exponent)))).toBe(usable);
-  });
-
-  test.for(["!", "AQAB AQAB\u0000"])("with the modulus %j is not usable", (n) => {
-    expect(isUsable(n, "AQAB")).toBe(false);
-  });
+test("an RSA key is usable with an odd exponent from 3 to 2^32", () => {
+  const even = [[], [0], [2], [1, 0, 0]];
+  const odd = [[1], [0, 0, 1], [3], [1, 0, 1], [0, 1, 0, 1], [1, 0, 0, 0, 1]];
+  const isGood = (exponent: number[]) => isUsable(numberOf(2_048), toBase64url(Uint8Array.from(exponent)));
+  expect([...even, ...odd].filter(isGood)).toEqual([[3], [1, 0, 1], [0, 1, 0, 1]]);
 });
 
 test("a key has one algorithm; an Ed25519 key under each of its names", () => {

@@ -4,15 +4,15 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Bundle, bundleProduct } from "../../bench/bundle.ts";
+import { bundleProduct } from "../../bench/bundle.ts";
 import { type Workerd, startWorkerd } from "../../bench/workerd.ts";
-import { type Stack, startStack } from "../../dev/stack.ts";
+import { startStack } from "../../dev/stack.ts";
 import { MAX_REPLY_BYTES } from "../../src/crew-runs/reply-budget.ts";
 
 const HEAP_MEGABYTES = 128;
@@ -46,14 +46,7 @@ const CASES: Case[] = [
   { title: "three of 5 MB with emoji", text: "emoji", bytes: 5e6, atOnce: 3, expected: [200] },
   { title: "the bound", text: "ascii", bytes: "bound", atOnce: 1, expected: [200] },
   { title: "the bound with emoji", text: "emoji", bytes: "bound", atOnce: 1, expected: [200] },
-  {
-    title: "the same, kept runs full",
-    text: "emoji",
-    bytes: "bound",
-    atOnce: 1,
-    isMemoryFull: true,
-    expected: [200],
-  },
+  { title: "the same, kept runs full", text: "emoji", bytes: "bound", atOnce: 1, isMemoryFull: true, expected: [200] },
   { title: "60 MB with emoji", text: "emoji", bytes: 60e6, atOnce: 1, expected: [500] },
   { title: "thirty of 5 MB with emoji", text: "emoji", bytes: 5e6, atOnce: 30, expected: [200, 503] },
   { title: "twenty of the bound with emoji", text: "emoji", bytes: "bound", atOnce: 20, expected: [200, 503] },
@@ -66,7 +59,7 @@ function makeReply(id: string, result: string): Buffer {
     correlation_id: "c",
     owner_id: "owner",
     status: "completed",
-    created_at: `"2026-03-01T10:00:00.123456"`,
+    created_at: '"2026-03-01T10:00:00.123456"',
     crew_type: null,
     crew_config: null,
     task_input: '{"topic":"trams"}',
@@ -80,43 +73,26 @@ function makeReply(id: string, result: string): Buffer {
 }
 
 /** Postgres's place: replies made beforehand, by the run's id, so that they arrive as fast as the Worker reads. */
-class Replies {
-  readonly #replies = new Map<string, Buffer>();
-  readonly #server = createServer((request, response) => void this.#answer(request, response));
-  hasLength = true;
-  url = "";
-
-  async start(): Promise<void> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/sql`;
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+const replies = new Map<string, Buffer>();
+let hasLength = true;
+const database = createServer((request, response) => {
+  const answer = async () => {
     const { params } = (await json(request)) as { params: string[] };
-    const reply = this.#replies.get(params[0] ?? "") ?? Buffer.alloc(0);
-    response.writeHead(200, this.hasLength ? { "content-length": reply.byteLength } : {}).end(reply);
-  }
+    const reply = replies.get(params[0] ?? "") ?? Buffer.alloc(0);
+    response.writeHead(200, hasLength ? { "content-length": reply.byteLength } : {}).end(reply);
+  };
+  void answer();
+});
 
-  /** Gives the new run's id. */
-  add(text: string, bytes: number | "bound"): string {
-    const id = randomUUID();
-    const textBytes = Buffer.byteLength(text);
-    const room = MAX_REPLY_BYTES - makeReply(id, "").byteLength;
-    const count = Math.floor((bytes === "bound" ? room : bytes) / textBytes);
-    const rest = bytes === "bound" ? "x".repeat(room - count * textBytes) : "";
-    this.#replies.set(id, makeReply(id, text.repeat(count) + rest));
-    return id;
-  }
-
-  clear(): void {
-    this.#replies.clear();
-  }
-
-  close(): void {
-    this.#server.close();
-    this.#server.closeAllConnections();
-  }
+/** Gives the new run's id. */
+function addReply(text: string, bytes: number | "bound"): string {
+  const id = randomUUID();
+  const textBytes = Buffer.byteLength(text);
+  const room = MAX_REPLY_BYTES - makeReply(id, "").byteLength;
+  const count = Math.floor((bytes === "bound" ? room : bytes) / textBytes);
+  const rest = bytes === "bound" ? "x".repeat(room - count * textBytes) : "";
+  replies.set(id, makeReply(id, text.repeat(count) + rest));
+  return id;
 }
 
 async function readMegabytes(worker: Workerd, name: "VmRSS" | "VmHWM"): Promise<number> {
@@ -124,15 +100,17 @@ async function readMegabytes(worker: Workerd, name: "VmRSS" | "VmHWM"): Promise<
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1_024;
 }
 
+const stack = await startStack();
+database.listen(0, "127.0.0.1");
+await once(database, "listening");
+const NEON_FETCH_ENDPOINT = `http://127.0.0.1:${(database.address() as AddressInfo).port}/sql`;
+const directory = await mkdtemp(join(tmpdir(), "crew-run-memory-"));
+const bundle = await bundleProduct(join(directory, "product"));
+
 /** Statuses are empty where the isolate died. */
-async function measure(
-  stack: Stack,
-  bundle: Bundle,
-  replies: Replies,
-  one: Case,
-): Promise<{ statuses: number[]; megabytes: number }> {
+async function measure(one: Case): Promise<{ statuses: number[]; megabytes: number }> {
   const headers = { authorization: `Bearer ${await stack.authorizationServer.fetchToken("owner")}` };
-  const variables = { ...stack.variables, NEON_FETCH_ENDPOINT: replies.url };
+  const variables = { ...stack.variables, NEON_FETCH_ENDPOINT };
   const worker = await startWorkerd({ bundle, variables, v8Flags: [`--max-heap-size=${HEAP_MEGABYTES}`] });
   const ask = async (id: string) => {
     const response = await fetch(`${worker.origin}/api/crew-runs/${id}`, { headers });
@@ -140,12 +118,11 @@ async function measure(
     return response.status;
   };
   try {
-    await ask(replies.add("small", 5));
+    await ask(addReply("small", 5));
     await sleep(200);
     const idle = await readMegabytes(worker, "VmRSS");
-    if (one.isMemoryFull)
-      for (let count = 0; count < KEPT_RUNS; count += 1) await ask(replies.add("x", KEPT_RUN_BYTES));
-    const ids = Array.from({ length: one.atOnce }, () => replies.add(TEXTS[one.text], one.bytes));
+    if (one.isMemoryFull) for (let count = 0; count < KEPT_RUNS; count += 1) await ask(addReply("x", KEPT_RUN_BYTES));
+    const ids = Array.from({ length: one.atOnce }, () => addReply(TEXTS[one.text], one.bytes));
     // From here on the highest value counts anew (proc(5), clear_refs).
     await writeFile(`/proc/${worker.pid}/clear_refs`, "5");
     const statuses = await Promise.all(ids.map(ask));
@@ -159,19 +136,14 @@ async function measure(
   }
 }
 
-const stack = await startStack();
-const replies = new Replies();
-await replies.start();
-const directory = await mkdtemp(join(tmpdir(), "crew-run-memory-"));
 try {
-  const bundle = await bundleProduct(join(directory, "product"));
   console.log("| read | MB above idle | without Content-Length | answers |\n|---|---|---|---|");
   for (const one of CASES) {
     const figures: string[] = [];
     const answers: string[] = [];
-    for (const hasLength of [true, false]) {
-      replies.hasLength = hasLength;
-      const { statuses, megabytes } = await measure(stack, bundle, replies, one);
+    for (const isLengthTold of [true, false]) {
+      hasLength = isLengthTold;
+      const { statuses, megabytes } = await measure(one);
       figures.push(megabytes.toFixed(0));
       const counts = [...Map.groupBy(statuses, String)].map(([status, list]) => `${list.length} × ${status}`);
       answers.push(counts.toSorted().join(", ") || "the isolate died");
@@ -182,7 +154,8 @@ try {
   }
 } finally {
   await rm(directory, { recursive: true, force: true });
-  replies.close();
+  database.close();
+  database.closeAllConnections();
   await stack.close();
 }
 process.exit();
