@@ -1,3 +1,4 @@
+// Cross-origin requests: granted to the listed origins, exactly, and to nobody else; off by default.
 import { expect, test } from "vitest";
 import { fetchToken } from "./issuer.ts";
 import { insertRun } from "./rows.ts";

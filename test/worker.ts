@@ -32,7 +32,7 @@ export function startWorker(variables: Record<string, unknown> = {}): Worker {
  * Neon's driver has one endpoint for the whole isolate, and all Workers of a test file are in one: their endpoint is the
  * same, and the host in the connection string tells it which lane to take.
  */
-export function routeDatabase(variables: Record<string, unknown>): Record<string, unknown> {
+function routeDatabase(variables: Record<string, unknown>): Record<string, unknown> {
   const { DATABASE_URL, NEON_FETCH_ENDPOINT } = variables;
   const url = URL.parse(String(DATABASE_URL));
   const { unreliableUpstream } = inject("stack");

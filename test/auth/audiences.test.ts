@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { makeKey, openIssuer } from "../issuer.ts";
 import { bearer, startWorker } from "../worker.ts";
 
-const path = `/api/crew-runs/${crypto.randomUUID()}`;
+const PATH = `/api/crew-runs/${crypto.randomUUID()}`;
 
 test.each(["web-client, mobile-client", "web-client mobile-client"])(
   "with JWT_AUDIENCE=%s either gets in; a prefix, both as one text and a third do not",
@@ -11,7 +11,7 @@ test.each(["web-client, mobile-client", "web-client mobile-client"])(
     const issuer = await openIssuer([await makeKey("ES256")]);
     const worker = startWorker({ ...issuer.variables, JWT_AUDIENCE });
     const status = async (aud: unknown) =>
-      (await worker.fetch(path, { headers: bearer(await issuer.sign({ aud })) })).status;
+      (await worker.fetch(PATH, { headers: bearer(await issuer.sign({ aud })) })).status;
     for (const aud of ["web-client", "mobile-client", ["other", "mobile-client"]]) {
       expect([aud, await status(aud)]).toEqual([aud, 404]);
     }

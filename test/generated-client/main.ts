@@ -10,28 +10,28 @@ import { SEEDED_RUNS } from "../../dev/seed.ts";
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 
 const execute = promisify(execFile);
-const directory = import.meta.dirname;
-const startTimeoutMs = 60_000;
+const DIRECTORY = import.meta.dirname;
+const START_TIMEOUT_MS = 60_000;
 
 /** Compiles as the workspace's tsconfig.json says, with its TypeScript. */
 async function compile(): Promise<void> {
-  const tsc = join(directory, "node_modules/typescript/bin/tsc");
-  await execute(process.execPath, [tsc, "-p", directory]).catch((error: { stdout: string }) => {
+  const tsc = join(DIRECTORY, "node_modules/typescript/bin/tsc");
+  await execute(process.execPath, [tsc, "-p", DIRECTORY]).catch((error: { stdout: string }) => {
     throw new Error(`the generated client does not compile:\n${error.stdout}`);
   });
 }
 
 async function run({ url, stack }: ServedStack): Promise<void> {
   const types = await openapiTS(new URL("/openapi.json", url));
-  await mkdir(join(directory, "dist"), { recursive: true });
-  await writeFile(join(directory, "dist/openapi.ts"), astToString(types));
+  await mkdir(join(DIRECTORY, "dist"), { recursive: true });
+  await writeFile(join(DIRECTORY, "dist/openapi.ts"), astToString(types));
   await compile();
 
   const own = SEEDED_RUNS.find(({ ownerId }) => ownerId === "owner");
   const foreign = SEEDED_RUNS.find(({ ownerId }) => ownerId !== "owner");
   if (own === undefined || foreign === undefined) throw new Error("the seed lacks a run");
   const token = await stack.authorizationServer.fetchToken("owner");
-  const args = [join(directory, "client.ts"), url, token, own.id, foreign.id];
+  const args = [join(DIRECTORY, "client.ts"), url, token, own.id, foreign.id];
   const { stdout } = await execute(process.execPath, args, { timeout: 20_000 });
   const { description, inputKeys, ...rest } = JSON.parse(stdout);
   assert.match(description, new RegExp(`^${own.id} has a result of \\d\\d characters$`));
@@ -45,12 +45,12 @@ async function run({ url, stack }: ServedStack): Promise<void> {
   });
 }
 
-const startedAt = performance.now();
-const served = await startServedStack({ signal: AbortSignal.timeout(startTimeoutMs) });
+const startedMs = performance.now();
+const served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
 try {
   await run(served);
 } finally {
   await served.close();
 }
-console.log(`the generated client works (${((performance.now() - startedAt) / 1000).toFixed(1)} s)`);
+console.log(`the generated client works (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`);
 process.exit();

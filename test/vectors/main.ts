@@ -6,7 +6,7 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { startVitest } from "vitest/node";
 import type { VectorFile } from "./vector-file.ts";
 
-const root = join(import.meta.dirname, "../..");
+const ROOT = join(import.meta.dirname, "../..");
 const [folder] = process.argv.slice(2);
 if (folder === undefined) {
   console.error("Usage: npm run test:vectors -- FOLDER\nThe README says where to get the folder's files.");
@@ -24,7 +24,7 @@ const vectors = {
 const vitest = await startVitest(
   "test",
   [],
-  { root, config: false, watch: false, include: ["test/vectors/*.vectors.ts"], provide: { vectors } },
-  { plugins: [cloudflareTest({ wrangler: { configPath: join(root, "wrangler.toml") } })] },
+  { root: ROOT, config: false, watch: false, include: ["test/vectors/*.vectors.ts"], provide: { vectors } },
+  { plugins: [cloudflareTest({ wrangler: { configPath: join(ROOT, "wrangler.toml") } })] },
 );
 await vitest.close();
