@@ -147,6 +147,8 @@ function refuses(kind: string, cases: readonly Case[]): void {
   });
 }
 
+const each = (member: string, values: readonly unknown[]): Members[] => values.map((value) => ({ [member]: value }));
+
 /** Refuses good tokens but for these members, which are told in the title. */
 function refusesMembers(kind: string, why: string, where: "header" | "claims", changes: readonly Members[]): void {
   const title = (change: Members) =>
@@ -190,8 +192,8 @@ test("behind each of these stands a run that a good token reads", async () => {
 
 const FOREIGN_ALGORITHMS = ["none", "None", "none ", "", "rs256", "ES256 ", "ES256\u0000", "HS256", "ES256K", "Ed448"];
 refusesMembers("the algorithm", ALGORITHM, "header", [
-  ...FOREIGN_ALGORITHMS.map((alg) => ({ alg })),
-  ...["EdDSA,ES256", "RSA-OAEP", "dir", "constructor", "__proto__", ["ES256"], null, 256].map((alg) => ({ alg })),
+  ...each("alg", FOREIGN_ALGORITHMS),
+  ...each("alg", ["EdDSA,ES256", "RSA-OAEP", "dir", "constructor", "__proto__", ["ES256"], null, 256]),
   { alg: undefined },
 ]);
 
@@ -240,12 +242,7 @@ test("no address in a header was ever followed", async () => {
   expect((await lure.counters()).received).toBe(0);
 });
 
-refusesMembers(
-  "the key id",
-  KEY_ID,
-  "header",
-  [["ec"], { ec: 1 }, 0, null, true, "k".repeat(513)].map((kid) => ({ kid })),
-);
+refusesMembers("the key id", KEY_ID, "header", each("kid", [["ec"], { ec: 1 }, 0, null, true, "k".repeat(513)]));
 
 refuses("a key of the set that is not for this", [
   ["another one of the issuer's", KEY, () => seal({}, { kid: "ec384" })],
@@ -344,7 +341,7 @@ const MISSHAPEN: readonly [string, (token: string) => string][] = [
   ["a selective disclosure after it", (token) => `${token}~WyJzYWx0Il0~`],
 ];
 
-/** Texts that are no JSON object; an object's text in another encoding is none either. */
+/** Texts that are no JSON object. */
 const NO_JSON_OBJECTS = ["[]", "null", `"text"`, "1", " ", "{", "{}x", `{"alg":"ES256",}`];
 /** The JSON of an object, with these bytes in place of a part of its first text. */
 const withBytes = (object: object, ...bytes: number[]) => {
@@ -377,19 +374,14 @@ refusesMembers("extensions", CRITICAL, "header", [
   { b64: false, crit: ["b64"] },
   { b64: true },
   { crit: ["http://example.com/x"], "http://example.com/x": 1 },
-  ...[["alg"], [], "b64", null].map((crit) => ({ crit })),
+  ...each("crit", [["alg"], [], "b64", null]),
 ]);
 refusesMembers("other kinds of JOSE", ENCRYPTED, "header", [{ zip: "DEF" }, { enc: "A128GCM" }]);
 refusesMembers("other kinds of JOSE", NESTED, "header", [{ cty: "JWT" }, { cty: "" }]);
 
 const FOREIGN_TYPES = ["logout+jwt", "application/logout+jwt", "dpop+jwt", "id+jwt", "rt+jwt", "JOSE", "JWE", ""];
 const ODD_TYPES = ["JWT ", "at+jwt\n", "at+jwt;v=1", "application/application/at+jwt", "atjwt", "xat+jwt", ["at+jwt"]];
-refusesMembers(
-  "the kind",
-  TYP,
-  "header",
-  [...FOREIGN_TYPES, ...ODD_TYPES, null, 1].map((typ) => ({ typ })),
-);
+refusesMembers("the kind", TYP, "header", each("typ", [...FOREIGN_TYPES, ...ODD_TYPES, null, 1]));
 
 // Only a token that does not say at+jwt is judged by the marks of other kinds.
 refuses("the marks of another kind of token", [
@@ -410,15 +402,15 @@ refuses("the marks of another kind of token", [
 refusesMembers("bound to a key", BOUND, "claims", [{ cnf: { jkt: "x" } }, { cnf: { "x5t#S256": "x" } }, { cnf: null }]);
 
 refusesMembers("the issuer", ISS, "claims", [
-  ...[undefined, null, "", "https://evil.test", [ISSUER], { url: ISSUER }].map((iss) => ({ iss })),
-  ...[`${ISSUER}/`, ISSUER.slice(0, -1), ` ${ISSUER}`, ISSUER.toUpperCase()].map((iss) => ({ iss })),
+  ...each("iss", [undefined, null, "", "https://evil.test", [ISSUER], { url: ISSUER }]),
+  ...each("iss", [`${ISSUER}/`, ISSUER.slice(0, -1), ` ${ISSUER}`, ISSUER.toUpperCase()]),
   { iss: ISSUER.replace("https:", "http:") },
   { iss: ISSUER.replace("issuer.test", "issuer.test:443") },
 ]);
 
 refusesMembers("the audience", AUD, "claims", [
-  ...[undefined, null, "", 0, true, [], [[AUDIENCE]], ["https://evil.test", "account"]].map((aud) => ({ aud })),
-  ...[`${AUDIENCE}.evil.test`, AUDIENCE.slice(0, -1), `${AUDIENCE}/`, AUDIENCE.toUpperCase()].map((aud) => ({ aud })),
+  ...each("aud", [undefined, null, "", 0, true, [], [[AUDIENCE]], ["https://evil.test", "account"]]),
+  ...each("aud", [`${AUDIENCE}.evil.test`, AUDIENCE.slice(0, -1), `${AUDIENCE}/`, AUDIENCE.toUpperCase()]),
   { aud: `https://evil.test ${AUDIENCE}` },
   { aud: { [AUDIENCE]: true } },
   { aud: { "0": AUDIENCE, length: 1 } },
@@ -426,11 +418,11 @@ refusesMembers("the audience", AUD, "claims", [
 ]);
 
 refusesMembers("the subject", SUB, "claims", [
-  ...[undefined, "", null, 42, true, ["owner"], { id: "owner" }, "o".repeat(256)].map((sub) => ({ sub })),
-  ...["owner\u0000", "owner\n", "\u001b[2Jowner", "owner\u007f", "owner\u0085"].map((sub) => ({ sub })),
+  ...each("sub", [undefined, "", null, 42, true, ["owner"], { id: "owner" }, "o".repeat(256)]),
+  ...each("sub", ["owner\u0000", "owner\n", "\u001b[2Jowner", "owner\u007f", "owner\u0085"]),
   { sub: undefined, uid: "owner", oid: "owner", client_id: "owner" },
   // Half of a pair: JSON.stringify writes it as an escape.
-  ...["\ud800", "\udc00x"].map((sub) => ({ sub })),
+  ...each("sub", ["\ud800", "\udc00x"]),
 ]);
 
 const TIMES = ["exp", "nbf", "iat"] as const;
@@ -446,24 +438,10 @@ refuses(
   ),
 );
 refusesMembers("the times", "malformed: exp is no number", "claims", [{ exp: undefined }]);
-refusesMembers(
-  "the times",
-  EXPIRED,
-  "claims",
-  [NOW - LEEWAY_SECONDS, NOW - LEEWAY_SECONDS - 0.001, 1, 0, -NOW].map((exp) => ({ exp })),
-);
-refusesMembers(
-  "the times",
-  "not_yet_valid: nbf",
-  "claims",
-  [NOW + LEEWAY_SECONDS + 1, NOW + LEEWAY_SECONDS + 0.001, NOW * 1_000].map((nbf) => ({ nbf })),
-);
-refusesMembers(
-  "the times",
-  "not_yet_valid: iat",
-  "claims",
-  [NOW + LEEWAY_SECONDS + 1, NOW + 400].map((iat) => ({ iat })),
-);
+const [EARLIEST, LATEST] = [NOW - LEEWAY_SECONDS, NOW + LEEWAY_SECONDS];
+refusesMembers("the times", EXPIRED, "claims", each("exp", [EARLIEST, EARLIEST - 0.001, 1, 0, -NOW]));
+refusesMembers("the times", "not_yet_valid: nbf", "claims", each("nbf", [LATEST + 1, LATEST + 0.001, NOW * 1_000]));
+refusesMembers("the times", "not_yet_valid: iat", "claims", each("iat", [LATEST + 1, NOW + 400]));
 
 /** A good token of exactly this length. */
 async function sealOfLength(length: number): Promise<string> {
