@@ -8,7 +8,7 @@ import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
 import { createApp } from "../src/app.ts";
 import { type OpenApi, expectDocumented, listHeaders } from "./documented.ts";
 import { fetchToken, makeKey, openIssuer } from "./issuer.ts";
-import { openLane } from "./lane.ts";
+import { type Lane, openLane } from "./lane.ts";
 import { type NewRun, insertRun } from "./rows.ts";
 import { bearer, startWorker } from "./worker.ts";
 
@@ -64,17 +64,8 @@ test("the answer over http, without a word on https, is documented", async () =>
 /** Each failure by its code, made to happen. */
 const FAILURES: Record<string, () => Promise<Response>> = {
   not_authenticated: () => startWorker().fetch("/api/crew-runs/x", { headers: EXAMPLE_ID }),
-  async invalid_token() {
-    const issuer = await openIssuer([await makeKey("ES256")]);
-    const headers = { ...EXAMPLE_ID, ...bearer(await issuer.sign({ exp: 1_000_000_000 })) };
-    return startWorker(issuer.variables).fetch("/api/crew-runs/x", { headers });
-  },
-  async insufficient_scope() {
-    const issuer = await openIssuer([await makeKey("ES256")]);
-    const headers = { ...EXAMPLE_ID, ...bearer(await issuer.sign({ scope: "other" })) };
-    const worker = startWorker({ ...issuer.variables, REQUIRED_SCOPE: "crew-runs:read" });
-    return worker.fetch("/api/crew-runs/x", { headers });
-  },
+  invalid_token: () => getWith({ exp: 1_000_000_000 }),
+  insufficient_scope: () => getWith({ scope: "other" }, { REQUIRED_SCOPE: "crew-runs:read" }),
   run_not_found: () => get(crypto.randomUUID(), EXAMPLE_ID),
   not_found: () => startWorker().fetch("/api/crew-runs", { headers: EXAMPLE_ID }),
   method_not_allowed: () => startWorker().fetch("/api/crew-runs/x", { method: "DELETE", headers: EXAMPLE_ID }),
@@ -89,34 +80,34 @@ const FAILURES: Record<string, () => Promise<Response>> = {
     };
     return get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER });
   },
-  async key_set_unavailable() {
-    const lane = await openLane({ status: 500, text: "" });
-    return get("x", EXAMPLE_ID, { JWKS_URL: lane.url });
-  },
-  async rate_limited() {
-    const RATE_LIMITER = { limit: async () => ({ success: false }) };
-    return get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER });
-  },
-  async record_too_large() {
-    const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
-    await lane.fail({ kind: "huge-body", megabytes: 17 });
-    return get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: lane.url });
-  },
+  key_set_unavailable: async () => get("x", EXAMPLE_ID, { JWKS_URL: (await openLane(OUTAGE)).url }),
+  database_unavailable: async () => getBehind(await openLane(OUTAGE)),
+  rate_limited: () =>
+    get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER: { limit: async () => ({ success: false }) } }),
+  record_too_large: async () => getBehind(await openLargeReplies(17)),
   async overloaded() {
-    const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
-    await lane.fail({ kind: "huge-body", megabytes: 14 });
-    const reads = Array.from({ length: 6 }, () =>
-      get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: lane.url }),
-    );
-    const refused = (await Promise.all(reads)).find(({ status }) => status === 503);
+    const lane = await openLargeReplies(14);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => getBehind(lane)));
+    const refused = answers.find(({ status }) => status === 503);
     if (refused === undefined) throw new Error("six large replies at once were read");
     return refused;
   },
-  async database_unavailable() {
-    const lane = await openLane({ status: 500, text: "" });
-    return get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: lane.url });
-  },
 };
+
+/** Asks with a token of these claims. */
+async function getWith(claims: Record<string, unknown>, variables = {}): Promise<Response> {
+  const issuer = await openIssuer([await makeKey("ES256")]);
+  return get("x", { ...EXAMPLE_ID, ...bearer(await issuer.sign(claims)) }, { ...issuer.variables, ...variables });
+}
+
+const OUTAGE = { status: 500, text: "" };
+const getBehind = ({ url }: Lane) => get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: url });
+
+async function openLargeReplies(megabytes: number): Promise<Lane> {
+  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  await lane.fail({ kind: "huge-body", megabytes });
+  return lane;
+}
 
 test.each(Object.entries(FAILURES))("%s is documented, by what is answered", async (code, fail) => {
   const response = await fail();

@@ -97,6 +97,15 @@ describe("a token gets in", () => {
     await expectIn(`Bearer ${await issuer.sign()}`, { ...issuer.variables, JWT_REQUIRE_AT_JWT: "true" });
   });
 
+  test.for(["web, mobile", "web mobile"])(
+    "for either of two audiences, where JWT_AUDIENCE is %j",
+    async (JWT_AUDIENCE) => {
+      for (const aud of ["web", "mobile", ["other", "mobile"]]) {
+        await expectIn(`Bearer ${await issuer.sign({ aud })}`, { ...issuer.variables, JWT_AUDIENCE });
+      }
+    },
+  );
+
   test("with a header that points to other keys, which are not looked at", async () => {
     const header = { jku: lure.url, x5u: lure.url, jwk: rsa.jwk, x5c: ["MIIB"], x5t: "x", iss: lure.url };
     await expectIn(`Bearer ${await issuer.sign({}, { header })}`);

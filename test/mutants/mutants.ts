@@ -30,7 +30,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ],
   ["auth/authenticator.ts", "/^bearer [^ ]/i", "/^bearer/i", "auth/remembered-tokens"],
   ["auth/access-token.ts", 'claims["iss"] === settings.JWT_ISSUER', "true", "auth/hostile-tokens"],
-  ["auth/access-token.ts", "audiences.includes(name)", "audiences.join().includes(name)", "auth/audiences"],
+  ["auth/access-token.ts", "audiences.includes(name)", "audiences.join().includes(name)", "auth/hostile-tokens"],
   [
     "auth/access-token.ts",
     "exp + leewaySeconds > nowSeconds",
