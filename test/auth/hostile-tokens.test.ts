@@ -134,7 +134,7 @@ const sealText = (from: string | RegExp, to: string) => sealPayload(JSON.stringi
 const changed = async (index: 0 | 1 | 2, change: (part: string) => string) => replacePart(await seal(), index, change);
 /** A token with a right HMAC under a secret that everybody knows. */
 const confuse = (secret: Uint8Array, kid: string) =>
-  forgeHmac({ alg: "HS256", typ: "at+jwt", kid } as { alg: string }, GOOD_CLAIMS, secret);
+  forgeHmac({ alg: "HS256", typ: "at+jwt", kid }, GOOD_CLAIMS, secret);
 const utf8 = (text: string) => new TextEncoder().encode(text);
 
 type Case = readonly [title: string, why: string, make: () => string | Promise<string>];
