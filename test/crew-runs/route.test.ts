@@ -69,9 +69,14 @@ test.each([
   ["percent-encoded", (id: string) => `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`],
 ])("an id %s finds the run, and the answer bears the canonical id", async (_, spell) => {
   const id = await insertRun(FINISHED);
-  const response = await get(`/api/crew-runs/${spell(id)}`, "owner");
+  const worker = startWorker();
+  const headers = bearer(await fetchToken("owner"));
+  await worker.fetch(`/api/crew-runs/${id}`, { headers });
+  const response = await worker.fetch(`/api/crew-runs/${spell(id)}`, { headers });
   expect(response.status).toBe(200);
   expect(await response.json()).toMatchObject({ id });
+  // By whatever spelling, it is the same run that is kept.
+  expect(response.headers.get("cache-status")).toContain("hit");
 });
 
 test.each([
