@@ -80,6 +80,7 @@ test.each<[Name, string | undefined, string]>([
   ["JWKS_URL", `data:application/json,${SECRET}`, SECURE],
   ["JWKS_URL", "http://127.0.0.1.example.com/jwks", SECURE],
   ["JWKS_URL", "http://localhost.example.com/jwks", SECURE],
+  ["JWKS_URL", "http://notlocalhost/jwks", SECURE],
   ["JWKS_URL", "http://[::2]/jwks", SECURE],
   ["JWKS_MAX_STALE_SECONDS", "599", whole("600 to 86400")],
   ["JWT_ALGORITHMS", `RS256 ${SECRET}`, ALGORITHMS],
