@@ -23,6 +23,7 @@ export default defineConfig({
     exclude: ["test/generated-client/**", "test/node/**", "test/browser/**", "test/operations/**"],
     // The Worker writes a line a request: shown where a test fails.
     silent: "passed-only",
+    maxWorkers: 2,
     globalSetup: ["./test/stack/global-setup.ts"],
   },
 });

@@ -12,5 +12,5 @@ export function readRunId(input: string): string | undefined {
   const wrapped = WRAPPED.exec(input);
   const inner = wrapped?.[1] ?? wrapped?.[2] ?? input;
   if (HYPHENATED.test(inner)) return inner.toLowerCase();
-  return wrapped === null && SIMPLE.test(input) ? input.replace(SIMPLE, "$1-$2-$3-$4-$5").toLowerCase() : undefined;
+  return SIMPLE.test(input) ? input.replace(SIMPLE, "$1-$2-$3-$4-$5").toLowerCase() : undefined;
 }
