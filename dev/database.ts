@@ -27,9 +27,9 @@ const CREATE_OWNER = `
  * Starts a database whose schema is up to date, in memory or in a folder that keeps it. Throws what PGlite throws if the
  * folder is in use or holds the data of another version.
  */
-export async function startDatabase(options: { dataDirectory?: string } = {}): Promise<Database> {
+export async function startDatabase(dataDirectory?: string): Promise<Database> {
   const [database, schema] = await Promise.all([
-    PGlite.create(options.dataDirectory === undefined ? {} : { dataDir: options.dataDirectory }),
+    PGlite.create(dataDirectory),
     readFile(new URL("../schema.sql", import.meta.url), "utf8"),
   ]);
   try {

@@ -1,41 +1,36 @@
 // `npm run dev`: database, SQL over HTTP, authorization server and Worker in one terminal, with lines to paste.
 // Guarantees that whatever ends it (Ctrl-C, a signal, a failure half-way) ends all that it started.
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { SEEDED_RUNS } from "./seed.ts";
-import { type ServedStack, startServedStack } from "./served-stack.ts";
+import { type Ports, type ServedStack, startServedStack } from "./served-stack.ts";
 import { PlainFailure } from "./worker-process.ts";
-
-interface Options {
-  ports: { worker: number; sql: number; authorizationServer: number };
-  dataDirectory: string | undefined;
-}
 
 const CLOSE_TIMEOUT_SECONDS = 8;
 const PARENT_CHECK_MS = 200;
+/** The option for each port. */
+const PORT_OPTIONS = { worker: "port", sql: "sql-port", authorizationServer: "issuer-port" } as const;
 
 const HELP = `Usage: npm run dev -- [options]
 
-Starts the local database, its SQL endpoint, an authorization server and the Worker; Ctrl-C ends them.
+Starts a local database, its SQL endpoint, an authorization server and the Worker. Ctrl-C ends them.
 
-  --port N         the Worker's port              (DEV_PORT, 8787)
-  --sql-port N     the SQL endpoint's port        (DEV_SQL_PORT, 8788)
-  --issuer-port N  the authorization server's     (DEV_ISSUER_PORT, 8789)
-  --data DIR       keep the database in a folder  (DEV_DATA, in memory)
+  --port N         the Worker's port (8787)
+  --sql-port N     the SQL endpoint's port (8788)
+  --issuer-port N  the authorization server's port (8789)
+  --data DIR       keeps the database in a folder; without it, in memory
   --help           this text
 
-A port of 0 takes any free one.
+Port 0 stands for any free port.
 `;
 
-function parseFlags(args: string[]) {
-  const option = { type: "string" } as const;
+function parseOptions(args: string[]) {
   const options = {
-    port: option,
-    "sql-port": option,
-    "issuer-port": option,
-    data: option,
+    port: { type: "string", default: "8787" },
+    "sql-port": { type: "string", default: "8788" },
+    "issuer-port": { type: "string", default: "8789" },
+    data: { type: "string" },
     help: { type: "boolean" },
   } as const;
   try {
@@ -46,62 +41,42 @@ function parseFlags(args: string[]) {
   }
 }
 
-function readOptions(flags: ReturnType<typeof parseFlags>, environment: NodeJS.ProcessEnv): Options {
-  const data = flags.data ?? environment["DEV_DATA"];
-  return {
-    ports: {
-      worker: readPort("--port", flags.port ?? environment["DEV_PORT"] ?? "8787"),
-      sql: readPort("--sql-port", flags["sql-port"] ?? environment["DEV_SQL_PORT"] ?? "8788"),
-      authorizationServer: readPort("--issuer-port", flags["issuer-port"] ?? environment["DEV_ISSUER_PORT"] ?? "8789"),
-    },
-    dataDirectory: data === undefined ? undefined : resolve(data),
+function readPorts(options: ReturnType<typeof parseOptions>): Ports {
+  const read = (name: (typeof PORT_OPTIONS)[keyof Ports]) => {
+    const value = options[name];
+    if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
+    throw new PlainFailure(`--${name} must be a port from 0 to 65535, not ${JSON.stringify(value)}`);
   };
-}
-
-function readPort(flag: string, value: string): number {
-  if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
-  throw new PlainFailure(`${flag} (or its variable) must be a port from 0 to 65535, not ${JSON.stringify(value)}`);
-}
-
-/** Finds out before anything starts whether the ports are free, and differ. */
-async function checkPorts({ worker, sql, authorizationServer }: Options["ports"]): Promise<void> {
-  const probes: Server[] = [];
-  try {
-    for (const [flag, port, user] of [
-      ["--port", worker, "the Worker"],
-      ["--sql-port", sql, "the SQL endpoint"],
-      ["--issuer-port", authorizationServer, "the authorization server"],
-    ] as const) {
-      const probe = createServer().listen(port, "127.0.0.1");
-      probes.push(probe);
-      await once(probe, "listening").catch((error: NodeJS.ErrnoException) => {
-        const reason = error.code === "EADDRINUSE" ? "is taken" : `cannot be used (${error.code})`;
-        throw new PlainFailure(
-          `port ${port} ${reason}, and ${user} needs it; choose another: npm run dev -- ${flag} N`,
-        );
-      });
-    }
-  } finally {
-    for (const probe of probes) probe.close();
-  }
+  const { worker, sql, authorizationServer } = PORT_OPTIONS;
+  return { worker: read(worker), sql: read(sql), authorizationServer: read(authorizationServer) };
 }
 
 /** Runs until it fails or the signal stops it; either way nothing that it started is left. */
-async function run({ ports, dataDirectory }: Options, signal: AbortSignal): Promise<void> {
-  const startedAt = performance.now();
-  await checkPorts(ports);
+async function run(ports: Ports, dataDirectory: string | undefined, signal: AbortSignal): Promise<void> {
+  const startedMs = performance.now();
   const announce = (step: string) => console.log(`starting: ${step}`);
-  const served = await startServedStack({ signal, ports, dataDirectory, log: console.log, announce });
+  const starting = startServedStack({ signal, ports, dataDirectory, log: console.log, announce });
+  const served = await starting.catch((error: unknown) => {
+    throw explainPort(error, ports);
+  });
   try {
     const panel = await describe(served, dataDirectory);
     signal.throwIfAborted();
-    console.log(
-      `\nReady after ${((performance.now() - startedAt) / 1000).toFixed(1)} s. Ctrl-C ends everything.\n${panel}`,
-    );
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+    console.log(`\nReady after ${seconds} s. Ctrl-C ends everything.\n${panel}`);
     await Promise.race([served.ended, once(signal, "abort")]);
   } finally {
     await served.close();
   }
+}
+
+/** For Node's error about a port: what to do. Gives any other error as it is. */
+function explainPort(error: unknown, ports: Ports): unknown {
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  const user = (["worker", "sql", "authorizationServer"] as const).find((name) => ports[name] === port);
+  if (code === undefined || user === undefined) return error;
+  const reason = code === "EADDRINUSE" ? "is taken" : `cannot be used (${code})`;
+  return new PlainFailure(`port ${port} ${reason}; choose another: npm run dev -- --${PORT_OPTIONS[user]} N`);
 }
 
 /** Addresses, runs and commands. Nothing is wrapped: its lines are for pasting. */
@@ -131,10 +106,10 @@ ${await readRun(own, "owner")}
 The stranger gets a 404 for it:
 ${await readRun(own, "stranger")}
 
-The admin reads everybody's, this one is the stranger's:
+The admin reads a run of the stranger:
 ${await readRun(foreign, "admin")}
 
-Tokens last an hour. New ones, for owner, stranger and admin:
+A token lasts an hour. New tokens for owner, stranger and admin:
 ${newTokens.join("\n")}
 `;
 }
@@ -155,9 +130,10 @@ async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
   try {
-    const flags = parseFlags(process.argv.slice(2));
-    if (flags.help === true) console.log(HELP);
-    else await run(readOptions(flags, process.env), stop.signal);
+    const options = parseOptions(process.argv.slice(2));
+    const dataDirectory = options.data === undefined ? undefined : resolve(options.data);
+    if (options.help === true) console.log(HELP);
+    else await run(readPorts(options), dataDirectory, stop.signal);
   } catch (error) {
     if (!stop.signal.aborted) {
       console.error(error instanceof PlainFailure ? error.message : error);

@@ -13,7 +13,7 @@ interface StackOptions {
   /** What every access token is for. The Worker's own address, where strict clients shall find their way (RFC 9728). */
   audience?: string;
   /** Free ports where left out or 0. */
-  ports?: { sql?: number; authorizationServer?: number };
+  ports?: { sql: number; authorizationServer: number } | undefined;
   /** A folder that keeps the database; in memory if left out. */
   dataDirectory?: string | undefined;
   /** Whether to insert the runs of seed.ts. */
@@ -24,7 +24,7 @@ export interface Stack {
   database: Database;
   sql: SqlEndpoint;
   authorizationServer: AuthorizationServer;
-  /** The Worker's settings, by the name of the variable. */
+  /** The Worker's settings. */
   variables: {
     DATABASE_URL: string;
     NEON_FETCH_ENDPOINT: string;
@@ -39,23 +39,23 @@ export interface Stack {
 
 /** Starts the stack; throws what the part that failed has thrown, such as EADDRINUSE for a port that is taken. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const { audience = "https://api.example.com", ports = {}, dataDirectory, seed = false } = options;
+  const { audience = "https://api.example.com", ports, dataDirectory, seed = false } = options;
   const started: { close(): Promise<void> }[] = [];
   const close = async () => {
     for (const part of started.splice(0).toReversed()) await part.close();
   };
   try {
     const authorizationServer = await startAuthorizationServer({
-      port: ports.authorizationServer ?? 0,
+      port: ports?.authorizationServer ?? 0,
       audience,
       redirectUris: REDIRECT_URIS,
     });
     started.push(authorizationServer);
-    const database = await startDatabase(dataDirectory === undefined ? {} : { dataDirectory });
+    const database = await startDatabase(dataDirectory);
     started.push(database);
     if (seed) await seedRuns(database);
     const passwords = { [READER_ROLE]: randomUUID(), [OWNER_ROLE]: randomUUID() };
-    const sql = await startSqlEndpoint(database, { port: ports.sql ?? 0, passwords });
+    const sql = await startSqlEndpoint(database, { port: ports?.sql ?? 0, passwords });
     started.push(sql);
     return {
       database,

@@ -1,6 +1,5 @@
-// `wrangler dev` as a child process: no telemetry, no look for updates, no hotkeys, its state in a folder of its own outside
-// the checkout, and no child of it alive after `stop()`. Reads no settings from files: the caller gives them all.
-// Leaves to the caller when to stop, and what to do with the lines that the Worker logs.
+// `wrangler dev` as a child process: no telemetry, no look for updates, no hotkeys, its state in a temporary folder, and no
+// child of it alive after `stop()`. Reads no settings from files: the caller gives them all, and decides when to stop.
 import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { mkdtemp, writeFile } from "node:fs/promises";
@@ -23,7 +22,7 @@ interface WorkerProcessOptions {
   port: number;
   /** The Worker's settings. */
   variables: Record<string, string>;
-  /** Gets each line that the Worker logs and each error of wrangler's, without colours. */
+  /** Gets each line that the Worker logs and each error or warning of wrangler's, without colours. */
   log: (line: string) => void;
   /** Gives the start up. */
   signal: AbortSignal;
@@ -34,20 +33,16 @@ export class PlainFailure extends Error {}
 
 const READY_TIMEOUT_SECONDS = 60;
 const STOP_TIMEOUT_SECONDS = 3;
-/** After the first error that wrangler reports, it mostly waits for somebody to edit the sources. */
+/** After its first error, wrangler mostly waits for somebody to edit the sources. */
 const ERROR_GRACE_SECONDS = 2;
 /** The cause comes first; dumps of wrangler's innards follow. */
 const MAX_SHOWN_LINES = 40;
-/** Tells the Worker's log lines of the requests at start-up from the user's. */
+/** Tells the log lines of the start from the user's. */
 const START_REQUEST_ID = "npm-run-dev-start";
-
-/** What wrangler says of itself, and what the Worker logs of the requests at start-up. */
-const NOISE = [
-  /^(Using secrets|Your Worker has access|Binding  |env\.|⎔|\[wrangler:info\])/,
-  /^(\[custom build\] Running|The file .* changed)/,
-  /^ *(If you think this is a bug|Note that there is a newer version)/,
-  new RegExp(`"level":"info".*"${START_REQUEST_ID}"`),
-];
+/** A line of the Worker's log, an error or warning of wrangler's, or its continuation. */
+const WORTH_SHOWING = /^(\{|[✘▲] | +\S)/;
+/** Hides the reason of a start that failed. */
+const NOISE = /^(Using secrets|Your Worker has access|Binding  |env\.|$)/;
 
 /**
  * Starts the Worker and waits until it answers. Throws PlainFailure with wrangler's output when the Worker ends, fails or
@@ -70,20 +65,6 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     process.off("exit", clean);
     clean();
   };
-
-  const startLines: string[] = [];
-  const errorSeen = Promise.withResolvers<void>();
-  let log = (line: string) => {
-    startLines.push(line);
-    if (/\[(ERROR|wrangler:error)\]/.test(line)) errorSeen.resolve();
-  };
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream === null) continue;
-    createInterface({ input: stream }).on("line", (line) => {
-      const worth = pickWorthyLine(line);
-      if (worth !== undefined) log(worth);
-    });
-  }
   const ended = new Promise<never>((_resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) =>
@@ -91,6 +72,19 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     );
   });
   ended.catch(() => {});
+
+  const startLines: string[] = [];
+  const errorSeen = Promise.withResolvers<void>();
+  let take = (line: string) => {
+    startLines.push(line);
+    if (/\[(ERROR|wrangler:error)\]/.test(line)) errorSeen.resolve();
+  };
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream !== null) createInterface({ input: stream }).on("line", (line) => take(cleanLine(line)));
+  }
+  const show = (line: string) => {
+    if (WORTH_SHOWING.test(line) && !line.includes(START_REQUEST_ID)) options.log(line);
+  };
 
   const url = `http://127.0.0.1:${options.port}`;
   const giveUp = new AbortController();
@@ -105,13 +99,13 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     await stop();
     options.signal.throwIfAborted();
     const reason = error instanceof Error ? error.message : String(error);
-    const lines = [`the Worker did not start: ${reason}`, ...startLines.slice(0, MAX_SHOWN_LINES)];
-    throw new PlainFailure(lines.join("\n"), { cause: error });
+    const output = startLines.filter((line) => !NOISE.test(line)).slice(0, MAX_SHOWN_LINES);
+    throw new PlainFailure([`the Worker did not start: ${reason}`, ...output].join("\n"), { cause: error });
   } finally {
     giveUp.abort();
   }
-  for (const line of startLines) if (/\[(ERROR|WARNING)\]/.test(line)) options.log(line);
-  log = options.log;
+  startLines.forEach(show);
+  take = show;
   return { url, ended, stop };
 }
 
@@ -165,18 +159,16 @@ async function failAfter(seconds: number, signal: AbortSignal): Promise<never> {
   throw new Error(`no good answer within ${seconds} seconds`);
 }
 
-/** A line of the Worker's log or an error of wrangler's; nothing for what wrangler says of itself. */
-function pickWorthyLine(line: string): string | undefined {
-  const plain = stripVTControlCharacters(line).trimEnd();
-  if (plain === "" || NOISE.some((pattern) => pattern.test(plain))) return undefined;
-  // console.error of a structured line comes dressed up as an error of wrangler's.
-  return plain.replace(/^[✘▲] \[(ERROR|WARNING)\] (?=\{)/, "");
+/** Without colours, and without the dress of an error that wrangler puts on what the Worker writes by console.error. */
+function cleanLine(line: string): string {
+  return stripVTControlCharacters(line)
+    .trimEnd()
+    .replace(/^[✘▲] \[(ERROR|WARNING)\] (?=\{)/, "");
 }
 
 function killGroup({ pid }: ChildProcess): void {
-  if (pid === undefined) return;
   try {
-    process.kill(-pid, "SIGKILL");
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }
