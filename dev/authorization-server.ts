@@ -1,10 +1,9 @@
 // The local authorization server: real metadata, key set, JWT access tokens (RFC 9068) and sign-in, all on the loopback.
 // Guarantees that only the account `admin` gets the admin scope, and that everything but the port is new at each start.
-// Leaves out what this stack does not use: user info, logout, refresh tokens, storage.
-import { generateKeyPair, randomBytes } from "node:crypto";
+// Forgets everything when it ends.
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
-import { promisify } from "node:util";
 import { type Adapter, type AdapterPayload, type KoaContextWithOIDC, Provider, errors } from "oidc-provider";
 import { listenOnLoopback } from "./loopback.ts";
 
@@ -27,7 +26,7 @@ export interface AuthorizationServer {
 }
 
 interface AuthorizationServerOptions {
-  /** A free one if 0. */
+  /** Any free one if 0. */
   port: number;
   /** The resource identifier (RFC 8707) that every access token is for, asked for or not. */
   audience: string;
@@ -39,20 +38,17 @@ const USER_NAMES = ["owner", "stranger", "admin"] as const;
 const READ_SCOPE = "crew-runs:read";
 const ADMIN_SCOPE = "crew-runs:admin";
 const PUBLIC_CLIENT_ID = "browser";
-const TOKEN_MAX_AGE_SECONDS = 3_600;
-const SIGN_IN_MAX_AGE_SECONDS = 600;
+const REMEMBERED = ["AccessToken", "ClientCredentials", "Grant", "IdToken", "Interaction", "Session"];
+const MAX_AGE_SECONDS = 3_600;
 const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 
 /** Starts the server on 127.0.0.1. Throws the listen error (`code`, `port`) when the port is taken. */
 export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
   const server = createServer();
-  const [keys, { url: issuer, close }] = await Promise.all([
-    generateSigningKeys(),
-    listenOnLoopback(server, options.port),
-  ]);
+  const { url: issuer, close } = await listenOnLoopback(server, options.port);
   const makeClient = (user: UserName) => ({ id: user, secret: randomBytes(24).toString("base64url") });
   const clients = { owner: makeClient("owner"), stranger: makeClient("stranger"), admin: makeClient("admin") };
-  server.on("request", createProvider(issuer, keys, clients, options).callback());
+  server.on("request", createProvider(issuer, clients, options).callback());
   const tokenEndpoint = `${issuer}/token`;
   return {
     issuer,
@@ -77,13 +73,12 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 
 function createProvider(
   issuer: string,
-  keys: Awaited<ReturnType<typeof generateSigningKeys>>,
   clients: Clients,
   { audience, redirectUris }: AuthorizationServerOptions,
 ): Provider {
   const provider = new Provider(issuer, {
     adapter: createMemory,
-    jwks: { keys },
+    jwks: { keys: generateSigningKeys() },
     clients: [
       ...USER_NAMES.map((user) => ({
         client_id: clients[user].id,
@@ -103,9 +98,6 @@ function createProvider(
       },
     ],
     scopes: ["openid", READ_SCOPE, ADMIN_SCOPE],
-    responseTypes: ["code"],
-    clientAuthMethods: ["client_secret_basic", "client_secret_post", "none"],
-    pkce: { required: () => true },
     clientBasedCORS: (_ctx, origin, { clientId }) =>
       clientId === PUBLIC_CLIENT_ID && LOOPBACK_HOSTS.includes(URL.parse(origin)?.hostname ?? ""),
     // A session cookie that never comes back: each sign-in asks anew whose token it shall be.
@@ -114,9 +106,6 @@ function createProvider(
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
       dPoP: { enabled: false },
-      pushedAuthorizationRequests: { enabled: false },
-      rpInitiatedLogout: { enabled: false },
-      userinfo: { enabled: false },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => audience,
@@ -127,7 +116,7 @@ function createProvider(
             audience,
             scope: `${READ_SCOPE} ${ADMIN_SCOPE}`,
             accessTokenFormat: "jwt",
-            accessTokenTTL: TOKEN_MAX_AGE_SECONDS,
+            accessTokenTTL: MAX_AGE_SECONDS,
             // Both keys in use: verifiers shall meet both.
             jwt: { sign: { alg: client.clientId === "stranger" ? "ES256" : "RS256" } },
           };
@@ -140,15 +129,7 @@ function createProvider(
       ctx.type = "text";
       ctx.body = `Sign-in failed: ${description ?? error}`;
     },
-    ttl: {
-      AccessToken: TOKEN_MAX_AGE_SECONDS,
-      AuthorizationCode: 60,
-      ClientCredentials: TOKEN_MAX_AGE_SECONDS,
-      Grant: TOKEN_MAX_AGE_SECONDS,
-      IdToken: TOKEN_MAX_AGE_SECONDS,
-      Interaction: SIGN_IN_MAX_AGE_SECONDS,
-      Session: TOKEN_MAX_AGE_SECONDS,
-    },
+    ttl: Object.fromEntries(REMEMBERED.map((name) => [name, MAX_AGE_SECONDS])),
   });
   provider.on("server_error", (_ctx, error) => console.error(error));
   provider.use(async (ctx, next) => {
@@ -203,15 +184,12 @@ async function signIn(
   ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result));
 }
 
-async function generateSigningKeys() {
-  const generate = promisify(generateKeyPair);
-  const [rsa, ec] = await Promise.all([
-    generate("rsa", { modulusLength: 2048 }),
-    generate("ec", { namedCurve: "P-256" }),
-  ]);
+function generateSigningKeys() {
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" });
+  const ec = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
   return [
-    { ...rsa.privateKey.export({ format: "jwk" }), alg: "RS256", use: "sig" },
-    { ...ec.privateKey.export({ format: "jwk" }), alg: "ES256", use: "sig" },
+    { ...rsa, alg: "RS256", use: "sig" },
+    { ...ec, alg: "ES256", use: "sig" },
   ];
 }
 

@@ -9,9 +9,6 @@ import { PlainFailure } from "./worker-process.ts";
 
 const CLOSE_TIMEOUT_SECONDS = 8;
 const PARENT_CHECK_MS = 200;
-/** The option for each port. */
-const PORT_OPTIONS = { worker: "port", sql: "sql-port", authorizationServer: "issuer-port" } as const;
-
 const HELP = `Usage: npm run dev -- [options]
 
 Starts a local database, its SQL endpoint, an authorization server and the Worker. Ctrl-C ends them.
@@ -41,24 +38,16 @@ function parseOptions(args: string[]) {
   }
 }
 
-function readPorts(options: ReturnType<typeof parseOptions>): Ports {
-  const read = (name: (typeof PORT_OPTIONS)[keyof Ports]) => {
-    const value = options[name];
-    if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
-    throw new PlainFailure(`--${name} must be a port from 0 to 65535, not ${JSON.stringify(value)}`);
-  };
-  const { worker, sql, authorizationServer } = PORT_OPTIONS;
-  return { worker: read(worker), sql: read(sql), authorizationServer: read(authorizationServer) };
+function readPort(option: string, value: string): number {
+  if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
+  throw new PlainFailure(`--${option} must be a port from 0 to 65535, not ${JSON.stringify(value)}`);
 }
 
 /** Runs until it fails or the signal stops it; either way nothing that it started is left. */
 async function run(ports: Ports, dataDirectory: string | undefined, signal: AbortSignal): Promise<void> {
   const startedMs = performance.now();
   const announce = (step: string) => console.log(`starting: ${step}`);
-  const starting = startServedStack({ signal, ports, dataDirectory, log: console.log, announce });
-  const served = await starting.catch((error: unknown) => {
-    throw explainPort(error, ports);
-  });
+  const served = await startServedStack({ signal, ports, dataDirectory, log: console.log, announce });
   try {
     const panel = await describe(served, dataDirectory);
     signal.throwIfAborted();
@@ -68,15 +57,6 @@ async function run(ports: Ports, dataDirectory: string | undefined, signal: Abor
   } finally {
     await served.close();
   }
-}
-
-/** For Node's error about a port: what to do. Gives any other error as it is. */
-function explainPort(error: unknown, ports: Ports): unknown {
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
-  const user = (["worker", "sql", "authorizationServer"] as const).find((name) => ports[name] === port);
-  if (code === undefined || user === undefined) return error;
-  const reason = code === "EADDRINUSE" ? "is taken" : `cannot be used (${code})`;
-  return new PlainFailure(`port ${port} ${reason}; choose another: npm run dev -- --${PORT_OPTIONS[user]} N`);
 }
 
 /** Addresses, runs and commands. Nothing is wrapped: its lines are for pasting. */
@@ -114,6 +94,13 @@ ${newTokens.join("\n")}
 `;
 }
 
+function explain(error: unknown): unknown {
+  if (error instanceof PlainFailure) return error.message;
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (code !== "EADDRINUSE") return error;
+  return `port ${port} is taken; choose another with --port, --sql-port or --issuer-port: npm run dev -- --help`;
+}
+
 async function main(): Promise<void> {
   const stop = new AbortController();
   const requestStop = () => {
@@ -133,10 +120,17 @@ async function main(): Promise<void> {
     const options = parseOptions(process.argv.slice(2));
     const dataDirectory = options.data === undefined ? undefined : resolve(options.data);
     if (options.help === true) console.log(HELP);
-    else await run(readPorts(options), dataDirectory, stop.signal);
+    else {
+      const ports = {
+        worker: readPort("port", options.port),
+        sql: readPort("sql-port", options["sql-port"]),
+        authorizationServer: readPort("issuer-port", options["issuer-port"]),
+      };
+      await run(ports, dataDirectory, stop.signal);
+    }
   } catch (error) {
     if (!stop.signal.aborted) {
-      console.error(error instanceof PlainFailure ? error.message : error);
+      console.error(explain(error));
       process.exitCode = 1;
     }
   }

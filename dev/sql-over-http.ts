@@ -24,14 +24,12 @@ interface Query {
 
 const DATABASE_NAME = "postgres";
 
-/** A request that does not reach the database. */
+/** The error of a request that does not reach the database. */
 class Refusal extends Error {
-  readonly status: number;
   readonly code: string;
 
-  constructor(status: number, message: string, code = "") {
+  constructor(message: string, code = "") {
     super(message);
-    this.status = status;
     this.code = code;
   }
 }
@@ -47,7 +45,7 @@ export async function startSqlEndpoint(
   const server = createServer((request, response) => {
     answer(database, passwords, request)
       .then((body) => send(response, 200, body))
-      .catch((error: unknown) => sendError(response, error));
+      .catch((error: unknown) => send(response, 400, describeError(error)));
   });
   const { url, close } = await listenOnLoopback(server, port);
   return {
@@ -66,14 +64,14 @@ async function answer(
   passwords: Readonly<Record<string, string>>,
   request: IncomingMessage,
 ): Promise<object | undefined> {
-  if (request.method !== "POST" || request.url !== "/sql") throw new Refusal(404, "only POST /sql is served here");
+  if (request.method !== "POST" || request.url !== "/sql") throw new Refusal("only POST /sql is served here");
   const role = authenticate(passwords, String(request.headers["neon-connection-string"]));
   const batchOption = Object.keys(request.headers).find((header) => header.startsWith("neon-batch-"));
-  if (batchOption !== undefined) throw new Refusal(400, `${batchOption} is not supported here`);
-  const payload = parsePayload(await text(request));
+  if (batchOption !== undefined) throw new Refusal(`${batchOption} is not supported here`);
+  const payload = JSON.parse(await text(request)) as Query | { queries: Query[] };
 
   return withSession(database, role, async (run) => {
-    // Nobody is waiting any more: the statement of a client that has left the queue is not run.
+    // For a client that has left meanwhile, nothing is run.
     if (request.socket.destroyed) return undefined;
     const answerQuery = async ({ query, params }: Query) => {
       const texts = params.map((value) => (value === null ? null : String(value)));
@@ -91,60 +89,26 @@ async function answer(
 /** Gives the role. Errors are worded like Neon's and coded like Postgres's. */
 function authenticate(passwords: Readonly<Record<string, string>>, connectionString: string): string {
   const url = URL.parse(connectionString);
-  if (url === null) throw new Refusal(400, "invalid connection string");
+  if (url === null) throw new Refusal("invalid connection string");
   const { username: role, password, pathname } = url;
   if (password === "" || passwords[role] !== password) {
-    throw new Refusal(400, `password authentication failed for user '${role}'`, "28P01");
+    throw new Refusal(`password authentication failed for user '${role}'`, "28P01");
   }
   const databaseName = pathname.slice(1);
-  if (databaseName !== DATABASE_NAME) throw new Refusal(400, `database "${databaseName}" does not exist`, "3D000");
+  if (databaseName !== DATABASE_NAME) throw new Refusal(`database "${databaseName}" does not exist`, "3D000");
   return role;
 }
 
-function parsePayload(body: string): Query | { queries: Query[] } {
-  const payload: unknown = JSON.parse(body);
-  if (isQuery(payload)) return payload;
-  if (isObject(payload) && Array.isArray(payload["queries"]) && payload["queries"].every(isQuery)) {
-    return { queries: payload["queries"] };
-  }
-  throw new Refusal(400, "could not parse the HTTP request body: neither a query nor a batch of queries");
-}
-
-function isQuery(value: unknown): value is Query {
-  return (
-    isObject(value) &&
-    typeof value["query"] === "string" &&
-    // A zero byte ends a statement's text in Postgres's protocol: what follows would be read as another message.
-    !value["query"].includes("\0") &&
-    Array.isArray(value["params"]) &&
-    value["params"].every((parameter) => parameter === null || typeof parameter !== "object")
-  );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
 function formatResult({ fields, rows, commandTag }: StatementResult) {
-  // INSERT's tag carries an object id, always 0, before the count.
-  const [command = "", ...counts] = commandTag.split(" ");
-  const rowCount = Number.parseInt(counts.at(-1) ?? "", 10);
-  return {
-    fields: fields.map((field) => ({ ...field, format: "text" })),
-    rows,
-    command,
-    rowCount: Number.isNaN(rowCount) ? null : rowCount,
-    rowAsArray: true,
-  };
+  // INSERT's tag carries an object id, always 0, before the count; a tag without a count gives NaN, in JSON null.
+  const words = commandTag.split(" ");
+  return { fields, rows, command: words[0], rowCount: Number.parseInt(words.at(-1) ?? "", 10) };
 }
 
-function sendError(response: ServerResponse, error: unknown): void {
-  if (error instanceof messages.DatabaseError) {
-    send(response, 400, { ...error, message: error.message });
-    return;
-  }
-  const { status, message, code } = error instanceof Refusal ? error : new Refusal(500, String(error));
-  send(response, status, { message, code, severity: "FATAL" });
+function describeError(error: unknown): object {
+  if (error instanceof messages.DatabaseError) return { ...error, message: error.message };
+  const { message, code } = error instanceof Refusal ? error : new Refusal(String(error));
+  return { message, code, severity: "FATAL" };
 }
 
 function send(response: ServerResponse, status: number, body: object | undefined): void {
