@@ -14,7 +14,6 @@ export interface AuthorizationServer {
   issuer: string;
   jwksUrl: string;
   tokenEndpoint: string;
-  authorizationEndpoint: string;
   /** Confidential clients for the client credentials grant; the token's `sub` is the client's id. */
   clients: Clients;
   /** The browser's client: authorization code with PKCE, no secret. */
@@ -54,7 +53,6 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     issuer,
     jwksUrl: `${issuer}/jwks`,
     tokenEndpoint,
-    authorizationEndpoint: `${issuer}/auth`,
     clients,
     publicClientId: PUBLIC_CLIENT_ID,
     async fetchToken(user) {

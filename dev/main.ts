@@ -46,8 +46,7 @@ function readPort(option: string, value: string): number {
 /** Runs until it fails or the signal stops it; either way nothing that it started is left. */
 async function run(ports: Ports, dataDirectory: string | undefined, signal: AbortSignal): Promise<void> {
   const startedMs = performance.now();
-  const announce = (step: string) => console.log(`starting: ${step}`);
-  const served = await startServedStack({ signal, ports, dataDirectory, log: console.log, announce });
+  const served = await startServedStack({ signal, ports, dataDirectory, log: console.log });
   try {
     const panel = await describe(served, dataDirectory);
     signal.throwIfAborted();

@@ -19,10 +19,8 @@ interface ServedStackOptions {
   ports?: Ports;
   /** A folder that keeps the database; in memory if left out. */
   dataDirectory?: string | undefined;
-  /** Gets each line that the Worker logs. */
+  /** Gets each line that the Worker logs, and one for each step of the start. */
   log?: (line: string) => void;
-  /** Hears of each step of the start. */
-  announce?: (step: string) => void;
   /** Settings of the Worker, in addition to the stack's or in their place. */
   chooseSettings?: (stack: Stack) => Promise<Record<string, string>>;
 }
@@ -38,13 +36,13 @@ export interface ServedStack {
 
 /** Starts stack and Worker. Throws Node's listen error (`code`, `port`) for a port that is taken. */
 export async function startServedStack(options: ServedStackOptions): Promise<ServedStack> {
-  const { signal, ports, dataDirectory, log = () => {}, announce = () => {} } = options;
-  announce("database, SQL endpoint, authorization server");
+  const { signal, ports, dataDirectory, log = () => {} } = options;
+  log("starting: database, SQL endpoint, authorization server");
   const port = ports?.worker ? await checkPort(ports.worker) : await findFreePort();
   const stack = await startStack({ audience: `http://127.0.0.1:${port}`, ports, dataDirectory, seed: true });
   try {
     signal.throwIfAborted();
-    announce("Worker (wrangler dev)");
+    log("starting: Worker (wrangler dev)");
     const variables = {
       ...stack.variables,
       DOCS_CLIENT_ID: stack.authorizationServer.publicClientId,

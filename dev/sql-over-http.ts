@@ -4,8 +4,7 @@
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { messages } from "@electric-sql/pglite";
-import type { Database } from "./database.ts";
-import { type StatementResult, withSession } from "./database-session.ts";
+import { type Database, type StatementResult, withSession } from "./database.ts";
 import { listenOnLoopback } from "./loopback.ts";
 
 export interface SqlEndpoint {

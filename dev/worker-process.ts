@@ -1,6 +1,7 @@
 // `wrangler dev` as a child process: no telemetry, no look for updates, no hotkeys, its state in a temporary folder, and no
 // child of it alive after `stop()`. Reads no settings from files: the caller gives them all, and decides when to stop.
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -50,37 +51,35 @@ const NOISE = /^(Using secrets|Your Worker has access|Binding  |env\.|$)/;
  */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-  const emptyFile = join(directory, "empty.env");
-  await writeFile(emptyFile, "");
-  const child = spawnWrangler(options, directory, emptyFile);
+  const child = await spawnWrangler(options, directory);
+  const { promise: ended, reject: fail } = Promise.withResolvers<never>();
+  ended.catch(() => {});
+  const closed = once(child, "close").then(
+    ([code, signal]) => fail(new PlainFailure(`wrangler dev ended by itself (${signal ?? `code ${code}`})`)),
+    fail,
+  );
   const clean = () => {
     killGroup(child);
     rmSync(directory, { recursive: true, force: true });
   };
   process.once("exit", clean);
-  const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const stop = async () => {
     if (child.exitCode === null) child.kill("SIGTERM");
-    await Promise.race([exited, sleep(STOP_TIMEOUT_SECONDS * 1000, undefined, { ref: false })]);
+    await Promise.race([closed, sleep(STOP_TIMEOUT_SECONDS * 1000, undefined, { ref: false })]);
     process.off("exit", clean);
     clean();
   };
-  const ended = new Promise<never>((_resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) =>
-      reject(new PlainFailure(`wrangler dev ended by itself (${signal ?? `code ${code}`})`)),
-    );
-  });
-  ended.catch(() => {});
+  const failAfter = (seconds: number) =>
+    setTimeout(() => fail(new PlainFailure(`no good answer within ${seconds} seconds`)), seconds * 1000);
 
   const startLines: string[] = [];
-  const errorSeen = Promise.withResolvers<void>();
+  const timers = [failAfter(READY_TIMEOUT_SECONDS)];
   let take = (line: string) => {
     startLines.push(line);
-    if (/\[(ERROR|wrangler:error)\]/.test(line)) errorSeen.resolve();
+    if (/\[(ERROR|wrangler:error)\]/.test(line)) timers.push(failAfter(ERROR_GRACE_SECONDS));
   };
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream !== null) createInterface({ input: stream }).on("line", (line) => take(cleanLine(line)));
+  for (const input of [child.stdout, child.stderr]) {
+    createInterface({ input }).on("line", (line) => take(cleanLine(line)));
   }
   const show = (line: string) => {
     if (WORTH_SHOWING.test(line) && !line.includes(START_REQUEST_ID)) options.log(line);
@@ -89,12 +88,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   const url = `http://127.0.0.1:${options.port}`;
   const giveUp = new AbortController();
   try {
-    await Promise.race([
-      waitForAnswer(`${url}/health`, AbortSignal.any([options.signal, giveUp.signal])),
-      ended,
-      failAfter(READY_TIMEOUT_SECONDS, giveUp.signal),
-      errorSeen.promise.then(() => failAfter(ERROR_GRACE_SECONDS, giveUp.signal)),
-    ]);
+    await Promise.race([waitForAnswer(`${url}/health`, AbortSignal.any([options.signal, giveUp.signal])), ended]);
   } catch (error) {
     await stop();
     options.signal.throwIfAborted();
@@ -103,30 +97,30 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     throw new PlainFailure([`the Worker did not start: ${reason}`, ...output].join("\n"), { cause: error });
   } finally {
     giveUp.abort();
+    for (const timer of timers) clearTimeout(timer);
   }
-  startLines.forEach(show);
+  for (const line of startLines) show(line);
   take = show;
   return { url, ended, stop };
 }
 
-function spawnWrangler(
-  { port, variables }: WorkerProcessOptions,
-  directory: string,
-  environmentFile: string,
-): ChildProcess {
+async function spawnWrangler({ port, variables }: WorkerProcessOptions, directory: string) {
   // Arguments are for everybody to read in the list of processes, so the secret goes by the environment, which wrangler
   // prefers to files. With a file named here it reads no other.
   const { DATABASE_URL, ...others } = variables;
+  const emptyFile = join(directory, "empty.env");
+  await writeFile(emptyFile, "");
   const args = [
+    WRANGLER_SCRIPT,
     "dev",
     "--ip=127.0.0.1",
     `--port=${port}`,
     `--persist-to=${directory}`,
-    `--env-file=${environmentFile}`,
+    `--env-file=${emptyFile}`,
     "--show-interactive-dev-session=false",
     ...Object.entries(others).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ];
-  return spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {
+  return spawn(process.execPath, args, {
     cwd: ROOT_DIRECTORY,
     // A process group of its own: Ctrl-C reaches this process alone, and the whole group can be ended at once.
     detached: true,
@@ -152,11 +146,6 @@ async function waitForAnswer(url: string, signal: AbortSignal): Promise<void> {
     if (response !== undefined && response.status < 500) return;
     await sleep(response === undefined ? 50 : 500, undefined, { signal });
   }
-}
-
-async function failAfter(seconds: number, signal: AbortSignal): Promise<never> {
-  await sleep(seconds * 1000, undefined, { signal });
-  throw new Error(`no good answer within ${seconds} seconds`);
 }
 
 /** Without colours, and without the dress of an error that wrangler puts on what the Worker writes by console.error. */

@@ -74,7 +74,7 @@ test("what it cannot start with is one message and an exit code of 1", LIMITS, a
   for (const [flags, message] of [
     [
       ["--port", `${port}`],
-      `starting: database, SQL endpoint, authorization server\nport ${port} is taken; choose another: npm run dev -- --port N`,
+      `starting: database, SQL endpoint, authorization server\nport ${port} is taken; choose another with --port, --sql-port or --issuer-port: npm run dev -- --help`,
     ],
     [["--issuer-port", "65536"], `--issuer-port must be a port from 0 to 65535, not "65536"`],
     [["--prot", "1"], "Unknown option '--prot'; npm run dev -- --help lists the options"],
