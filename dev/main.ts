@@ -9,6 +9,7 @@ import { PlainFailure } from "./worker-process.ts";
 
 const CLOSE_TIMEOUT_SECONDS = 8;
 const PARENT_CHECK_MS = 200;
+
 const HELP = `Usage: npm run dev -- [options]
 
 Starts a local database, its SQL endpoint, an authorization server and the Worker. Ctrl-C ends them.
@@ -22,21 +23,13 @@ Starts a local database, its SQL endpoint, an authorization server and the Worke
 Port 0 stands for any free port.
 `;
 
-function parseOptions(args: string[]) {
-  const options = {
-    port: { type: "string", default: "8787" },
-    "sql-port": { type: "string", default: "8788" },
-    "issuer-port": { type: "string", default: "8789" },
-    data: { type: "string" },
-    help: { type: "boolean" },
-  } as const;
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    const [reason] = String(error instanceof Error ? error.message : error).split(". ");
-    throw new PlainFailure(`${reason}; npm run dev -- --help lists the options`);
-  }
-}
+const OPTIONS = {
+  port: { type: "string", default: "8787" },
+  "sql-port": { type: "string", default: "8788" },
+  "issuer-port": { type: "string", default: "8789" },
+  data: { type: "string" },
+  help: { type: "boolean" },
+} as const;
 
 function readPort(option: string, value: string): number {
   if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
@@ -93,11 +86,15 @@ ${newTokens.join("\n")}
 `;
 }
 
+/** A message for what the user can mend; any other error as it is. */
 function explain(error: unknown): unknown {
-  if (error instanceof PlainFailure) return error.message;
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
-  if (code !== "EADDRINUSE") return error;
-  return `port ${port} is taken; choose another with --port, --sql-port or --issuer-port: npm run dev -- --help`;
+  const { code, message, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (error instanceof PlainFailure) return message;
+  if (code === "EADDRINUSE") {
+    return `port ${port} is taken; choose another with --port, --sql-port or --issuer-port: npm run dev -- --help`;
+  }
+  if (code?.startsWith("ERR_PARSE_ARGS")) return `${message.split(". ")[0]}; npm run dev -- --help lists the options`;
+  return error;
 }
 
 async function main(): Promise<void> {
@@ -116,7 +113,7 @@ async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
   try {
-    const options = parseOptions(process.argv.slice(2));
+    const { values: options } = parseArgs({ options: OPTIONS });
     const dataDirectory = options.data === undefined ? undefined : resolve(options.data);
     if (options.help === true) console.log(HELP);
     else {

@@ -107,14 +107,6 @@ const SEEDS: Seed[] = [
     taskInput: `{}`,
     result: "",
   },
-  {
-    id: "77777777-7777-4777-8777-777777777777",
-    ownerId: "stranger",
-    status: "failed",
-    description: "failed before it started, the stranger's",
-    times: ["2026-03-02T11:00:00Z", null, "2026-03-02T11:10:00Z"],
-    error: "No worker was free within ten minutes.",
-  },
 ];
 
 /** Every seeded run, the showpiece first. */

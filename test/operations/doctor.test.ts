@@ -111,7 +111,9 @@ describe("settings", () => {
     ["of an unknown environment", /^✗ wrangler\.toml has no environment prod/, { environmentName: "prod" }],
     ["in a broken file", /^✗ wrangler\.toml cannot be read/, { config: `name = [` }],
   ] as const) {
-    test(`one that is ${title} is ✗`, () => expectOnly(pattern, {}, options).then(() => {}));
+    test(`one that is ${title} is ✗`, async () => {
+      await expectOnly(pattern, {}, options);
+    });
   }
 });
 
