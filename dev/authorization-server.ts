@@ -24,30 +24,26 @@ export interface AuthorizationServer {
   close(): Promise<void>;
 }
 
-interface AuthorizationServerOptions {
-  /** Any free one if 0. */
-  port: number;
-  /** The resource identifier (RFC 8707) that every access token is for, asked for or not. */
-  audience: string;
-  /** Where the browser's client may return to; on loopback hosts any port will do (RFC 8252 §7.3). */
-  redirectUris: string[];
-}
-
 const USER_NAMES = ["owner", "stranger", "admin"] as const;
 const READ_SCOPE = "crew-runs:read";
 const ADMIN_SCOPE = "crew-runs:admin";
 const PUBLIC_CLIENT_ID = "browser";
 const REMEMBERED = ["AccessToken", "ClientCredentials", "Grant", "IdToken", "Interaction", "Session"];
 const MAX_AGE_SECONDS = 3_600;
+/** Where a native client and the page at /docs get their code; on these hosts any port will do (RFC 8252 §7.3). */
+const REDIRECT_URIS = ["http://127.0.0.1/callback", "http://127.0.0.1/docs", "http://localhost/docs"];
 const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 
-/** Starts the server on 127.0.0.1. Throws the listen error (`code`, `port`) when the port is taken. */
-export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
+/**
+ * Starts the server on 127.0.0.1, on any free port if it is 0. Every access token is for `audience` (RFC 8707), asked for or
+ * not. Throws the listen error (`code`, `port`) when the port is taken.
+ */
+export async function startAuthorizationServer(port: number, audience: string): Promise<AuthorizationServer> {
   const server = createServer();
-  const { url: issuer, close } = await listenOnLoopback(server, options.port);
+  const { url: issuer, close } = await listenOnLoopback(server, port);
   const makeClient = (user: UserName) => ({ id: user, secret: randomBytes(24).toString("base64url") });
   const clients = { owner: makeClient("owner"), stranger: makeClient("stranger"), admin: makeClient("admin") };
-  server.on("request", createProvider(issuer, clients, options).callback());
+  server.on("request", createProvider(issuer, clients, audience).callback());
   const tokenEndpoint = `${issuer}/token`;
   return {
     issuer,
@@ -69,11 +65,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   };
 }
 
-function createProvider(
-  issuer: string,
-  clients: Clients,
-  { audience, redirectUris }: AuthorizationServerOptions,
-): Provider {
+function createProvider(issuer: string, clients: Clients, audience: string): Provider {
   const provider = new Provider(issuer, {
     adapter: createMemory,
     jwks: { keys: generateSigningKeys() },
@@ -92,7 +84,7 @@ function createProvider(
         // Only a native client's loopback redirects may differ in their port.
         application_type: "native",
         token_endpoint_auth_method: "none",
-        redirect_uris: redirectUris,
+        redirect_uris: REDIRECT_URIS,
       },
     ],
     scopes: ["openid", READ_SCOPE, ADMIN_SCOPE],

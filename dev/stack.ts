@@ -6,9 +6,6 @@ import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "./databas
 import { seedRuns } from "./seed.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 
-/** Where a native client and the page at /docs get their code; on these hosts any port will do (RFC 8252 §7.3). */
-const REDIRECT_URIS = ["http://127.0.0.1/callback", "http://127.0.0.1/docs", "http://localhost/docs"];
-
 interface StackOptions {
   /** The audience of every access token. The Worker's own address, where strict clients shall find their way (RFC 9728). */
   audience?: string;
@@ -39,8 +36,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     for (const part of started.splice(0).toReversed()) await part.close();
   };
   try {
-    const port = ports?.authorizationServer ?? 0;
-    const authorizationServer = await startAuthorizationServer({ port, audience, redirectUris: REDIRECT_URIS });
+    const authorizationServer = await startAuthorizationServer(ports?.authorizationServer ?? 0, audience);
     started.push(authorizationServer);
     const database = await startDatabase(dataDirectory);
     started.push(database);
