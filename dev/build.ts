@@ -17,11 +17,6 @@ interface BundleReport {
   shares: [name: string, bytes: number][];
 }
 
-/** esbuild's, as far as it is read here. */
-interface Metafile {
-  outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }>;
-}
-
 /** Bundles the Worker as a deployment would, into a folder that is emptied first. Throws with wrangler's output. */
 export async function buildBundle(directory = OUTPUT_DIRECTORY): Promise<BundleReport> {
   await rm(directory, { recursive: true, force: true });
@@ -49,6 +44,10 @@ export async function checkBudget(budgetBytes = BUDGET_BYTES): Promise<boolean> 
   if (!isWithin)
     console.error("\nThe bundle is over budget (BUDGET_BYTES in dev/build.ts). See above for the largest parts.");
   return isWithin;
+}
+
+interface Metafile {
+  outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }>;
 }
 
 function listShares({ outputs }: Metafile): BundleReport["shares"] {

@@ -42,11 +42,8 @@ export async function gatherSettings(source: SettingsSource): Promise<GatheredSe
 
   const given: Record<string, unknown> = {};
   const origins: Record<string, string> = {};
-  for (const [origin, values] of Object.entries({
-    "wrangler.toml": vars,
-    [secretsFile]: secrets,
-    environment: variables,
-  })) {
+  const sources = { "wrangler.toml": vars, [secretsFile]: secrets, environment: variables };
+  for (const [origin, values] of Object.entries(sources)) {
     for (const [name, value] of Object.entries(values)) {
       if (name in SettingsSchema.shape) {
         if (value === undefined || value === "") continue;
