@@ -117,6 +117,8 @@ async function spawnWrangler({ port, variables }: WorkerProcessOptions, director
     `--port=${port}`,
     `--persist-to=${directory}`,
     `--env-file=${emptyFile}`,
+    // Any free one: two that start at once would both choose the same.
+    "--inspector-port=0",
     "--show-interactive-dev-session=false",
     ...Object.entries(others).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ];
