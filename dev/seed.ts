@@ -22,13 +22,8 @@ interface Seed extends SeededRun {
 
 const RESEARCH_CREW = {
   agents: [
-    {
-      role: "Researcher",
-      goal: "Find what has changed in the city's tram network since 2020",
-      backstory: "A patient reader of timetables.",
-      tools: ["web_search"],
-    },
-    { role: "Writer", goal: "One page that a passenger understands", backstory: "An editor.", allow_delegation: true },
+    { role: "Researcher", goal: "Find new tram stops", backstory: "A patient reader.", tools: ["web_search"] },
+    { role: "Writer", goal: "One page for passengers", backstory: "An editor.", allow_delegation: true },
   ],
   tasks: [
     { description: "List every new stop, with its date", expected_output: "A table", tools: ["web_search"] },
