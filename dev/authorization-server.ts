@@ -143,7 +143,7 @@ function permittedScopes(account: UserName): string[] {
 }
 
 const SIGN_IN_PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Sign in</title><style>body,button{font:1rem system-ui,sans-serif;margin:1rem}</style>
+<title>Sign in</title><link rel="icon" href="data:,"><style>body,button{font:1rem system-ui,sans-serif;margin:1rem}</style>
 <h1>Sign in</h1><p>Go on as:</p><form method="post">
 ${USER_NAMES.map((user) => `<button name="account" value="${user}">${user}</button>`).join("\n")}
 </form></html>`;
