@@ -13,7 +13,11 @@ export default defineConfig({
         wrangler: { configPath: "./wrangler.toml" },
         // Keeps workerd from reporting each connection that a test breaks on purpose.
         verbose: false,
-        miniflare: { bindings: variables },
+        miniflare: {
+          bindings: variables,
+          // Commented out in wrangler.toml. Only the tests of the rate limit hand it to their Worker.
+          ratelimits: { RATE_LIMITER: { namespace_id: "1", simple: { limit: 3, period: 60 } } },
+        },
       };
     }),
   ],

@@ -2,8 +2,7 @@
 // that the Worker sent, with its values; each execution is parsed, planned, run and answered in Postgres's protocol, as behind
 // Neon's endpoint. On PGlite, and by pgbench on a PostgreSQL server where PGBIN names a folder with its programs.
 import { randomUUID } from "node:crypto";
-import { withSession } from "../dev/database-session.ts";
-import { READER_ROLE } from "../dev/database.ts";
+import { READER_ROLE, withSession } from "../dev/database.ts";
 import { startPostgres } from "./postgres.ts";
 import { type Line, describeRatio } from "./report.ts";
 import { LARGE_RUN, type RunShape, SMALL_RUN, insertRun } from "./runs.ts";

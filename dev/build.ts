@@ -1,4 +1,4 @@
-// `npm run build`: bundles the Worker as a deployment would, says what its bytes are, and checks its size.
+// `npm run build`: bundles the Worker as a deployment would, says which package takes how many bytes, and checks the size.
 // Guarantees exit code 1 over budget. Uploads nothing; leaves the bundle in dist/worker.
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,10 +8,6 @@ import { ROOT_DIRECTORY, runWrangler } from "./wrangler.ts";
 /** 80 KB. The platform takes megabytes, but a cold isolate parses all of it before its first answer. */
 const BUDGET_BYTES = 81_920;
 const OUTPUT_DIRECTORY = join(ROOT_DIRECTORY, "dist/worker");
-
-interface Metafile {
-  outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }>;
-}
 
 interface BundleReport {
   minifiedBytes: number;
@@ -29,11 +25,8 @@ export async function buildBundle(directory = OUTPUT_DIRECTORY): Promise<BundleR
   const { exitCode, output } = await runWrangler(args, { capture: true });
   if (exitCode !== 0) throw new Error(`wrangler could not bundle the Worker:\n${output}`);
   const bundle = await readFile(join(directory, "index.js"));
-  return {
-    minifiedBytes: bundle.byteLength,
-    gzipBytes: gzipSync(bundle, { level: 9 }).byteLength,
-    shares: listShares(JSON.parse(await readFile(metafile, "utf8"))),
-  };
+  const shares = listShares(JSON.parse(await readFile(metafile, "utf8")) as Metafile);
+  return { minifiedBytes: bundle.byteLength, gzipBytes: gzipSync(bundle, { level: 9 }).byteLength, shares };
 }
 
 /** Builds, reports on the terminal, and says whether the bundle may be deployed. */
@@ -42,29 +35,30 @@ export async function checkBudget(budgetBytes = BUDGET_BYTES): Promise<boolean> 
   console.log("Minified bytes by package:");
   for (const [name, bytes] of shares) {
     const percent = ((100 * bytes) / minifiedBytes).toFixed(1);
-    console.log(`${formatBytes(bytes).padStart(10)}  ${percent.padStart(5)} %  ${name}`);
+    console.log(`${formatBytes(bytes)}  ${percent.padStart(5)} %  ${name}`);
   }
-  const leftBytes = budgetBytes - gzipBytes;
-  const verdict = leftBytes >= 0 ? `${formatBytes(leftBytes)} left` : `${formatBytes(-leftBytes)} too many`;
-  console.log(`${formatBytes(minifiedBytes).padStart(10)}  minified`);
-  console.log(`${formatBytes(gzipBytes).padStart(10)}  gzip, of ${formatBytes(budgetBytes)}: ${verdict}`);
-  if (leftBytes < 0) console.error("\nThe bundle is over budget (BUDGET_BYTES in dev/build.ts). See above what grew.");
-  return leftBytes >= 0;
+  const isWithin = gzipBytes <= budgetBytes;
+  const verdict = `${formatBytes(Math.abs(budgetBytes - gzipBytes)).trim()} ${isWithin ? "left" : "too many"}`;
+  console.log(`${formatBytes(minifiedBytes)}  minified`);
+  console.log(`${formatBytes(gzipBytes)}  gzip, of ${formatBytes(budgetBytes).trim()}: ${verdict}`);
+  if (!isWithin)
+    console.error("\nThe bundle is over budget (BUDGET_BYTES in dev/build.ts). See above for the largest parts.");
+  return isWithin;
+}
+
+interface Metafile {
+  outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }>;
 }
 
 function listShares({ outputs }: Metafile): BundleReport["shares"] {
-  const bytesByName = new Map<string, number>();
-  for (const { inputs } of Object.values(outputs)) {
-    for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
-      const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? path.split("/")[0] ?? path;
-      bytesByName.set(name, (bytesByName.get(name) ?? 0) + bytesInOutput);
-    }
+  const bytesByName: Record<string, number> = {};
+  for (const [path, { bytesInOutput }] of Object.values(outputs).flatMap(({ inputs }) => Object.entries(inputs))) {
+    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? path.split("/")[0] ?? path;
+    bytesByName[name] = (bytesByName[name] ?? 0) + bytesInOutput;
   }
-  return [...bytesByName].toSorted(([, one], [, other]) => other - one);
+  return Object.entries(bytesByName).toSorted(([, one], [, other]) => other - one);
 }
 
-function formatBytes(bytes: number): string {
-  return `${bytes.toLocaleString("en")} B`;
-}
+const formatBytes = (bytes: number) => `${bytes.toLocaleString("en")} B`.padStart(10);
 
 if (import.meta.main) process.exitCode = (await checkBudget()) ? 0 : 1;

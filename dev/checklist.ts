@@ -1,17 +1,15 @@
-// What a check has found, and how a list of findings is put on the terminal. Prints nothing by itself.
-
-/** Passed, failed, worth knowing, or not checked because of a failure above. */
-export type Mark = "ok" | "bad" | "hint" | "skipped";
+// The findings of doctor and smoke, and how they look on the terminal. Prints nothing by itself.
 
 export interface Finding {
-  mark: Mark;
+  /** Passed, failed, worth knowing, or not checked because of a failure above. */
+  mark: "ok" | "bad" | "hint" | "skipped";
   /** One line. */
   text: string;
   /** What to do. */
   remedy?: string;
 }
 
-const SIGNS: Record<Mark, string> = { ok: "✓", bad: "✗", hint: "·", skipped: "–" };
+const SIGNS: Record<Finding["mark"], string> = { ok: "✓", bad: "✗", hint: "·", skipped: "–" };
 
 export const ok = (text: string): Finding => ({ mark: "ok", text });
 export const bad = (text: string, remedy: string): Finding => ({ mark: "bad", text, remedy });
@@ -23,13 +21,12 @@ export function formatFinding({ mark, text, remedy }: Finding): string {
   return `${SIGNS[mark]} ${text}${remedy === undefined ? "" : `\n${remedy.replaceAll(/^/gm, "    ")}`}`;
 }
 
-/** How it went, in one line. */
-export function summarize(findings: readonly Finding[]): string {
-  const count = (mark: Mark) => findings.filter((finding) => finding.mark === mark).length;
-  const skips = count("skipped") === 0 ? "" : `, ${count("skipped")} not checked`;
-  return `${count("ok")} ✓, ${count("bad")} ✗${skips}`;
-}
-
-export function isHealthy(findings: readonly Finding[]): boolean {
-  return findings.every(({ mark }) => mark === "ok" || mark === "hint");
+/** The reason of a failed request. Node says "fetch failed" and hides the reason in the cause. */
+export function explainError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return "no answer in time";
+  if (error instanceof SyntaxError) return "the answer is not JSON";
+  const { cause } = error;
+  if (!(cause instanceof Error)) return error.message;
+  return "code" in cause ? `${String(cause.code)} ${cause.message}`.trim() : cause.message;
 }

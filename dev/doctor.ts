@@ -1,8 +1,8 @@
-// `npm run doctor`: checks of a deployment from outside, before it and after: settings, issuer, key set, database, table, role.
+// `npm run doctor`: checks settings, issuer, key set and database of a deployment, before it is made or later.
 // Guarantees that nothing is changed, no secret printed, and that the exit code is 1 if anything is wrong.
 // Leaves the deployed Worker itself to `npm run smoke`.
 import { parseArgs } from "node:util";
-import { type Finding, formatFinding, isHealthy, skipped, summarize } from "./checklist.ts";
+import { type Finding, formatFinding, skipped } from "./checklist.ts";
 import { checkDatabase } from "./doctor/database.ts";
 import { checkIssuer, checkKeySet } from "./doctor/issuer.ts";
 import { type SettingsSource, gatherSettings } from "./doctor/settings.ts";
@@ -14,14 +14,14 @@ export interface DoctorOptions extends SettingsSource {
 
 const HELP = `Usage: npm run doctor -- [--env NAME] [--without-metadata]
 
-Checks settings, issuer, key set, database, table and role of a deployment; changes nothing.
+Checks the settings, the issuer, its keys and the database of a deployment. Changes nothing.
 
-  --env NAME           an environment of wrangler.toml other than production
-  --without-metadata   for an issuer that publishes none
+  --env NAME           an environment of wrangler.toml in place of production
+  --without-metadata   for an issuer that publishes no metadata
   --help               this text
 
-Settings come from this shell's environment, then .env.production (.env.NAME with --env), then wrangler.toml. Secrets that
-were given to the platform cannot be read back: put DATABASE_URL into one of the first two.
+A setting is taken from this shell's environment, else from .env.production (.env.NAME with --env), else from wrangler.toml.
+Secrets cannot be read back from Cloudflare: put DATABASE_URL into one of the first two.
 `;
 
 /** Gives the findings in order. Throws only for a fault of the doctor itself. */
@@ -40,26 +40,22 @@ export async function diagnose(options: DoctorOptions): Promise<Finding[]> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      env: { type: "string" },
-      "without-metadata": { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
+  const flag = { type: "boolean", default: false } as const;
+  const options = { env: { type: "string" }, "without-metadata": flag, help: flag } as const;
+  const { values } = parseArgs({ options });
+  if (values.help) return console.log(HELP);
   const findings = await diagnose({
     configFile: new URL("../wrangler.toml", import.meta.url),
     environmentName: values.env,
     variables: process.env,
     withoutMetadata: values["without-metadata"],
   });
+  const count = (mark: Finding["mark"]) => findings.filter((finding) => finding.mark === mark).length;
   for (const finding of findings) console.log(formatFinding(finding));
-  console.log(`\n${summarize(findings)}`);
-  if (!isHealthy(findings)) process.exitCode = 1;
+  console.log(
+    `\n${count("ok")} ✓, ${count("bad")} ✗${count("skipped") === 0 ? "" : `, ${count("skipped")} not checked`}`,
+  );
+  if (count("bad") + count("skipped") > 0) process.exitCode = 1;
 }
 
 if (import.meta.main) {

@@ -1,103 +1,50 @@
 // `npm run dev`: database, SQL over HTTP, authorization server and Worker in one terminal, with lines to paste.
 // Guarantees that whatever ends it (Ctrl-C, a signal, a failure half-way) ends all that it started.
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { SEEDED_RUNS } from "./seed.ts";
-import { type ServedStack, startServedStack } from "./served-stack.ts";
+import { type Ports, type ServedStack, startServedStack } from "./served-stack.ts";
 import { PlainFailure } from "./worker-process.ts";
-
-interface Options {
-  ports: { worker: number; sql: number; authorizationServer: number };
-  dataDirectory: string | undefined;
-}
 
 const CLOSE_TIMEOUT_SECONDS = 8;
 const PARENT_CHECK_MS = 200;
 
 const HELP = `Usage: npm run dev -- [options]
 
-Starts the local database, its SQL endpoint, an authorization server and the Worker; Ctrl-C ends them.
+Starts a local database, its SQL endpoint, an authorization server and the Worker. Ctrl-C ends them.
 
-  --port N         the Worker's port              (DEV_PORT, 8787)
-  --sql-port N     the SQL endpoint's port        (DEV_SQL_PORT, 8788)
-  --issuer-port N  the authorization server's     (DEV_ISSUER_PORT, 8789)
-  --data DIR       keep the database in a folder  (DEV_DATA, in memory)
+  --port N         the Worker's port (8787)
+  --sql-port N     the SQL endpoint's port (8788)
+  --issuer-port N  the authorization server's port (8789)
+  --data DIR       keeps the database in a folder; without it, in memory
   --help           this text
 
-A port of 0 takes any free one.
+Port 0 stands for any free port.
 `;
 
-function parseFlags(args: string[]) {
-  const option = { type: "string" } as const;
-  const options = {
-    port: option,
-    "sql-port": option,
-    "issuer-port": option,
-    data: option,
-    help: { type: "boolean" },
-  } as const;
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    const [reason] = String(error instanceof Error ? error.message : error).split(". ");
-    throw new PlainFailure(`${reason}; npm run dev -- --help lists the options`);
-  }
-}
+const OPTIONS = {
+  port: { type: "string", default: "8787" },
+  "sql-port": { type: "string", default: "8788" },
+  "issuer-port": { type: "string", default: "8789" },
+  data: { type: "string" },
+  help: { type: "boolean" },
+} as const;
 
-function readOptions(flags: ReturnType<typeof parseFlags>, environment: NodeJS.ProcessEnv): Options {
-  const data = flags.data ?? environment["DEV_DATA"];
-  return {
-    ports: {
-      worker: readPort("--port", flags.port ?? environment["DEV_PORT"] ?? "8787"),
-      sql: readPort("--sql-port", flags["sql-port"] ?? environment["DEV_SQL_PORT"] ?? "8788"),
-      authorizationServer: readPort("--issuer-port", flags["issuer-port"] ?? environment["DEV_ISSUER_PORT"] ?? "8789"),
-    },
-    dataDirectory: data === undefined ? undefined : resolve(data),
-  };
-}
-
-function readPort(flag: string, value: string): number {
+function readPort(option: string, value: string): number {
   if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
-  throw new PlainFailure(`${flag} (or its variable) must be a port from 0 to 65535, not ${JSON.stringify(value)}`);
-}
-
-/** Finds out before anything starts whether the ports are free, and differ. */
-async function checkPorts({ worker, sql, authorizationServer }: Options["ports"]): Promise<void> {
-  const probes: Server[] = [];
-  try {
-    for (const [flag, port, user] of [
-      ["--port", worker, "the Worker"],
-      ["--sql-port", sql, "the SQL endpoint"],
-      ["--issuer-port", authorizationServer, "the authorization server"],
-    ] as const) {
-      const probe = createServer().listen(port, "127.0.0.1");
-      probes.push(probe);
-      await once(probe, "listening").catch((error: NodeJS.ErrnoException) => {
-        const reason = error.code === "EADDRINUSE" ? "is taken" : `cannot be used (${error.code})`;
-        throw new PlainFailure(
-          `port ${port} ${reason}, and ${user} needs it; choose another: npm run dev -- ${flag} N`,
-        );
-      });
-    }
-  } finally {
-    for (const probe of probes) probe.close();
-  }
+  throw new PlainFailure(`--${option} must be a port from 0 to 65535, not ${JSON.stringify(value)}`);
 }
 
 /** Runs until it fails or the signal stops it; either way nothing that it started is left. */
-async function run({ ports, dataDirectory }: Options, signal: AbortSignal): Promise<void> {
-  const startedAt = performance.now();
-  await checkPorts(ports);
-  const announce = (step: string) => console.log(`starting: ${step}`);
-  const served = await startServedStack({ signal, ports, dataDirectory, log: console.log, announce });
+async function run(ports: Ports, dataDirectory: string | undefined, signal: AbortSignal): Promise<void> {
+  const startedMs = performance.now();
+  const served = await startServedStack({ signal, ports, dataDirectory, log: console.log });
   try {
     const panel = await describe(served, dataDirectory);
     signal.throwIfAborted();
-    console.log(
-      `\nReady after ${((performance.now() - startedAt) / 1000).toFixed(1)} s. Ctrl-C ends everything.\n${panel}`,
-    );
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+    console.log(`\nReady after ${seconds} s. Ctrl-C ends everything.\n${panel}`);
     await Promise.race([served.ended, once(signal, "abort")]);
   } finally {
     await served.close();
@@ -131,12 +78,23 @@ ${await readRun(own, "owner")}
 The stranger gets a 404 for it:
 ${await readRun(own, "stranger")}
 
-The admin reads everybody's, this one is the stranger's:
+The admin reads a run of the stranger:
 ${await readRun(foreign, "admin")}
 
-Tokens last an hour. New ones, for owner, stranger and admin:
+A token lasts an hour. New tokens for owner, stranger and admin:
 ${newTokens.join("\n")}
 `;
+}
+
+/** A message for what the user can mend; any other error as it is. */
+function explain(error: unknown): unknown {
+  const { code, message, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (error instanceof PlainFailure) return message;
+  if (code === "EADDRINUSE") {
+    return `port ${port} is taken; choose another with --port, --sql-port or --issuer-port: npm run dev -- --help`;
+  }
+  if (code?.startsWith("ERR_PARSE_ARGS")) return `${message.split(". ")[0]}; npm run dev -- --help lists the options`;
+  return error;
 }
 
 async function main(): Promise<void> {
@@ -155,12 +113,20 @@ async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
   try {
-    const flags = parseFlags(process.argv.slice(2));
-    if (flags.help === true) console.log(HELP);
-    else await run(readOptions(flags, process.env), stop.signal);
+    const { values: options } = parseArgs({ options: OPTIONS });
+    const dataDirectory = options.data === undefined ? undefined : resolve(options.data);
+    if (options.help === true) console.log(HELP);
+    else {
+      const ports = {
+        worker: readPort("port", options.port),
+        sql: readPort("sql-port", options["sql-port"]),
+        authorizationServer: readPort("issuer-port", options["issuer-port"]),
+      };
+      await run(ports, dataDirectory, stop.signal);
+    }
   } catch (error) {
     if (!stop.signal.aborted) {
-      console.error(error instanceof PlainFailure ? error.message : error);
+      console.error(explain(error));
       process.exitCode = 1;
     }
   }

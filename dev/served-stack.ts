@@ -1,22 +1,26 @@
 // The whole product on the loopback interface: the stack with its seeded runs, and the Worker under wrangler, whose address
 // is the audience of the tokens. `npm run dev`, `npm run smoke -- --local` and the tests that come from outside start it.
 // Guarantees that a start that fails or is given up leaves nothing running.
-import { once } from "node:events";
-import { createServer } from "node:net";
+import { createServer } from "node:http";
+import { listenOnLoopback } from "./loopback.ts";
 import { type Stack, startStack } from "./stack.ts";
 import { startWorkerProcess } from "./worker-process.ts";
+
+export interface Ports {
+  worker: number;
+  sql: number;
+  authorizationServer: number;
+}
 
 interface ServedStackOptions {
   /** Gives the start up. */
   signal: AbortSignal;
   /** Free ports where left out or 0. */
-  ports?: { worker?: number; sql?: number; authorizationServer?: number };
+  ports?: Ports;
   /** A folder that keeps the database; in memory if left out. */
   dataDirectory?: string | undefined;
-  /** Gets each line that the Worker logs. */
+  /** Gets each line that the Worker logs, and one for each step of the start. */
   log?: (line: string) => void;
-  /** Hears of each step of the start. */
-  announce?: (step: string) => void;
   /** Settings of the Worker, in addition to the stack's or in their place. */
   chooseSettings?: (stack: Stack) => Promise<Record<string, string>>;
 }
@@ -30,15 +34,15 @@ export interface ServedStack {
   close(): Promise<void>;
 }
 
-/** Starts stack and Worker; throws what the part that failed has thrown. */
+/** Starts stack and Worker. Throws Node's listen error (`code`, `port`) for a port that is taken. */
 export async function startServedStack(options: ServedStackOptions): Promise<ServedStack> {
-  const { signal, ports = {}, dataDirectory, log = () => {}, announce = () => {} } = options;
-  const port = ports.worker || (await findFreePort());
-  announce("database, SQL endpoint, authorization server");
+  const { signal, ports, dataDirectory, log = () => {} } = options;
+  log("starting: database, SQL endpoint, authorization server");
+  const port = ports?.worker ? await checkPort(ports.worker) : await findFreePort();
   const stack = await startStack({ audience: `http://127.0.0.1:${port}`, ports, dataDirectory, seed: true });
   try {
     signal.throwIfAborted();
-    announce("Worker (wrangler dev)");
+    log("starting: Worker (wrangler dev)");
     const variables = {
       ...stack.variables,
       DOCS_CLIENT_ID: stack.authorizationServer.publicClientId,
@@ -56,16 +60,16 @@ export async function startServedStack(options: ServedStackOptions): Promise<Ser
   }
 }
 
+/** Gives the port back. Throws the listen error if it cannot be used: wrangler's own error would come late and be long. */
+async function checkPort(port: number): Promise<number> {
+  await (await listenOnLoopback(createServer(), port)).close();
+  return port;
+}
+
 /** Below the ports that the system hands out itself: nobody takes it between this search and its use. */
 async function findFreePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const server = createServer().listen(port, "127.0.0.1");
-    const isFree = await once(server, "listening").then(
-      () => true,
-      () => false,
-    );
-    if (isFree) await once(server.close(), "close");
-    if (isFree) return port;
+    const port = await checkPort(20_000 + Math.floor(Math.random() * 12_000)).catch(() => undefined);
+    if (port !== undefined) return port;
   }
 }

@@ -1,7 +1,7 @@
 // `npm run smoke`: checks of a deployment from outside, by nothing but HTTP; `.ci/run` makes the same on the local stack.
 // Guarantees that it only reads, that it prints no token, and that the exit code is 1 if anything is wrong.
 import { parseArgs } from "node:util";
-import { type Finding, formatFinding } from "./checklist.ts";
+import { type Finding, explainError, formatFinding } from "./checklist.ts";
 import { SEEDED_RUNS } from "./seed.ts";
 import { startServedStack } from "./served-stack.ts";
 import { type SmokeTarget, listChecks } from "./smoke/contract.ts";
@@ -11,28 +11,26 @@ const START_TIMEOUT_MS = 60_000;
 const HELP = `Usage: npm run smoke -- ORIGIN [--token TOKEN] [--run ID]... [--stranger-token TOKEN]
        npm run smoke -- --local
 
-Checks a deployment by requests that only read. Without a token and a run, what needs one is left out.
+Checks a deployment by requests that only read. Without a token and a run, the checks that need them are left out.
 
   ORIGIN                  such as https://runs.example.com
-  --token TOKEN           an access token                              (SMOKE_TOKEN)
-  --run ID                a run that it may read, best a finished one  (SMOKE_RUN)
-  --stranger-token TOKEN  a token of somebody who may not read the run (SMOKE_STRANGER_TOKEN)
+  --token TOKEN           an access token (or the variable SMOKE_TOKEN)
+  --run ID                a run that it may read, best a finished one (or SMOKE_RUN)
+  --stranger-token TOKEN  a token that may not read the run (or SMOKE_STRANGER_TOKEN)
   --local                 start the local stack, and check that
   --help                  this text
 
 Everybody on the machine can read arguments in the list of processes, but not variables.
 `;
 
-/** Yields each finding as soon as it is known; a failure says what is not as the contract has it. */
+/** Yields each finding as soon as it is known; a failure says what differs from the contract. */
 export async function* smoke(target: SmokeTarget): AsyncGenerator<Finding> {
   for (const [title, check] of Object.entries(listChecks(target))) {
     try {
       const note = await check();
       yield { mark: "ok", text: note === undefined ? title : `${title}: ${note}` };
     } catch (error) {
-      // fetch says "fetch failed" and hides the reason in the cause.
-      const { cause, message } = error as Error & { cause?: { code?: string; message: string } };
-      yield { mark: "bad", text: `${title}: ${cause?.code ?? cause?.message ?? message}` };
+      yield { mark: "bad", text: `${title}: ${explainError(error)}` };
     }
   }
 }
@@ -40,15 +38,15 @@ export async function* smoke(target: SmokeTarget): AsyncGenerator<Finding> {
 /** Prints the findings and how many checks held; gives whether all did. */
 async function report(target: SmokeTarget): Promise<boolean> {
   let held = 0;
-  let failed = 0;
+  let total = 0;
   for await (const finding of smoke(target)) {
     console.log(formatFinding(finding));
+    total += 1;
     if (finding.mark === "ok") held += 1;
-    else failed += 1;
   }
-  if (failed > 0) console.log("\ndocs/troubleshooting.md leads from what is wrong to its cause");
-  console.log(`\n${failed === 0 ? held : `${held} of ${held + failed}`} checks held`);
-  return failed === 0;
+  if (held < total) console.log("\ndocs/troubleshooting.md helps to find the cause");
+  console.log(`\n${held === total ? held : `${held} of ${total}`} checks held`);
+  return held === total;
 }
 
 async function reportLocal(): Promise<boolean> {

@@ -6,14 +6,11 @@ import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "./databas
 import { seedRuns } from "./seed.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 
-/** Where a native client and the page at /docs get their code; on these hosts any port will do (RFC 8252 §7.3). */
-const REDIRECT_URIS = ["http://127.0.0.1/callback", "http://127.0.0.1/docs", "http://localhost/docs"];
-
 interface StackOptions {
-  /** What every access token is for. The Worker's own address, where strict clients shall find their way (RFC 9728). */
+  /** The audience of every access token. The Worker's own address, where strict clients shall find their way (RFC 9728). */
   audience?: string;
   /** Free ports where left out or 0. */
-  ports?: { sql?: number; authorizationServer?: number };
+  ports?: { sql: number; authorizationServer: number } | undefined;
   /** A folder that keeps the database; in memory if left out. */
   dataDirectory?: string | undefined;
   /** Whether to insert the runs of seed.ts. */
@@ -24,53 +21,37 @@ export interface Stack {
   database: Database;
   sql: SqlEndpoint;
   authorizationServer: AuthorizationServer;
-  /** The Worker's settings, by the name of the variable. */
-  variables: {
-    DATABASE_URL: string;
-    NEON_FETCH_ENDPOINT: string;
-    JWT_ISSUER: string;
-    JWT_AUDIENCE: string;
-    JWKS_URL: string;
-  };
-  /** What DATABASE_URL would be for a writer: the owner of the table. */
+  /** The Worker's settings. */
+  variables: Record<"DATABASE_URL" | "NEON_FETCH_ENDPOINT" | "JWT_ISSUER" | "JWT_AUDIENCE" | "JWKS_URL", string>;
+  /** The connection string of the table's owner, who may write. */
   ownerDatabaseUrl: string;
   close(): Promise<void>;
 }
 
-/** Starts the stack; throws what the part that failed has thrown, such as EADDRINUSE for a port that is taken. */
+/** Starts the stack; throws the error of the part that failed, such as EADDRINUSE for a port that is taken. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const { audience = "https://api.example.com", ports = {}, dataDirectory, seed = false } = options;
+  const { audience = "https://api.example.com", ports, dataDirectory, seed = false } = options;
   const started: { close(): Promise<void> }[] = [];
   const close = async () => {
     for (const part of started.splice(0).toReversed()) await part.close();
   };
   try {
-    const authorizationServer = await startAuthorizationServer({
-      port: ports.authorizationServer ?? 0,
-      audience,
-      redirectUris: REDIRECT_URIS,
-    });
+    const authorizationServer = await startAuthorizationServer(ports?.authorizationServer ?? 0, audience);
     started.push(authorizationServer);
-    const database = await startDatabase(dataDirectory === undefined ? {} : { dataDirectory });
+    const database = await startDatabase(dataDirectory);
     started.push(database);
     if (seed) await seedRuns(database);
     const passwords = { [READER_ROLE]: randomUUID(), [OWNER_ROLE]: randomUUID() };
-    const sql = await startSqlEndpoint(database, { port: ports.sql ?? 0, passwords });
+    const sql = await startSqlEndpoint(database, { port: ports?.sql ?? 0, passwords });
     started.push(sql);
-    return {
-      database,
-      sql,
-      authorizationServer,
-      variables: {
-        DATABASE_URL: sql.databaseUrl(READER_ROLE),
-        NEON_FETCH_ENDPOINT: sql.url,
-        JWT_ISSUER: authorizationServer.issuer,
-        JWT_AUDIENCE: audience,
-        JWKS_URL: authorizationServer.jwksUrl,
-      },
-      ownerDatabaseUrl: sql.databaseUrl(OWNER_ROLE),
-      close,
+    const variables = {
+      DATABASE_URL: sql.databaseUrl(READER_ROLE),
+      NEON_FETCH_ENDPOINT: sql.url,
+      JWT_ISSUER: authorizationServer.issuer,
+      JWT_AUDIENCE: audience,
+      JWKS_URL: authorizationServer.jwksUrl,
     };
+    return { database, sql, authorizationServer, variables, ownerDatabaseUrl: sql.databaseUrl(OWNER_ROLE), close };
   } catch (error) {
     await close();
     throw error;

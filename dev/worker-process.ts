@@ -1,7 +1,7 @@
-// `wrangler dev` as a child process: no telemetry, no look for updates, no hotkeys, its state in a folder of its own outside
-// the checkout, and no child of it alive after `stop()`. Reads no settings from files: the caller gives them all.
-// Leaves to the caller when to stop, and what to do with the lines that the Worker logs.
+// `wrangler dev` as a child process: no telemetry, no look for updates, no hotkeys, its state in a temporary folder, and no
+// child of it alive after `stop()`. Reads no settings from files: the caller gives them all, and decides when to stop.
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -23,7 +23,7 @@ interface WorkerProcessOptions {
   port: number;
   /** The Worker's settings. */
   variables: Record<string, string>;
-  /** Gets each line that the Worker logs and each error of wrangler's, without colours. */
+  /** Gets each line that the Worker logs and each error or warning of wrangler's, without colours. */
   log: (line: string) => void;
   /** Gives the start up. */
   signal: AbortSignal;
@@ -34,20 +34,16 @@ export class PlainFailure extends Error {}
 
 const READY_TIMEOUT_SECONDS = 60;
 const STOP_TIMEOUT_SECONDS = 3;
-/** After the first error that wrangler reports, it mostly waits for somebody to edit the sources. */
+/** After its first error, wrangler mostly waits for somebody to edit the sources. */
 const ERROR_GRACE_SECONDS = 2;
 /** The cause comes first; dumps of wrangler's innards follow. */
 const MAX_SHOWN_LINES = 40;
-/** Tells the Worker's log lines of the requests at start-up from the user's. */
+/** Tells the log lines of the start from the user's. */
 const START_REQUEST_ID = "npm-run-dev-start";
-
-/** What wrangler says of itself, and what the Worker logs of the requests at start-up. */
-const NOISE = [
-  /^(Using secrets|Your Worker has access|Binding  |env\.|⎔|\[wrangler:info\])/,
-  /^(\[custom build\] Running|The file .* changed)/,
-  /^ *(If you think this is a bug|Note that there is a newer version)/,
-  new RegExp(`"level":"info".*"${START_REQUEST_ID}"`),
-];
+/** A line of the Worker's log, an error or warning of wrangler's, or its continuation. */
+const WORTH_SHOWING = /^(\{|[✘▲] | +\S)/;
+/** Hides the reason of a start that failed. */
+const NOISE = /^(Using secrets|Your Worker has access|Binding  |env\.|$)/;
 
 /**
  * Starts the Worker and waits until it answers. Throws PlainFailure with wrangler's output when the Worker ends, fails or
@@ -55,84 +51,78 @@ const NOISE = [
  */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-  const emptyFile = join(directory, "empty.env");
-  await writeFile(emptyFile, "");
-  const child = spawnWrangler(options, directory, emptyFile);
+  const child = await spawnWrangler(options, directory);
+  const { promise: ended, reject: fail } = Promise.withResolvers<never>();
+  ended.catch(() => {});
+  const closed = once(child, "close").then(
+    ([code, signal]) => fail(new PlainFailure(`wrangler dev ended by itself (${signal ?? `code ${code}`})`)),
+    fail,
+  );
   const clean = () => {
     killGroup(child);
     rmSync(directory, { recursive: true, force: true });
   };
   process.once("exit", clean);
-  const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const stop = async () => {
     if (child.exitCode === null) child.kill("SIGTERM");
-    await Promise.race([exited, sleep(STOP_TIMEOUT_SECONDS * 1000, undefined, { ref: false })]);
+    await Promise.race([closed, sleep(STOP_TIMEOUT_SECONDS * 1000, undefined, { ref: false })]);
     process.off("exit", clean);
     clean();
   };
+  const failAfter = (seconds: number) =>
+    setTimeout(() => fail(new PlainFailure(`no good answer within ${seconds} seconds`)), seconds * 1000);
 
   const startLines: string[] = [];
-  const errorSeen = Promise.withResolvers<void>();
-  let log = (line: string) => {
+  const timers = [failAfter(READY_TIMEOUT_SECONDS)];
+  let take = (line: string) => {
     startLines.push(line);
-    if (/\[(ERROR|wrangler:error)\]/.test(line)) errorSeen.resolve();
+    if (/\[(ERROR|wrangler:error)\]/.test(line)) timers.push(failAfter(ERROR_GRACE_SECONDS));
   };
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream === null) continue;
-    createInterface({ input: stream }).on("line", (line) => {
-      const worth = pickWorthyLine(line);
-      if (worth !== undefined) log(worth);
-    });
+  for (const input of [child.stdout, child.stderr]) {
+    createInterface({ input }).on("line", (line) => take(cleanLine(line)));
   }
-  const ended = new Promise<never>((_resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) =>
-      reject(new PlainFailure(`wrangler dev ended by itself (${signal ?? `code ${code}`})`)),
-    );
-  });
-  ended.catch(() => {});
+  const show = (line: string) => {
+    if (WORTH_SHOWING.test(line) && !line.includes(START_REQUEST_ID)) options.log(line);
+  };
 
   const url = `http://127.0.0.1:${options.port}`;
   const giveUp = new AbortController();
   try {
-    await Promise.race([
-      waitForAnswer(`${url}/health`, AbortSignal.any([options.signal, giveUp.signal])),
-      ended,
-      failAfter(READY_TIMEOUT_SECONDS, giveUp.signal),
-      errorSeen.promise.then(() => failAfter(ERROR_GRACE_SECONDS, giveUp.signal)),
-    ]);
+    await Promise.race([waitForAnswer(`${url}/health`, AbortSignal.any([options.signal, giveUp.signal])), ended]);
   } catch (error) {
     await stop();
     options.signal.throwIfAborted();
     const reason = error instanceof Error ? error.message : String(error);
-    const lines = [`the Worker did not start: ${reason}`, ...startLines.slice(0, MAX_SHOWN_LINES)];
-    throw new PlainFailure(lines.join("\n"), { cause: error });
+    const output = startLines.filter((line) => !NOISE.test(line)).slice(0, MAX_SHOWN_LINES);
+    throw new PlainFailure([`the Worker did not start: ${reason}`, ...output].join("\n"), { cause: error });
   } finally {
     giveUp.abort();
+    for (const timer of timers) clearTimeout(timer);
   }
-  for (const line of startLines) if (/\[(ERROR|WARNING)\]/.test(line)) options.log(line);
-  log = options.log;
+  for (const line of startLines) show(line);
+  take = show;
   return { url, ended, stop };
 }
 
-function spawnWrangler(
-  { port, variables }: WorkerProcessOptions,
-  directory: string,
-  environmentFile: string,
-): ChildProcess {
+async function spawnWrangler({ port, variables }: WorkerProcessOptions, directory: string) {
   // Arguments are for everybody to read in the list of processes, so the secret goes by the environment, which wrangler
   // prefers to files. With a file named here it reads no other.
   const { DATABASE_URL, ...others } = variables;
+  const emptyFile = join(directory, "empty.env");
+  await writeFile(emptyFile, "");
   const args = [
+    WRANGLER_SCRIPT,
     "dev",
     "--ip=127.0.0.1",
     `--port=${port}`,
     `--persist-to=${directory}`,
-    `--env-file=${environmentFile}`,
+    `--env-file=${emptyFile}`,
+    // Any free one: two that start at once would both choose the same.
+    "--inspector-port=0",
     "--show-interactive-dev-session=false",
     ...Object.entries(others).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ];
-  return spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {
+  return spawn(process.execPath, args, {
     cwd: ROOT_DIRECTORY,
     // A process group of its own: Ctrl-C reaches this process alone, and the whole group can be ended at once.
     detached: true,
@@ -160,23 +150,16 @@ async function waitForAnswer(url: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function failAfter(seconds: number, signal: AbortSignal): Promise<never> {
-  await sleep(seconds * 1000, undefined, { signal });
-  throw new Error(`no good answer within ${seconds} seconds`);
-}
-
-/** A line of the Worker's log or an error of wrangler's; nothing for what wrangler says of itself. */
-function pickWorthyLine(line: string): string | undefined {
-  const plain = stripVTControlCharacters(line).trimEnd();
-  if (plain === "" || NOISE.some((pattern) => pattern.test(plain))) return undefined;
-  // console.error of a structured line comes dressed up as an error of wrangler's.
-  return plain.replace(/^[✘▲] \[(ERROR|WARNING)\] (?=\{)/, "");
+/** Without colours, and without the dress of an error that wrangler puts on what the Worker writes by console.error. */
+function cleanLine(line: string): string {
+  return stripVTControlCharacters(line)
+    .trimEnd()
+    .replace(/^[✘▲] \[(ERROR|WARNING)\] (?=\{)/, "");
 }
 
 function killGroup({ pid }: ChildProcess): void {
-  if (pid === undefined) return;
   try {
-    process.kill(-pid, "SIGKILL");
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }

@@ -3,6 +3,8 @@ import type { StackAddresses } from "./stack/addresses.ts";
 
 declare global {
   namespace Cloudflare {
-    interface Env extends Readonly<StackAddresses["variables"]> {}
+    interface Env extends Readonly<StackAddresses["variables"]> {
+      readonly RATE_LIMITER: RateLimit;
+    }
   }
 }

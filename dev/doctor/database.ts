@@ -1,15 +1,46 @@
-// The database as the Worker will meet it: through Neon's driver and HTTP protocol, as the Worker's own role.
-// Reads the catalogues only. No finding holds the connection string.
+// The database as the Worker will meet it: through Neon's driver, as the Worker's own role. Whether that role can read the
+// record's columns in their types, and write nothing: that is what a leaked connection string is worth.
+// Reads the catalogues only, and leaves the values to the Worker. No finding holds the connection string.
+import { readFile } from "node:fs/promises";
 import { NeonDbError, neon, neonConfig } from "@neondatabase/serverless";
 import type { Settings } from "../../src/settings.ts";
-import { type Finding, bad, hint, ok, skipped } from "../checklist.ts";
-import { describeFetchError } from "./issuer.ts";
-import { checkRole } from "./role.ts";
-import { type Ask, checkTable } from "./table.ts";
+import { type Finding, bad, explainError, hint, ok, skipped } from "../checklist.ts";
+
+/** Sends one statement; gives its rows by column name. */
+type Ask = (text: string) => Promise<Record<string, unknown>[]>;
 
 /** A sleeping compute takes up to a few seconds to wake; anything longer is a fault. */
 const TIMEOUT_MS = 20_000;
-const MIN_VERSION = 15;
+const MAX_REASON_LENGTH = 300;
+
+/** By the type in schema.sql. The Worker casts the other columns to text, so any type will do for them. */
+const FITTING_TYPES: Record<string, RegExp> = {
+  uuid: /^uuid$/,
+  jsonb: /^jsonb?$/,
+  // Without a zone, a time would be read in the role's own.
+  timestamptz: /^timestamp(\(\d\))? with time zone$/,
+};
+
+const COLUMNS = `
+  select format('%I.%I', n.nspname, c.relname) as relation, a.attname::text as name, c.relrowsecurity as "hasRowSecurity",
+    format_type(a.atttypid, a.atttypmod) as type, has_column_privilege(c.oid, a.attnum, 'SELECT') as "isReadable"
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+  where c.oid = to_regclass('crew_runs') and a.attnum > 0 and not a.attisdropped`;
+const POWERS = `
+  select attribute as name from pg_roles, lateral (values ('superuser', rolsuper), ('createrole', rolcreaterole),
+    ('createdb', rolcreatedb), ('bypassrls', rolbypassrls)) as attributes (attribute, has)
+  where rolname = current_user and has
+  union all select 'member of ' || rolname from pg_roles where rolname <> current_user and pg_has_role(oid, 'member')
+    and not (select rolsuper from pg_roles where rolname = current_user)
+  order by name`;
+const WRITABLE = `
+  with own as (select oid, nspname from pg_namespace
+    where nspname !~ '^(pg_|information_schema$)' and has_schema_privilege(oid, 'USAGE'))
+  select format('%I.%I', own.nspname, c.relname) as name from pg_class c join own on own.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'v', 'm', 'f') and (has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+    or has_any_column_privilege(c.oid, 'INSERT, UPDATE'))
+  union all select format('schema %I', nspname) from own where has_schema_privilege(oid, 'CREATE')
+  order by name`;
 
 const ownEndpoint = neonConfig.fetchEndpoint;
 
@@ -19,39 +50,32 @@ export async function checkDatabase(settings: Settings, placementRegion: string 
   const sql = neon(settings.DATABASE_URL);
   const ask: Ask = (text) => sql.query(text, [], { fetchOptions: { signal: AbortSignal.timeout(TIMEOUT_MS) } });
   try {
+    const startedMs = Date.now();
+    const [server] = await ask("select current_user as role, current_setting('server_version') as version");
+    const elapsedMs = Date.now() - startedMs;
     return [
-      await checkServer(ask),
+      ok(`PostgreSQL ${String(server?.["version"])} answers as ${String(server?.["role"])} after ${elapsedMs} ms`),
       ...checkPlacement(settings, placementRegion),
       ...(await checkTable(ask)),
-      ...(await checkRole(ask)),
+      await checkRole(ask),
     ];
   } catch (error) {
     return [explainRefusal(error, settings), skipped("not checked: table and role")];
   }
 }
 
-async function checkServer(ask: Ask): Promise<Finding> {
-  const startedMs = Date.now();
-  const [row] = await ask(
-    "select current_user::text as role, current_setting('server_version_num')::int / 10000 as version",
-  );
-  const text = `PostgreSQL ${String(row?.["version"])} answers as ${String(row?.["role"])} after ${Date.now() - startedMs} ms`;
-  if (Number(row?.["version"]) >= MIN_VERSION) return ok(text);
-  return bad(text, `schema.sql is for ${MIN_VERSION} and newer: upgrade, or move to a new Neon project.`);
-}
-
 function explainRefusal(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: Settings): Finding {
   const { sourceError } = error instanceof NeonDbError ? error : {};
   const { password } = new URL(DATABASE_URL);
   // A driver's or a server's message may echo what it was given.
-  const reason = describeFetchError(sourceError ?? error)
+  const reason = explainError(sourceError ?? error)
     .replaceAll(DATABASE_URL, "DATABASE_URL")
     .replaceAll(password, "…")
     .replaceAll(decodeURIComponent(password), "…")
-    .slice(0, 300);
+    .slice(0, MAX_REASON_LENGTH);
   const where = NEON_FETCH_ENDPOINT === undefined ? "" : " at NEON_FETCH_ENDPOINT";
   const remedy = /password|authenticat/i.test(reason)
-    ? `DATABASE_URL must hold the role's own password, percent-encoded. A new one, as the owner of the database:
+    ? `DATABASE_URL must hold the role's own password, percent-encoded. The owner of the database can set a new one:
 alter role crew_runs_reader login password '…'`
     : "Are host and database in DATABASE_URL (or NEON_FETCH_ENDPOINT) right, and may the compute start?";
   return bad(`the database does not answer${where}: ${reason}`, remedy);
@@ -60,10 +84,64 @@ alter role crew_runs_reader login password '…'`
 /** Neon's host names end in `.REGION.aws.neon.tech`. */
 function checkPlacement({ DATABASE_URL }: Settings, placementRegion: string | undefined): Finding[] {
   const [, region, cloud] = /\.([a-z0-9-]+)\.(aws|azure)\.neon\.tech$/.exec(new URL(DATABASE_URL).hostname) ?? [];
-  if (region === undefined || cloud === undefined) return [];
+  if (region === undefined) return [];
   const wanted = `${cloud}:${region}`;
   if (placementRegion === wanted) return [ok(`the Worker is placed near the database: ${wanted}`)];
-  return [
-    hint(`the database is in ${wanted}`, `In wrangler.toml under [placement], in place of mode: region = "${wanted}"`),
-  ];
+  const remedy = `To place the Worker near it, in wrangler.toml under [placement], in place of mode: region = "${wanted}"`;
+  return [hint(`the database is in ${wanted}`, remedy)];
+}
+
+/** Whether crew_runs, a table or a view, has the columns of schema.sql, in types that lose nothing. */
+async function checkTable(ask: Ask): Promise<Finding[]> {
+  const columns = await ask(COLUMNS);
+  const [first] = columns;
+  if (first === undefined) {
+    const remedy = `The owner applies schema.sql: psql "$OWNER_DATABASE_URL" -f schema.sql
+If crew_runs is in another schema: grant usage on schema … to crew_runs_reader; alter role crew_runs_reader set search_path = …
+If your table has another name: docs/adopting-a-table.md`;
+    return [bad("the role finds no crew_runs", remedy)];
+  }
+  const findings = (await readDeclaredColumns()).flatMap(([name, type]) => {
+    const found = columns.find((column) => column["name"] === name);
+    if (found === undefined) {
+      return bad(`the column ${name} is missing`, "Apply schema.sql again, or add the column to the view.");
+    }
+    if (FITTING_TYPES[type]?.test(String(found["type"])) === false) {
+      const remedy = "Alter it, or put a view with a cast before the table: docs/adopting-a-table.md";
+      return bad(`the column ${name} is ${String(found["type"])}, not ${type}`, remedy);
+    }
+    if (found["isReadable"] !== true) {
+      return bad(`the role cannot read the column ${name}`, "grant select on crew_runs to crew_runs_reader");
+    }
+    return [];
+  });
+  if (findings.length === 0) findings.push(ok(`${String(first["relation"])} has every column in its type`));
+  if (first["hasRowSecurity"] === true) {
+    const remedy = `A run that no policy shows to the role is a 404. To show all:
+create policy crew_runs_reader on crew_runs for select to crew_runs_reader using (true)`;
+    findings.push(hint("row-level security is on", remedy));
+  }
+  return findings;
+}
+
+/** From the text of schema.sql, so that nothing has to repeat it. */
+async function readDeclaredColumns(): Promise<[name: string, type: string][]> {
+  const text = await readFile(new URL("../../schema.sql", import.meta.url), "utf8");
+  const columns = text.matchAll(/^(?: {2}|.*add column if not exists )(\w+) +(uuid|text|jsonb|timestamptz)(?=[ ,;])/gm);
+  return [...columns].map(([, name = "", type = ""]) => [name, type]);
+}
+
+async function checkRole(ask: Ask): Promise<Finding> {
+  const list = async (text: string) => (await ask(text)).map(({ name }) => String(name)).join(", ");
+  const powers = await list(POWERS);
+  if (powers !== "") {
+    const remedy = `Put the connection string of crew_runs_reader into DATABASE_URL; schema.sql makes that role. Make roles in SQL:
+those that Neon's console or API makes are members of neon_superuser.`;
+    return bad(`the role is too powerful: ${powers}`, remedy);
+  }
+  const writable = await list(WRITABLE);
+  if (writable === "") return ok("the role can write nothing");
+  const remedy = `DATABASE_URL must be that of crew_runs_reader, which schema.sql makes. If it is, the owner takes the right back:
+revoke insert, update, delete, truncate on … from public, crew_runs_reader (or: revoke create on schema …)`;
+  return bad(`the role can write ${writable}`, remedy);
 }

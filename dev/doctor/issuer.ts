@@ -1,13 +1,13 @@
-// The issuer as the Worker will meet it: its metadata, its key set, the keys that can be used. Reads only what anybody may read.
+// The issuer as the Worker will meet it: its metadata, its key set, the keys that can be used. Reads only what is public.
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
 import type { Settings } from "../../src/settings.ts";
-import { type Finding, bad, ok } from "../checklist.ts";
+import { type Finding, bad, explainError, ok } from "../checklist.ts";
 
 /** The Worker's own bounds for a key set: src/auth/key-set.ts. */
 const TIMEOUT_MS = 3_000;
 const MAX_REPLY_BYTES = 262_144;
 
-/** Compares what the issuer says of itself with the settings. */
+/** Compares the issuer's metadata with the settings. */
 export async function checkIssuer({ JWT_ISSUER, JWKS_URL }: Settings): Promise<Finding[]> {
   const { origin, pathname } = new URL(JWT_ISSUER);
   const path = pathname.replace(/\/$/, "");
@@ -19,29 +19,26 @@ export async function checkIssuer({ JWT_ISSUER, JWKS_URL }: Settings): Promise<F
   const failures: string[] = [];
   for (const url of urls) {
     try {
-      const metadata = JSON.parse(await fetchText(url)) as { issuer?: unknown; jwks_uri?: unknown };
+      const metadata = JSON.parse(await fetchText(url)) as Record<string, unknown>;
       return [
-        compareMember("JWT_ISSUER", JWT_ISSUER, "issuer", metadata.issuer),
-        compareMember("JWKS_URL", JWKS_URL, "jwks_uri", metadata.jwks_uri),
+        compareMember("JWT_ISSUER", JWT_ISSUER, "issuer", metadata),
+        compareMember("JWKS_URL", JWKS_URL, "jwks_uri", metadata),
       ];
     } catch (error) {
-      failures.push(`${url}: ${describeFetchError(error)}`);
+      failures.push(`${url}: ${explainError(error)}`);
     }
   }
-  return [
-    bad(
-      `no issuer metadata: ${failures.join("; ")}`,
-      `JWT_ISSUER must be, to the last character, the "iss" of your access tokens: decode one and compare.
-A provider that publishes no metadata is checked with --without-metadata.`,
-    ),
-  ];
+  const remedy = `JWT_ISSUER must equal the "iss" of your access tokens, to the last character: decode one and compare.
+If the issuer publishes no metadata, use --without-metadata.`;
+  return [bad(`the issuer's metadata cannot be read: ${failures.join("; ")}`, remedy)];
 }
 
-function compareMember(setting: string, value: string, member: string, published: unknown): Finding {
-  if (value === published) return ok(`${setting} is the issuer's ${member}`);
+function compareMember(setting: string, value: string, member: string, metadata: Record<string, unknown>): Finding {
+  const published = String(metadata[member]);
+  if (value === published) return ok(`${setting} equals "${member}" in the issuer's metadata`);
   return bad(
-    `${setting} is ${value}, but the issuer's ${member} is ${String(published)}`,
-    "They must be equal to the last character, a slash at the end included. Take the issuer's.",
+    `${setting} is ${value}, but "${member}" in the issuer's metadata is ${published}`,
+    "They must be equal to the last character, a slash at the end included. Take the one of the metadata.",
   );
 }
 
@@ -54,13 +51,10 @@ export async function checkKeySet({ JWKS_URL, JWT_ALGORITHMS }: Settings): Promi
     const total = (JSON.parse(text) as { keys: unknown[] }).keys.length;
     return [ok(`${keys.length} of ${total} keys at ${JWKS_URL} can be used: ${names.join(", ")}`)];
   } catch (error) {
-    return [
-      bad(
-        `no usable keys at ${JWKS_URL}: ${describeFetchError(error)}`,
-        `JWKS_URL must be the issuer's jwks_uri and answer 200 with JSON, without a redirect, within 3 seconds. It must hold a
-public signature key for one of JWT_ALGORITHMS. An issuer with a shared secret (HS256) must be switched to asymmetric keys.`,
-      ),
-    ];
+    const remedy = `JWKS_URL must be the issuer's "jwks_uri" and answer 200 with JSON within 3 seconds, without a redirect. The keys
+must include a public one for signatures by one of JWT_ALGORITHMS. An issuer that signs with a shared secret (HS256) must
+change to asymmetric keys.`;
+    return [bad(`no usable keys at ${JWKS_URL}: ${explainError(error)}`, remedy)];
   }
 }
 
@@ -68,17 +62,7 @@ async function fetchText(url: string): Promise<string> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const response = await fetch(url, { redirect: "manual", headers: { accept: "application/json" }, signal });
   const text = await response.text();
-  if (response.status !== 200) throw new Error(`it answered ${response.status}`);
-  if (text.length > MAX_REPLY_BYTES) throw new Error(`it is longer than ${MAX_REPLY_BYTES} bytes`);
+  if (response.status !== 200) throw new Error(`the answer is a ${response.status}`);
+  if (text.length > MAX_REPLY_BYTES) throw new Error(`the answer is longer than ${MAX_REPLY_BYTES} bytes`);
   return text;
-}
-
-/** Node says "fetch failed" and hides the reason in the cause. */
-export function describeFetchError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === "TimeoutError") return "no answer in time";
-  if (error instanceof SyntaxError) return "it is no JSON";
-  const { cause } = error;
-  if (cause instanceof Error) return "code" in cause ? `${String(cause.code)} ${cause.message}`.trim() : cause.message;
-  return error.message;
 }

@@ -24,28 +24,30 @@ const CONNECTIONS = 5;
 /** The checks that can be made with what is known of the deployment, in their order. */
 export function listChecks({ origin, token, runIds = [], strangerToken }: SmokeTarget): Checks {
   const session = new Session(origin);
-  const checks = { ...checkService(session), ...checkDocuments(session), ...checkStrangers(session, token) };
+  const [first] = runIds;
+  const checks = [checkService(session), checkDocuments(session), checkRefusals(session, token)];
   if (token !== undefined) {
-    Object.assign(checks, checkIds(session, token));
-    for (const id of runIds) Object.assign(checks, checkRun(session, id, token));
-    if (runIds.length > 0) Object.assign(checks, checkLayers(session, runIds, token));
+    checks.push(checkIds(session, token), ...runIds.map((id) => checkRun(session, id, token)));
+    if (first !== undefined) checks.push(checkLayers(session, runIds, token));
   }
-  const [id] = runIds;
-  if (id !== undefined && strangerToken !== undefined) {
-    Object.assign(checks, checkForeignRun(session, id, strangerToken));
-  }
-  return Object.assign(checks, checkHeaders(session));
+  if (first !== undefined && strangerToken !== undefined) checks.push(checkForeignRun(session, first, strangerToken));
+  return Object.assign({}, ...checks, checkHeaders(session)) as Checks;
 }
+
+const pathOf = (id: string) => `/api/crew-runs/${id}`;
+const isFinal = ({ json }: Answer) => json["status"] === "completed" || json["status"] === "failed";
+/** A tag turns weak where something on the way compresses the answer. */
+const readTag = ({ headers }: Answer) => headers.get("etag")?.replace(/^W\//, "");
 
 const checkService = (session: Session): Checks => ({
   async "/health says that the Worker runs, under the request id that was sent"() {
     const id = `smoke-${randomUUID()}`;
-    const { json, headers } = await session.read("/health", /^application\/json/, { headers: { "x-request-id": id } });
+    const { json, headers } = await session.read("/health", { headers: { "x-request-id": id } });
     expect("the status", json["status"], "ok");
     expect("X-Request-Id", headers.get("x-request-id"), id);
   },
   async "/ready reaches database and key set"() {
-    expect("the status", (await session.read("/ready", /^application\/json/)).json["status"], "ready");
+    expect("the status", (await session.read("/ready")).json["status"], "ready");
   },
   async "an unknown path is a JSON 404"() {
     for (const path of ["/nothing", "/docs/nothing", "/api", "/api/crew-runs", "/api/crew-runs/x/y"]) {
@@ -54,79 +56,77 @@ const checkService = (session: Session): Checks => ({
   },
   async "another method is a 405 that names GET and HEAD"() {
     for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
-      const { headers } = await session.askInVain("method_not_allowed", `/api/crew-runs/${randomUUID()}`, { method });
+      const { headers } = await session.askInVain("method_not_allowed", pathOf(randomUUID()), { method });
       expect("Allow", headers.get("allow"), "GET, HEAD");
     }
   },
-  async "a page of an origin that nobody listed gets no grant"() {
+  async "a page of an unlisted origin may not read answers"() {
     const headers = { origin: "https://smoke.invalid" };
-    const answer = await session.askInVain("not_authenticated", `/api/crew-runs/${randomUUID()}`, { headers });
+    const answer = await session.askInVain("not_authenticated", pathOf(randomUUID()), { headers });
     expect("Access-Control-Allow-Origin", answer.headers.get("access-control-allow-origin"), null);
   },
 });
 
 const checkDocuments = (session: Session): Checks => ({
-  async "/docs and its pages run nothing from elsewhere"() {
+  async "/docs and its pages run only scripts of their own"() {
     for (const path of ["/docs", "/docs/errors"]) {
-      const { headers } = await session.read(path, /^text\/html/);
+      const { headers } = await session.read(path, {}, /^text\/html/);
       expect(`the policy of ${path}`, headers.get("content-security-policy"), /default-src 'none'/);
       expect(`X-Content-Type-Options of ${path}`, headers.get("x-content-type-options"), "nosniff");
     }
   },
   async "/openapi.json describes this deployment"() {
-    const { json } = await session.read("/openapi.json", /^application\/json/);
+    const { json } = await session.read("/openapi.json");
     expect("openapi", json["openapi"], /^3\.1\./);
     const [server] = json["servers"] as { url: string }[];
     expect("the server", URL.parse(String(server?.url), session.origin)?.origin, session.origin);
   },
   async "/llms.txt is an index, and its links lead somewhere"() {
-    const { text } = await session.read("/llms.txt", /^text\/plain/);
+    const { text } = await session.read("/llms.txt", {}, /^text\/plain/);
     expect("its first line", text.split("\n")[0], /^# ./);
     const links = [...text.matchAll(/\]\((\/[^)#]*)/g)].map(([, path]) => path ?? "");
     expect("the number of its links", `${links.length}`, /^[1-9]/);
     for (const path of links) expect(`the status of ${path}`, (await session.ask(path)).status, 200);
   },
-  async [`${METADATA_PATH} says what this deployment is, and who issues its tokens`]() {
-    const { json } = await session.read(METADATA_PATH, /^application\/json/);
+  async [`${METADATA_PATH} names this deployment and the issuer of its tokens`]() {
+    const { json } = await session.read(METADATA_PATH);
     expect("resource", json["resource"], session.origin);
     const [issuer] = (json["authorization_servers"] ?? []) as string[];
     expect("the authorization server", issuer, /^https?:\/\/./);
   },
-  async "the challenge of a 401 leads to metadata, and they back to it (RFC 9728)"() {
-    const { headers } = await session.askInVain("not_authenticated", `/api/crew-runs/${randomUUID()}`);
+  async "the challenge of a 401 leads to metadata, and the metadata back to it (RFC 9728)"() {
+    const { headers } = await session.askInVain("not_authenticated", pathOf(randomUUID()));
     const [, address = ""] = /resource_metadata="([^"]+)"/.exec(headers.get("www-authenticate") ?? "") ?? [];
     expect("the origin of resource_metadata", URL.parse(address)?.origin, session.origin);
-    const { json } = await session.read(address.slice(session.origin.length), /^application\/json/);
+    const { json } = await session.read(address.slice(session.origin.length));
     const { origin, pathname } = new URL(String(json["resource"]));
     expect("where its resource leads", origin + METADATA_PATH + pathname.replace(/\/$/, ""), address);
   },
 });
 
-function checkStrangers(session: Session, token = "x.y.z"): Checks {
-  const path = `/api/crew-runs/${randomUUID()}`;
-  return {
-    async "no credentials are a 401 whose challenge names no error, whatever the run id"() {
-      for (const [tried, authorization] of [
-        [path, undefined],
-        [path, "Basic b3duZXI6c2VjcmV0"],
-        [path, "Bearer"],
-        [`${path}?access_token=${token}`, undefined],
-        ["/api/crew-runs/no-uuid", undefined],
-      ] as const) {
-        const headers = authorization === undefined ? {} : { authorization };
-        const answer = await session.askInVain("not_authenticated", tried, { headers });
-        expect("the challenge", answer.headers.get("www-authenticate"), /^Bearer (?!.*error).*resource_metadata="/);
-      }
-    },
-    async "a worthless token is a 401 whose challenge says so, whatever the run id"() {
-      for (const worthless of forgeTokens(token)) {
-        await session.askInVain("invalid_token", "/api/crew-runs/no-uuid", { token: worthless });
-        const { headers } = await session.askInVain("invalid_token", path, { token: worthless });
+const checkRefusals = (session: Session, token = "x.y.z"): Checks => ({
+  async "a request without a token is a 401 whose challenge names no error, whatever the run id"() {
+    const path = pathOf(randomUUID());
+    for (const [tried, headers] of [
+      [path, {}],
+      [path, { authorization: "Basic b3duZXI6c2VjcmV0" }],
+      [path, { authorization: "Bearer" }],
+      [`${path}?access_token=${token}`, {}],
+      [pathOf("no-uuid"), {}],
+    ] as const) {
+      const answer = await session.askInVain("not_authenticated", tried, { headers });
+      expect("the challenge", answer.headers.get("www-authenticate"), /^Bearer (?!.*error).*resource_metadata="/);
+    }
+  },
+  async "a forged token is a 401 whose challenge says so, whatever the run id"() {
+    for (const forged of forgeTokens(token)) {
+      for (const id of ["no-uuid", randomUUID()]) {
+        const { headers } = await session.askInVain("invalid_token", pathOf(id), { token: forged });
         expect("the challenge", headers.get("www-authenticate"), /^Bearer error="invalid_token", error_description="./);
       }
-    },
-  };
-}
+    }
+  },
+});
 
 /** Tokens that a change has made worthless: an unsigned one, one with another signature, one with more rights. */
 function forgeTokens(token: string): string[] {
@@ -147,12 +147,12 @@ function forgeTokens(token: string): string[] {
 const checkIds = (session: Session, token: string): Checks => ({
   async "a run that does not exist is a 404, whatever the version of its UUID"() {
     for (const id of [randomUUID(), "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]) {
-      await session.askInVain("run_not_found", `/api/crew-runs/${id}`, { token });
+      await session.askInVain("run_not_found", pathOf(id), { token });
     }
   },
   async "an id that is no UUID is a 422 that repeats it"() {
     for (const input of ["no-uuid", "11111111-1111-4111-8111-11111111111", "{11111111111141118111111111111111}"]) {
-      const { status, headers, json } = await session.ask(`/api/crew-runs/${encodeURIComponent(input)}`, { token });
+      const { status, headers, json } = await session.ask(pathOf(encodeURIComponent(input)), { token });
       expect("the status", status, 422);
       expect("the body", json, {
         detail: [{ type: "uuid_parsing", loc: ["path", "run_id"], msg: "Input should be a valid UUID", input }],
@@ -163,14 +163,10 @@ const checkIds = (session: Session, token: string): Checks => ({
   },
 });
 
-const isFinal = ({ json }: Pick<Answer, "json">) => json["status"] === "completed" || json["status"] === "failed";
-/** A tag turns weak where something on the way compresses the answer. */
-const readTag = ({ headers }: Answer) => headers.get("etag")?.replace(/^W\//, "");
-
 function checkRun(session: Session, runId: string, token: string): Checks {
-  const path = `/api/crew-runs/${runId}`;
+  const path = pathOf(runId);
   const name = `run ${runId.slice(0, 8)}`;
-  const read = (headers = {}) => session.read(path, /^application\/json/, { token, headers });
+  const read = (headers = {}, method = "GET") => session.read(path, { token, headers, method });
   return {
     async [`${name} is a record of twelve keys`]() {
       const { json } = await read();
@@ -179,13 +175,13 @@ function checkRun(session: Session, runId: string, token: string): Checks {
       expect("id", json["id"], runId.toLowerCase());
     },
     async [`${name} is private, and says how long it is fresh`]() {
-      const { headers, ...rest } = await read();
-      const isFinished = isFinal(rest);
-      expect("Cache-Control", headers.get("cache-control"), isFinished ? /^private, / : "private, no-cache");
+      const answer = await read();
+      const { headers } = answer;
+      expect("Cache-Control", headers.get("cache-control"), isFinal(answer) ? /^private, / : "private, no-cache");
       expect("Vary", headers.get("vary"), /authorization/i);
-      expect("Retry-After", headers.get("retry-after"), isFinished ? null : /^([1-9]|[12]\d|30)$/);
+      expect("Retry-After", headers.get("retry-after"), isFinal(answer) ? null : /^([1-9]|[12]\d|30)$/);
     },
-    async [`${name} is a 304 to whoever holds it`]() {
+    async [`${name} is a 304 to a client that has it`]() {
       const known = await read();
       expect("ETag", readTag(known), /^"[^"]+"$/);
       for (const condition of [`${readTag(known)}`, `"other", W/${readTag(known)}`, "*"]) {
@@ -197,7 +193,7 @@ function checkRun(session: Session, runId: string, token: string): Checks {
       await read({ "if-none-match": `"other"` });
     },
     async [`${name} has the same headers and no body by HEAD`]() {
-      const head = await session.read(path, /^application\/json/, { method: "HEAD", token });
+      const head = await read({}, "HEAD");
       expect("the body", head.text, "");
       expect("ETag", readTag(head), readTag(await read()));
     },
@@ -205,8 +201,7 @@ function checkRun(session: Session, runId: string, token: string): Checks {
       const id = runId.toLowerCase();
       const coded = `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`;
       for (const spelling of [id.toUpperCase(), id.replaceAll("-", ""), `%7B${id}%7D`, `urn:uuid:${id}`, coded]) {
-        const { json } = await session.read(`/api/crew-runs/${spelling}`, /^application\/json/, { token });
-        expect("id", json["id"], id);
+        expect("id", (await session.read(pathOf(spelling), { token })).json["id"], id);
       }
     },
     async [`${name} can be waited for, unless MAX_WAIT_SECONDS is 0`]() {
@@ -218,7 +213,6 @@ function checkRun(session: Session, runId: string, token: string): Checks {
 
 const TEXT = /^"/;
 const TEXT_OR_NULL = /^("|null$)/;
-const OBJECT_OR_NULL = /^(\{|null$)/;
 const TIME = /^"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"$/;
 const TIME_OR_NULL = new RegExp(`${TIME.source}|^null$`);
 /** Keys in their order, and the form of their values as JSON. */
@@ -230,17 +224,17 @@ const RECORD: Record<string, RegExp> = {
   created_at: TIME,
   crew_type: TEXT_OR_NULL,
   crew_config: /^(\{"agents":.*"tasks":.*"id":.*"verbose":.*"process":.*\}|null)$/s,
-  task_input: OBJECT_OR_NULL,
+  task_input: /^(\{|null$)/,
   result: TEXT_OR_NULL,
   error: TEXT_OR_NULL,
   started_at: TIME_OR_NULL,
   completed_at: TIME_OR_NULL,
 };
 
-/** The layers that keep runs cannot be told apart from outside but by `Cache-Status`. */
+/** Where an answer came from can be told from outside by `Cache-Status` alone. */
 const checkLayers = (session: Session, runIds: readonly string[], token: string): Checks => ({
   async [`${READS} reads of a finished run are one answer`]() {
-    const read = (id: string) => session.read(`/api/crew-runs/${id}`, /^application\/json/, { token });
+    const read = (id: string) => session.read(pathOf(id), { token });
     for (const id of runIds) {
       if (!isFinal(await read(id))) continue;
       const answers: Answer[] = [];
@@ -248,8 +242,8 @@ const checkLayers = (session: Session, runIds: readonly string[], token: string)
         answers.push(...(await Promise.all(Array.from({ length: CONNECTIONS }, () => read(id)))));
       }
       expect("the number of their tags", new Set(answers.map(readTag)).size, 1);
-      const layers = Map.groupBy(answers, nameLayer);
-      const count = (layer: string) => layers.get(layer)?.length ?? 0;
+      const layers = answers.map(nameLayer);
+      const count = (layer: string) => layers.filter((each) => each === layer).length;
       return `${count("isolate")} from the isolate, ${count("data-centre")} from the data centre, ${count("database")} from the database`;
     }
     return "none of the given runs is finished";
@@ -263,13 +257,13 @@ function nameLayer({ headers }: Answer): string {
 }
 
 const checkForeignRun = (session: Session, runId: string, token: string): Checks => ({
-  async "to a stranger, a run that is there and one that is not are the same answer"() {
+  async "a stranger gets the same answer for a run that exists and one that does not"() {
     // With one request id, to the byte.
-    const headers = { "x-request-id": `smoke-${randomUUID()}` };
-    const foreign = await session.askInVain("run_not_found", `/api/crew-runs/${runId}`, { token, headers });
-    const absent = await session.askInVain("run_not_found", `/api/crew-runs/${randomUUID()}`, { token, headers });
-    const compared = ({ headers: all }: Answer) =>
-      [...all].filter(([name]) => !/^(date|server-timing|cf-|nel|report-to|alt-svc)/.test(name));
+    const request = { token, headers: { "x-request-id": `smoke-${randomUUID()}` } };
+    const foreign = await session.askInVain("run_not_found", pathOf(runId), request);
+    const absent = await session.askInVain("run_not_found", pathOf(randomUUID()), request);
+    const compared = ({ headers }: Answer) =>
+      [...headers].filter(([name]) => !/^(date|server-timing|cf-|nel|report-to|alt-svc)/.test(name));
     expect("the body", foreign.text, absent.text);
     expect("the list of headers", compared(foreign), compared(absent));
   },

@@ -6,6 +6,7 @@ export interface Answer {
   status: number;
   headers: Headers;
   text: string;
+  /** Empty where the text is no JSON object. */
   json: Record<string, unknown>;
 }
 
@@ -21,13 +22,13 @@ const MAX_SHOWN_LENGTH = 300;
 const FILES = /^\/(docs|openapi\.json|llms\.txt)/;
 
 /** What each error answer says, by its code. */
-const REFUSALS: Record<string, [status: number, detail: string]> = {
+const REFUSALS = {
   not_authenticated: [401, "Not authenticated"],
   invalid_token: [401, "Could not validate credentials"],
   run_not_found: [404, "Run not found"],
   not_found: [404, "Not Found"],
   method_not_allowed: [405, "Method Not Allowed"],
-};
+} as const;
 
 export class Session {
   readonly origin: string;
@@ -50,8 +51,8 @@ export class Session {
     return answer;
   }
 
-  /** Expects a 200 of that Content-Type. */
-  async read(path: string, type: RegExp, request: Request = {}): Promise<Answer> {
+  /** Expects a 200 of that Content-Type, JSON unless told otherwise. */
+  async read(path: string, request: Request = {}, type = /^application\/json/): Promise<Answer> {
     const answer = await this.ask(path, request);
     expect(`the status of ${path}`, answer.status, 200);
     expect(`Content-Type of ${path}`, answer.headers.get("content-type"), type);
@@ -59,9 +60,9 @@ export class Session {
   }
 
   /** Expects the whole error answer with that code. */
-  async askInVain(code: string, path: string, request: Request = {}): Promise<Answer> {
+  async askInVain(code: keyof typeof REFUSALS, path: string, request: Request = {}): Promise<Answer> {
     const answer = await this.ask(path, request);
-    const [status, detail] = REFUSALS[code] ?? [];
+    const [status, detail] = REFUSALS[code];
     expect("the status", answer.status, status);
     expect("the body", answer.json, { detail, code, request_id: answer.headers.get("x-request-id") });
     expect("Cache-Control", answer.headers.get("cache-control"), "no-store");

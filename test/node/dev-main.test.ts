@@ -72,8 +72,11 @@ test("what it cannot start with is one message and an exit code of 1", LIMITS, a
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   for (const [flags, message] of [
-    [["--port", `${port}`], `port ${port} is taken, and the Worker needs it; choose another: npm run dev -- --port N`],
-    [["--issuer-port", "65536"], `--issuer-port (or its variable) must be a port from 0 to 65535, not "65536"`],
+    [
+      ["--port", `${port}`],
+      `starting: database, SQL endpoint, authorization server\nport ${port} is taken; choose another with --port, --sql-port or --issuer-port: npm run dev -- --help`,
+    ],
+    [["--issuer-port", "65536"], `--issuer-port must be a port from 0 to 65535, not "65536"`],
     [["--prot", "1"], "Unknown option '--prot'; npm run dev -- --help lists the options"],
   ] as const) {
     await using dev = startDev([...FREE_PORTS, ...flags]);

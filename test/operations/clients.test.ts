@@ -1,14 +1,16 @@
 // Clients as others write them, against the real Worker and the local authorization server: a strict OAuth library that is
 // told nothing but the API's address, and the programs of docs/webhooks.md as they stand there.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import * as oauth from "oauth4webapi";
+import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
 import { type Deployment, startDeployment } from "./deployment.ts";
 
 const COMPLETED = "11111111-1111-4111-8111-111111111111";
@@ -16,69 +18,90 @@ const FOREIGN = "66666666-6666-4666-8666-666666666666";
 
 const execute = promisify(execFile);
 let deployment: Deployment;
-let folder: string;
 
 before(async () => {
   deployment = await startDeployment();
-  folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
 });
 
-after(async () => {
-  await deployment?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+after(() => deployment?.close());
 
-test("oauth4webapi finds the issuer, signs a user in with PKCE and reads a run", async () => {
+describe("oauth4webapi", () => {
   // The loopback has no TLS.
   const insecure = { [oauth.allowInsecureRequests]: true };
-  const resourceUrl = new URL(deployment.url);
-  const resource = await oauth.processResourceDiscoveryResponse(
-    resourceUrl,
-    await oauth.resourceDiscoveryRequest(resourceUrl, insecure),
-  );
-  const issuer = new URL(resource.authorization_servers?.[0] ?? "");
-  const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, insecure));
-
   const client = { client_id: "browser" };
   const redirectUri = "http://127.0.0.1:54321/callback";
-  const verifier = oauth.generateRandomCodeVerifier();
-  const state = oauth.generateRandomState();
-  const request = new URL(server.authorization_endpoint ?? "");
-  request.search = new URLSearchParams({
-    response_type: "code",
-    client_id: client.client_id,
-    redirect_uri: redirectUri,
-    resource: resource.resource,
-    state,
-    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: "S256",
-  }).toString();
-  const redirected = await signIn(request, "owner");
-  assert.ok(redirected.href.startsWith(`${redirectUri}?`));
-  const parameters = oauth.validateAuthResponse(server, client, redirected, state);
-  const granted = await oauth.authorizationCodeGrantRequest(
-    server,
-    client,
-    oauth.None(),
-    parameters,
-    redirectUri,
-    verifier,
-    { ...insecure, additionalParameters: { resource: resource.resource } },
-  );
-  const { access_token: token } = await oauth.processAuthorizationCodeResponse(server, client, granted);
 
-  const runUrl = new URL(`/api/crew-runs/${COMPLETED}`, resourceUrl);
-  const ask = (each: string) => oauth.protectedResourceRequest(each, "GET", runUrl, undefined, null, insecure);
-  const answer = await ask(token);
-  assert.equal(answer.status, 200);
-  assert.equal(((await answer.json()) as { id: string }).id, COMPLETED);
-  await assert.rejects(ask("worthless"), (error) => {
-    assert.ok(error instanceof oauth.WWWAuthenticateChallengeError);
-    const [challenge] = error.cause;
-    assert.equal(challenge?.parameters.error, "invalid_token");
-    const metadataUrl = challenge?.parameters["resource_metadata"];
-    assert.equal(metadataUrl, `${deployment.url}/.well-known/oauth-protected-resource`);
-    return true;
+  const readRun = (token: string, id: string) =>
+    oauth.protectedResourceRequest(
+      token,
+      "GET",
+      new URL(`/api/crew-runs/${id}`, deployment.url),
+      undefined,
+      null,
+      insecure,
+    );
+
+  /** Finds the issuer from the API's address, and gets a token by code and PKCE. */
+  async function logIn(account: string, scope: Record<string, string>): Promise<oauth.TokenEndpointResponse> {
+    const resourceUrl = new URL(deployment.url);
+    const found = await oauth.resourceDiscoveryRequest(resourceUrl, insecure);
+    const { resource, authorization_servers } = await oauth.processResourceDiscoveryResponse(resourceUrl, found);
+    const issuer = new URL(authorization_servers?.[0] ?? "");
+    const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, insecure));
+    const verifier = oauth.generateRandomCodeVerifier();
+    const state = oauth.generateRandomState();
+    const request = new URL(server.authorization_endpoint ?? "");
+    request.search = new URLSearchParams({
+      response_type: "code",
+      ...client,
+      ...scope,
+      redirect_uri: redirectUri,
+      resource,
+      state,
+      code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+      code_challenge_method: "S256",
+    }).toString();
+    const redirected = await signIn(request, account);
+    assert.ok(redirected.href.startsWith(`${redirectUri}?`));
+    const code = oauth.validateAuthResponse(server, client, redirected, state);
+    const options = { ...insecure, additionalParameters: { resource } };
+    const none = oauth.None();
+    const granted = await oauth.authorizationCodeGrantRequest(
+      server,
+      client,
+      none,
+      code,
+      redirectUri,
+      verifier,
+      options,
+    );
+    return oauth.processAuthorizationCodeResponse(server, client, granted);
+  }
+
+  for (const [account, asked, granted, status] of [
+    ["owner", {}, "crew-runs:read", 404],
+    ["owner", { scope: "crew-runs:admin" }, "crew-runs:read", 404],
+    ["admin", { scope: "crew-runs:admin" }, "crew-runs:read crew-runs:admin", 200],
+  ] as const) {
+    test(`signs ${account} in who asks for ${JSON.stringify(asked)}; a run of the stranger is a ${status}`, async () => {
+      const { access_token: token, scope } = await logIn(account, asked);
+      assert.equal(scope, granted);
+      const answer = await readRun(token, COMPLETED);
+      assert.equal(answer.status, 200);
+      assert.equal(((await answer.json()) as { id: string }).id, COMPLETED);
+      assert.equal((await readRun(token, FOREIGN)).status, status);
+    });
+  }
+
+  test("reads the challenge of a worthless token, which leads back to the metadata", async () => {
+    await assert.rejects(readRun("worthless", COMPLETED), (error) => {
+      assert.ok(error instanceof oauth.WWWAuthenticateChallengeError);
+      const [challenge] = error.cause;
+      assert.equal(challenge?.parameters.error, "invalid_token");
+      const metadataUrl = challenge?.parameters["resource_metadata"];
+      assert.equal(metadataUrl, `${deployment.url}/.well-known/oauth-protected-resource`);
+      return true;
+    });
   });
 });
 
@@ -105,53 +128,94 @@ const PROGRAMS = [
   ["JavaScript", process.execPath, "receiver.mjs", "console.log(JSON.stringify(await readRun(process.argv[2])));"],
   ["Python", "python3", "receiver.py", "import sys\nprint(json.dumps(read_run(sys.argv[1])))"],
 ] as const;
+const PROGRAM_TIMEOUT_MS = 30_000;
+const RETRY_AFTER_SECONDS = 1;
 
 for (const [language, command, file, main] of PROGRAMS) {
-  const isThere = await execute(command, ["--version"]).then(
-    () => true,
-    () => false,
-  );
-  const skip = isThere ? false : `${command} is not on this machine`;
+  const skip = spawnSync(command, ["--version"]).status === 0 ? false : `${command} is not on this machine`;
 
-  test(`the receiver of docs/webhooks.md in ${language} reads what a hook names`, { skip }, async () => {
-    const page = await readFile(`${import.meta.dirname}/../../docs/webhooks.md`, "utf8");
-    const [, code] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
-    await writeFile(join(folder, file), `${code}\n${main}\n`);
-    const { authorizationServer, database } = deployment.stack;
-    const receive = async (client: "owner" | "admin", runId: string) => {
-      const { id, secret } = authorizationServer.clients[client];
-      const env = {
-        PATH: process.env["PATH"],
-        API: deployment.url,
-        TOKEN_ENDPOINT: authorizationServer.tokenEndpoint,
-        CLIENT_ID: id,
-        CLIENT_SECRET: secret,
-      };
-      const { stdout } = await execute(command, [join(folder, file), runId], { env, timeout: 30_000 });
+  describe(`the receiver of docs/webhooks.md in ${language}`, { skip }, () => {
+    let folder: string;
+    /** Stands before the Worker and refuses a request with each of these answers before it passes one on. */
+    let front: Loopback;
+    const refusals: [status: number, code: string][] = [];
+    const askedMs: number[] = [];
+
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
+      const page = await readFile(`${import.meta.dirname}/../../docs/webhooks.md`, "utf8");
+      const [, code] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
+      await writeFile(join(folder, file), `${code}\n${main}\n`);
+      const server = createServer(async ({ url, headers: { authorization = "", prefer = "" } }, response) => {
+        askedMs.push(Date.now());
+        const [status, code] = refusals.shift() ?? [];
+        if (status !== undefined) {
+          response
+            .writeHead(status, { "retry-after": `${RETRY_AFTER_SECONDS}` })
+            .end(JSON.stringify({ detail: code, code }));
+          return;
+        }
+        const passed = { authorization, prefer: String(prefer), "accept-encoding": "identity" };
+        const answer = await fetch(`${deployment.url}${url}`, { headers: passed });
+        response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
+      });
+      front = await listenOnLoopback(server);
+    });
+
+    after(async () => {
+      await front?.close();
+      await rm(folder, { recursive: true, force: true });
+    });
+
+    async function receive(client: "owner" | "admin", runId: string): Promise<{ id: string; status: string }> {
+      const { clients, tokenEndpoint } = deployment.stack.authorizationServer;
+      const { id, secret } = clients[client];
+      askedMs.length = 0;
+      const settings = { API: front.url, TOKEN_ENDPOINT: tokenEndpoint, CLIENT_ID: id, CLIENT_SECRET: secret };
+      const env = { PATH: process.env["PATH"], ...settings };
+      const { stdout } = await execute(command, [join(folder, file), runId], { env, timeout: PROGRAM_TIMEOUT_MS });
       return JSON.parse(stdout) as { id: string; status: string };
-    };
+    }
 
-    assert.equal((await receive("owner", COMPLETED)).id, COMPLETED);
-    assert.equal((await receive("admin", FOREIGN)).id, FOREIGN);
-    await assert.rejects(receive("owner", FOREIGN), /404.*run_not_found/);
-    await assert.rejects(receive("owner", "not/a/uuid"), /422.*invalid_run_id/);
+    test("reads a run of its own; with the admin right, anybody's", async () => {
+      assert.equal((await receive("owner", COMPLETED)).id, COMPLETED);
+      assert.equal((await receive("admin", FOREIGN)).id, FOREIGN);
+    });
 
-    // A hook that came early, and in an outage.
-    const { rows } = await database.query<{ id: string }>(
-      "insert into crew_runs (id, correlation_id, owner_id, status) values (gen_random_uuid(), '', 'owner', 'running') returning id",
-    );
-    const id = String(rows[0]?.id);
-    await deployment.breakDatabase({ kind: "drop", times: 3 });
-    const linesBefore = deployment.lines.length;
-    const [run] = await Promise.all([
-      receive("owner", id),
-      sleep(7_000).then(() =>
-        database.query("update crew_runs set status = 'completed', completed_at = now() where id = $1", [id]),
-      ),
-    ]);
-    assert.equal(run.status, "completed");
-    const lines = deployment.lines.slice(linesBefore).join("\n");
-    assert.match(lines, /"status":503/);
-    assert.match(lines, /"waited_ms":\d/);
+    test("stops at a 404 and at a 422", async () => {
+      await assert.rejects(receive("owner", FOREIGN), /404.*run_not_found/);
+      assert.equal(askedMs.length, 1);
+      await assert.rejects(receive("owner", "not/a/uuid"), /422.*invalid_run_id/);
+      assert.equal(askedMs.length, 1);
+    });
+
+    for (const refusal of [
+      [429, "rate_limited"],
+      [503, "database_unavailable"],
+    ] as const) {
+      test(`waits for Retry-After at a ${refusal[0]} and asks again`, async () => {
+        refusals.push([...refusal]);
+        assert.equal((await receive("owner", COMPLETED)).id, COMPLETED);
+        const [first = 0, second = 0] = askedMs;
+        assert.equal(askedMs.length, 2);
+        assert.ok(second - first >= RETRY_AFTER_SECONDS * 1000);
+      });
+    }
+
+    test("waits for a run whose hook came early, through an outage too", async () => {
+      const { database } = deployment.stack;
+      const { rows } = await database.query<{ id: string }>(
+        "insert into crew_runs (id, correlation_id, owner_id, status) values (gen_random_uuid(), '', 'owner', 'running') returning id",
+      );
+      const id = String(rows[0]?.id);
+      await deployment.breakDatabase({ kind: "drop", times: 3 });
+      const linesBefore = deployment.lines.length;
+      const finish = "update crew_runs set status = 'completed', completed_at = now() where id = $1";
+      const [run] = await Promise.all([receive("owner", id), sleep(7_000).then(() => database.query(finish, [id]))]);
+      assert.equal(run.status, "completed");
+      const lines = deployment.lines.slice(linesBefore).join("\n");
+      assert.match(lines, /"status":503/);
+      assert.match(lines, /"waited_ms":\d/);
+    });
   });
 }

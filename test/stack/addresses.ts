@@ -13,7 +13,6 @@ export interface StackAddresses {
   /** A connection string of the role that owns the table: it may write. */
   ownerDatabaseUrl: string;
   tokenEndpoint: string;
-  authorizationEndpoint: string;
   /** For the client credentials grant. */
   clients: Record<"owner" | "stranger" | "admin", { id: string; secret: string }>;
   /** Where lanes are opened. */

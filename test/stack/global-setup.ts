@@ -10,12 +10,11 @@ export default async function setup({ provide }: TestProject): Promise<() => Pro
   execFileSync(process.execPath, ["docs/build.ts"], { cwd: `${import.meta.dirname}/../..` });
   const stack = await startStack();
   const upstream = await startUnreliableUpstream(stack.variables.NEON_FETCH_ENDPOINT);
-  const { tokenEndpoint, authorizationEndpoint, clients } = stack.authorizationServer;
+  const { tokenEndpoint, clients } = stack.authorizationServer;
   provide("stack", {
     variables: stack.variables,
     ownerDatabaseUrl: stack.ownerDatabaseUrl,
     tokenEndpoint,
-    authorizationEndpoint,
     clients,
     unreliableUpstream: upstream.url,
   });
