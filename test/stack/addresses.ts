@@ -22,5 +22,7 @@ export interface StackAddresses {
 declare module "vitest" {
   interface ProvidedContext {
     stack: StackAddresses;
+    /** How many histories a test of test/histories/ plays. */
+    histories: number;
   }
 }

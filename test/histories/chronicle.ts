@@ -1,0 +1,73 @@
+// By what histories are judged: the states of a run's row, and what was so and when, by the clock that the Worker has.
+import type { User } from "../issuer.ts";
+import { connectAsOwner } from "../rows.ts";
+
+/** A state of a run's row. */
+export interface Version {
+  /** Stands in `correlation_id`. */
+  name: string;
+  owner: string;
+  status: "pending" | "running" | "completed" | "failed";
+}
+
+export const isFinal = ({ status }: Version): boolean => status === "completed" || status === "failed";
+
+export const canSee = (version: Version, reader: User): boolean => reader === "admin" || version.owner === reader;
+
+/** Writes the version into the run's row; undefined deletes it. */
+export async function writeVersion(id: string, version: Version | undefined): Promise<void> {
+  const sql = connectAsOwner();
+  if (version === undefined) await sql.query("delete from crew_runs where id = $1", [id]);
+  else {
+    const { name, owner, status } = version;
+    const text = "update crew_runs set correlation_id = $2, owner_id = $3, status = $4 where id = $1";
+    await sql.query(text, [id, name, owner, status]);
+  }
+}
+
+/** What the world was like and is. A clock that jumps back passes the same readings twice: what was so at either time counts. */
+export class Chronicle<World> {
+  readonly #chapters: { fromMs: number; toMs: number; world: World }[] = [];
+  now: World;
+
+  constructor(world: World) {
+    this.now = world;
+    this.#begin(world);
+  }
+
+  /** Makes the world another one by `effect`. While that takes effect, either may be seen. */
+  async become(world: World, effect: () => Promise<unknown>): Promise<void> {
+    const fromMs = Date.now();
+    await effect();
+    this.#tick();
+    this.#begin(world, fromMs);
+  }
+
+  /** Moves the clock by `move`. */
+  jump(move: () => void): void {
+    this.#tick();
+    move();
+    this.#begin(this.now);
+  }
+
+  /** Whether something was so at any time between two readings of the clock, the second of which may be now. */
+  was(fromMs: number, toMs: number, isSo: (world: World) => boolean): boolean {
+    this.#tick();
+    return this.#chapters.some((chapter) => chapter.toMs >= fromMs && chapter.fromMs <= toMs && isSo(chapter.world));
+  }
+
+  #begin(world: World, fromMs = Date.now()): void {
+    this.#chapters.push({ fromMs, toMs: Date.now(), world });
+    this.now = world;
+  }
+
+  #tick(): void {
+    const last = this.#chapters.at(-1);
+    if (last !== undefined) last.toMs = Date.now();
+  }
+}
+
+/** Fails a history that breaks a promise. */
+export function must(isSo: boolean, promise: string): void {
+  if (!isSo) throw new Error(`a promise was broken: ${promise}`);
+}

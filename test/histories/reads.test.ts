@@ -1,0 +1,290 @@
+// Whatever happens in whatever order (requests, rotations, outages, moves of the clock, changes of the rows, cold isolates):
+// nobody reads what is not theirs, no bound on age is exceeded, no tag names two bodies, the upstreams are asked within budget,
+// and nothing fails while they are well. A failed test prints its seed and the shortest history that fails.
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, inject, test, vi } from "vitest";
+import { type SigningKey, type User, makeKey, openIssuer } from "../issuer.ts";
+import { openLane } from "../lane.ts";
+import { adjustClock } from "../reliability/clock.ts";
+import { insertRun } from "../rows.ts";
+import type { Fault } from "../stack/lane-protocol.ts";
+import { type Worker, bearer, startWorker } from "../worker.ts";
+import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
+
+/** In the title, so that every run says it. To repeat a run, write its seed here. */
+const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
+const HISTORIES = inject("histories");
+/** For the search of the shortest history that fails as well. */
+const TIME_LIMIT_MS = 45_000 + HISTORIES * 1_500;
+const TOKEN_LIFE_SECONDS = 3_600;
+/** The bounds of SECURITY.md and docs/faults.md. */
+const LEEWAY_MS = 10_000;
+const NEW_KEY_MS = 10_000;
+const OLD_KEY_MS = 600_000;
+const FAILURE_MEMORY_MS = 60_000;
+const BACKOFF_MS = 3_000;
+
+const ISSUER_FAULTS = {
+  well: { kind: "none" },
+  slow: { kind: "delay", milliseconds: 100 },
+  refusing: { kind: "refuse" },
+  failing: { kind: "status", status: 500 },
+} satisfies Record<string, Fault>;
+
+interface World {
+  /** Those that the issuer publishes, by number. */
+  keys: readonly number[];
+  issuer: keyof typeof ISSUER_FAULTS;
+  isDatabaseDown: boolean;
+  /** Of three runs; the last is never there. */
+  rows: readonly (Version | undefined)[];
+}
+
+const isIll = ({ issuer }: World) => issuer === "refusing" || issuer === "failing";
+
+const asks = fc.record({
+  run: fc.constantFrom(1, 1, 0, 0, 2),
+  reader: fc.constantFrom<User>("owner", "owner", "stranger", "admin"),
+  key: fc.nat(1),
+  hasKid: fc.constantFrom(true, true, false),
+  /** Whether the token is signed now, or held since this reader last had one signed. */
+  isFresh: fc.boolean(),
+  /** Whether the request says which tag this reader got last. */
+  isConditional: fc.boolean(),
+});
+type Ask = ReturnType<typeof asks.generate>["value"];
+
+/** A kind of step, and how often it comes. A request takes most time, so that much may happen between two. */
+const step = <Kind extends string, T>(weight: number, kind: Kind, members: fc.Arbitrary<T>) => ({
+  weight,
+  arbitrary: members.map((each) => ({ kind, ...each })),
+});
+const PASSING_SECONDS = [1, 4, 11, 11, 50, 70, 490, 610, 610, 1_300, 3_700, 15_000, -20, -4_000];
+const WRITES = ["running", "completed", "failed", "another owner", "nothing"] as const;
+const steps = fc.oneof(
+  step(
+    10,
+    "ask",
+    fc.record({
+      isolate: fc.nat(1),
+      asks: fc.array(asks, { minLength: 1, maxLength: 2 }),
+      lostQueries: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 2),
+    }),
+  ),
+  step(8, "pass", fc.record({ seconds: fc.constantFrom(...PASSING_SECONDS) })),
+  step(5, "publish", fc.record({ keys: fc.constantFrom([0], [1], [0, 1]) })),
+  step(2, "issuer", fc.record({ is: fc.constantFrom("well", "well", "slow", "refusing", "failing") })),
+  step(1, "database", fc.record({ isDown: fc.boolean() })),
+  step(3, "write", fc.record({ run: fc.nat(1), what: fc.constantFrom(...WRITES) })),
+  step(1, "restart", fc.record({ isolate: fc.nat(1) })),
+);
+type Step = ReturnType<typeof steps.generate>["value"];
+
+const settings = fc.record({
+  FINISHED_RUN_TTL_SECONDS: fc.constantFrom(3_600, 3_600, 60, 0),
+  JWKS_MAX_STALE_SECONDS: fc.constantFrom(14_400, 3_600, 600),
+});
+type Settings = ReturnType<typeof settings.generate>["value"];
+
+const clock = adjustClock();
+let keys: [SigningKey, SigningKey];
+/** Every 404 so far, but for the request's id: one. */
+const notFound = new Set<string>();
+
+beforeAll(async () => {
+  vi.spyOn(console, "log").mockImplementation(() => {});
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  keys = [await makeKey("ES256"), await makeKey("ES256")];
+  // The pauses between attempts take no time; time-outs, which are longer, do.
+  const wait = scheduler.wait.bind(scheduler);
+  vi.spyOn(scheduler, "wait").mockImplementation((ms, options) => wait(ms < 400 ? 1 : ms, options));
+});
+afterAll(() => {
+  vi.restoreAllMocks();
+});
+
+interface Isolate {
+  worker: Worker;
+  /** The finished runs that must be in memory, and when they were read at the earliest. */
+  kept: Map<number, { version: Version; readMs: number }>;
+  lastFetch: { atMs: number; hasFailed: boolean } | undefined;
+}
+
+/** Sets the scene: an issuer with one key, a database with two runs, two isolates. Gives what plays a step and judges it. */
+async function begin(variables: Settings): Promise<(step: Step) => Promise<void>> {
+  const staleMs = variables.JWKS_MAX_STALE_SECONDS * 1_000;
+  const ttlMs = variables.FINISHED_RUN_TTL_SECONDS * 1_000;
+  const issuer = await openIssuer([keys[0]]);
+  const database = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const environment = { ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables };
+  const start = (): Isolate => ({ worker: startWorker(environment), kept: new Map(), lastFetch: undefined });
+  const isolates: [Isolate, Isolate] = [start(), start()];
+
+  const ids = [await insertRun(), await insertRun(), crypto.randomUUID()] as const;
+  const versions: Version[] = [
+    { name: "version 0", owner: "owner", status: "pending" },
+    { name: "version 1", owner: "owner", status: "completed" },
+  ];
+  await Promise.all(versions.map((version, run) => writeVersion(ids[run] ?? "", version)));
+  const first: World = { keys: [0], issuer: "well", isDatabaseDown: false, rows: [...versions] };
+  const chronicle = new Chronicle<World>(first);
+
+  const tokens = new Map<string, { text: string; deadMs: number }>();
+  const heldTags = new Map<string, string>();
+  const bodies = new Map<string, string>();
+
+  async function getToken({ reader, key, hasKid, isFresh }: Ask) {
+    const name = `${reader} ${key} ${hasKid}`;
+    const known = tokens.get(name);
+    if (known !== undefined && !isFresh) return known;
+    const exp = Math.floor(Date.now() / 1_000) + TOKEN_LIFE_SECONDS;
+    const claims = { sub: reader, exp, iat: undefined, scope: reader === "admin" ? "crew-runs:admin" : "" };
+    const header = hasKid ? {} : { kid: undefined };
+    const text = await issuer.sign(claims, { key: keys[key === 0 ? 0 : 1], header });
+    const token = { text, deadMs: exp * 1_000 + LEEWAY_MS };
+    tokens.set(name, token);
+    return token;
+  }
+
+  /** Sends one request, judges its answer, and gives the number of queries that it may have cost. */
+  async function ask(isolate: Isolate, asked: Ask, attempts: number): Promise<number> {
+    const { run, reader, key, isConditional } = asked;
+    const { text, deadMs } = await getToken(asked);
+    const tag = isConditional ? heldTags.get(`${reader} ${run}`) : undefined;
+    const kept = isolate.kept.get(run);
+    const begunMs = Date.now();
+    const response = await isolate.worker.fetch(`/api/crew-runs/${ids[run]}`, {
+      headers: { ...bearer(text), ...(tag !== undefined && { "if-none-match": tag }) },
+    });
+    const body = await response.text();
+    const endedMs = Date.now();
+    const { status, headers } = response;
+
+    const was = (agoMs: number, isSo: (world: World) => boolean) => chronicle.was(begunMs - agoMs, endedMs, isSo);
+    const hasKey = (world: World) => world.keys.includes(key);
+    const keyServesMs = was(FAILURE_MEMORY_MS, isIll) ? staleMs : OLD_KEY_MS;
+    const { rows, isDatabaseDown } = chronicle.now;
+    const current = rows[run];
+    const isKept =
+      kept !== undefined && canSee(kept.version, reader) && kept.readMs <= begunMs && endedMs < kept.readMs + ttlMs;
+
+    if (status === 401) {
+      must(endedMs >= deadMs || was(NEW_KEY_MS, (world) => !hasKey(world)), "a good token is let in");
+      return begunMs < deadMs && was(staleMs, hasKey) ? attempts : 0;
+    }
+    must(begunMs < deadMs, "an expired token ends");
+    if (status === 503 && body.includes("key_set_unavailable")) {
+      must(was(BACKOFF_MS, isIll), "no 5xx while the issuer is well");
+      return attempts;
+    }
+    must(was(keyServesMs, hasKey), "a withdrawn key ends within its bound");
+    if (status === 503) {
+      must(isDatabaseDown && body.includes("database_unavailable"), "no 5xx while the database is well");
+      must(!isKept, "a kept run needs no database");
+    } else if (status === 404) {
+      must(!isDatabaseDown, "nobody can say that a run is missing while the database is down");
+      must(current === undefined || !canSee(current, reader), "a run is there for whoever may see it");
+      const id = headers.get("x-request-id") ?? "";
+      const others = [...headers].filter(([name]) => name !== "x-request-id" && name !== "server-timing");
+      notFound.add(JSON.stringify([body.replace(id, ""), others]));
+      must(notFound.size === 1, "a foreign run is the same 404 as a missing one");
+    } else {
+      const etag = headers.get("etag") ?? "";
+      if (status === 304) must(body === "" && etag === tag, "a 304 confirms the tag that the client holds");
+      else must(status === 200 && etag !== "" && etag !== tag, "a good request has a good answer");
+      if (status === 200) must((bodies.get(etag) ?? body) === body, "one tag never names two bodies");
+      if (status === 200) bodies.set(etag, body);
+      heldTags.set(`${reader} ${run}`, etag);
+
+      const record = JSON.parse(bodies.get(etag) ?? "{}");
+      const version = versions.find(({ name }) => name === record.correlation_id);
+      if (version === undefined) throw new Error("the answer is no state of the row");
+      must(record.id === ids[run] && record.status === version.status, "the answer is a state of the row");
+      must(canSee(version, reader), "nobody reads what is not theirs");
+      must(headers.has("retry-after") === !isFinal(version), "an unfinished run is to be asked for again, no other");
+      if (!isFinal(version)) {
+        must(version === current && !isDatabaseDown, "an unfinished run is never older than the request");
+        return attempts;
+      }
+      const ageMs = Number(headers.get("age") ?? 0) * 1_000;
+      const wasSo = (world: World) => world.rows[run] === version;
+      must(version === current || was(ttlMs, wasSo), "a finished run is never older than its time");
+      must(ageMs === 0 || ageMs < ttlMs, "no age is beyond the time");
+      must(chronicle.was(begunMs - ageMs - 1_000, endedMs - ageMs, wasSo), "the age is the run's");
+      isolate.kept.set(run, { version, readMs: begunMs - ageMs - (ageMs > 0 ? 1_000 : 0) });
+    }
+    return isKept ? 0 : attempts;
+  }
+
+  async function askAll(isolate: Isolate, { asks: all, lostQueries }: Extract<Step, { kind: "ask" }>): Promise<void> {
+    const { isDatabaseDown } = chronicle.now;
+    const isFaulty = lostQueries > 0 && !isDatabaseDown;
+    if (isFaulty) await database.fail({ kind: "drop", times: lostQueries });
+    const count = () => Promise.all([database, issuer.lane].map(async (lane) => (await lane.counters()).received));
+    const [queriesBefore = 0, fetchesBefore = 0] = await count();
+    const begunMs = Date.now();
+    const budgets = await Promise.all(all.map((each) => ask(isolate, each, isFaulty || isDatabaseDown ? 3 : 1)));
+    await isolate.worker.settle();
+    const [queries = 0, fetches = 0] = await count();
+    if (isFaulty) await database.heal();
+
+    const budget = budgets.reduce((sum, each) => sum + each, 0);
+    must(queries - queriesBefore <= budget, `at most ${budget} queries`);
+    const { lastFetch } = isolate;
+    const pauseMs = lastFetch?.hasFailed ? BACKOFF_MS : NEW_KEY_MS;
+    const isPausing = lastFetch !== undefined && lastFetch.atMs <= begunMs && Date.now() < lastFetch.atMs + pauseMs;
+    must(fetches - fetchesBefore <= (isPausing ? 0 : 1), "the keys are fetched once, and then not for a while");
+    if (fetches > fetchesBefore) isolate.lastFetch = { atMs: begunMs, hasFailed: isIll(chronicle.now) };
+  }
+
+  async function write({ run, what }: Extract<Step, { kind: "write" }>): Promise<void> {
+    const { now } = chronicle;
+    const row = now.rows[run];
+    // A finished run does not go on; a deleted one does not come back.
+    if (row === undefined || (what === "running" && isFinal(row))) return;
+    let version: Version | undefined;
+    if (what !== "nothing") {
+      const change =
+        what !== "another owner" ? { status: what } : { owner: row.owner === "owner" ? "stranger" : "owner" };
+      version = { ...row, ...change, name: `version ${versions.length}` };
+      versions.push(version);
+    }
+    await chronicle.become({ ...now, rows: now.rows.with(run, version) }, () => writeVersion(ids[run] ?? "", version));
+  }
+
+  return async (each) => {
+    const { now } = chronicle;
+    switch (each.kind) {
+      case "ask":
+        return askAll(isolates[each.isolate === 0 ? 0 : 1], each);
+      case "write":
+        return write(each);
+      case "publish": {
+        const published = each.keys.map((key) => keys[key === 0 ? 0 : 1].jwk);
+        return chronicle.become({ ...now, keys: each.keys }, () => issuer.publish(published));
+      }
+      case "issuer":
+        return chronicle.become({ ...now, issuer: each.is }, () => issuer.lane.fail(ISSUER_FAULTS[each.is]));
+      case "database": {
+        const kind = each.isDown ? "drop" : "none";
+        return chronicle.become({ ...now, isDatabaseDown: each.isDown }, () => database.fail({ kind }));
+      }
+      case "restart":
+        isolates[each.isolate === 0 ? 0 : 1] = start();
+        return;
+      case "pass":
+        return chronicle.jump(() => clock.advance(each.seconds));
+    }
+  };
+}
+
+describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
+  test("reads keep their promises in every history", async () => {
+    const histories = fc.array(steps, { minLength: 30, maxLength: 60, size: "max" });
+    const property = fc.asyncProperty(settings, histories, async (variables, history) => {
+      const play = await begin(variables);
+      for (const each of history) await play(each);
+    });
+    await fc.assert(property, { seed: SEED, numRuns: HISTORIES, interruptAfterTimeLimit: TIME_LIMIT_MS });
+  });
+});
