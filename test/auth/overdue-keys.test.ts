@@ -1,6 +1,6 @@
 // Keys that are known but overdue: they are refreshed beside the read of the run, and nothing leaves before the refreshed keys
 // vouch for the token. A withdrawn key gets nobody in, whatever the clock and the issuer have done meanwhile.
-import { describe, expect, inject, test } from "vitest";
+import { expect, inject, test } from "vitest";
 import { type SigningKey, makeKey, openIssuer } from "../issuer.ts";
 import { openLane } from "../lane.ts";
 import { adjustClock } from "../reliability/clock.ts";
@@ -17,129 +17,93 @@ async function setScene(variables: Record<string, unknown> = {}) {
   const [old, young] = await keys;
   const issuer = await openIssuer([old]);
   const database = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
-  const settings = { ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables };
-  const start = () => startWorker(settings);
+  const start = () => startWorker({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables });
   const worker = start();
-  const token = (key: SigningKey) => issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 86_400 }, { key });
-  const read = async (id: string, bearerToken: string, isolate = worker) =>
-    isolate.fetch(`/api/crew-runs/${id}`, { headers: bearer(bearerToken) });
-  const oldToken = await token(old);
+  const sign = (key: SigningKey) => issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 86_400 }, { key });
+  const oldToken = await sign(old);
+  const read = async (id: string, token = oldToken, isolate = worker) =>
+    isolate.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), prefer: "wait=20" } });
   const kept = await insertRun({ status: "completed", result: "done" });
-  expect((await read(kept, oldToken)).status).toBe(200);
+  expect((await read(kept)).status).toBe(200);
   await worker.settle();
-  const received = async () => (await database.counters()).received;
+  const queries = async () => (await database.counters()).received;
   const fetches = async () => (await issuer.lane.counters()).received;
-  return { old, young, issuer, database, start, worker, token, read, oldToken, kept, received, fetches };
+  const withdraw = () => issuer.publish([young.jwk]);
+  return { old, young, issuer, database, start, worker, sign, oldToken, read, kept, queries, fetches, withdraw };
 }
 
-/** Makes both upstreams slow, and says how many of their round trips the work waited for. */
-async function countTrips(scene: Awaited<ReturnType<typeof setScene>>, work: () => Promise<Response>) {
-  await scene.issuer.lane.fail({ kind: "delay", milliseconds: DELAY_MS });
-  await scene.database.fail({ kind: "delay", milliseconds: DELAY_MS });
+test.each([
+  ["the isolate", false],
+  ["its data centre", true],
+])("keys that %s holds and an unfinished run are asked for together: one round trip", async (_, isCold) => {
+  const { issuer, database, start, worker, oldToken, fetches } = await setScene();
+  const [id, before] = [await insertRun(), await fetches()];
+  clock.advance(TWENTY_MINUTES);
+  const isolate = isCold ? start() : worker;
+  for (const lane of [issuer.lane, database]) await lane.fail({ kind: "delay", milliseconds: DELAY_MS });
   const startedMs = performance.now();
-  const response = await work();
-  return { response, trips: Math.floor((performance.now() - startedMs) / DELAY_MS) };
-}
+  const { status } = await isolate.fetch(`/api/crew-runs/${id}`, { headers: bearer(oldToken) });
+  expect(Math.floor((performance.now() - startedMs) / DELAY_MS)).toBe(1);
+  expect(status).toBe(200);
+  expect((await fetches()) - before).toBe(1);
+});
 
-describe("twenty minutes later", () => {
-  test("an unfinished run is one round trip away: keys and run are asked for together", async () => {
-    const scene = await setScene();
-    const [id, before] = [await insertRun(), await scene.fetches()];
-    clock.advance(TWENTY_MINUTES);
-    const { response, trips } = await countTrips(scene, () => scene.read(id, scene.oldToken));
-    expect(response.status).toBe(200);
-    expect(trips).toBe(1);
-    expect((await scene.fetches()) - before).toBe(1);
-  });
+test("a token whose kid is unknown waits for the keys first, and one of nobody's costs no query", async () => {
+  const { issuer, old, young, sign, read, kept, queries } = await setScene();
+  const [id, before] = [await insertRun(), await queries()];
+  await issuer.publish([old.jwk, young.jwk]);
+  clock.advance(TWENTY_MINUTES);
+  expect((await read(id, await sign(await makeKey("ES256")))).status).toBe(401);
+  expect(await queries()).toBe(before);
+  clock.advance(TWENTY_MINUTES);
+  expect((await read(kept, await sign(young))).status).toBe(200);
+});
 
-  test("so it is for another isolate, whose data centre holds the keys", async () => {
-    const scene = await setScene();
-    const id = await insertRun();
-    clock.advance(TWENTY_MINUTES);
-    const cold = scene.start();
-    const { response, trips } = await countTrips(scene, () => scene.read(id, scene.oldToken, cold));
-    expect(response.status).toBe(200);
-    expect(trips).toBe(1);
-  });
-
-  test("a token whose kid is unknown waits for the keys first, and one of nobody's costs no query", async () => {
-    const scene = await setScene();
-    const [id, before] = [await insertRun(), await scene.received()];
-    await scene.issuer.publish([scene.old.jwk, scene.young.jwk]);
-    clock.advance(TWENTY_MINUTES);
-    const stranger = await scene.token(await makeKey("ES256"));
-    expect((await scene.read(id, stranger)).status).toBe(401);
-    expect(await scene.received()).toBe(before);
-    clock.advance(TWENTY_MINUTES);
-    expect((await scene.read(id, await scene.token(scene.young))).status).toBe(200);
-  });
-
-  test.each([
-    ["an unfinished run", async () => insertRun(), 1],
-    ["a run that is not there", async () => crypto.randomUUID(), 1],
-    ["a kept run", undefined, 0],
-    ["an id that is none", async () => "no-uuid", 0],
-  ])("a key that was withdrawn reads nothing of %s", async (_, choose, queries) => {
-    const scene = await setScene();
-    const id = (await choose?.()) ?? scene.kept;
-    const before = await scene.received();
-    await scene.issuer.publish([scene.young.jwk]);
-    clock.advance(TWENTY_MINUTES);
-    const response = await scene.read(id, scene.oldToken);
-    expect(response.status).toBe(401);
-    expect(await response.json()).toMatchObject({ code: "invalid_token" });
-    expect(response.headers.get("etag")).toBeNull();
-    expect((await scene.received()) - before).toBeLessThanOrEqual(queries);
-  });
-
-  test("a key that was withdrawn does not count against the rate limit, nor does it wait", async () => {
-    let counted = 0;
-    const RATE_LIMITER = {
-      async limit() {
-        counted += 1;
-        return { success: true };
-      },
-    };
-    const scene = await setScene({ RATE_LIMITER });
-    const [id, before] = [await insertRun(), counted];
-    await scene.issuer.publish([scene.young.jwk]);
-    clock.advance(TWENTY_MINUTES);
-    const headers = { ...bearer(scene.oldToken), prefer: "wait=20" };
-    const startedMs = performance.now();
-    expect((await scene.worker.fetch(`/api/crew-runs/${id}`, { headers })).status).toBe(401);
-    expect(performance.now() - startedMs).toBeLessThan(3_000);
-    expect(counted).toBe(before);
-  });
-
-  test("where the refresh fails, the known keys still serve", async () => {
-    const scene = await setScene();
-    const id = await insertRun();
-    await scene.issuer.lane.fail({ kind: "drop" });
-    clock.advance(TWENTY_MINUTES);
-    expect((await scene.read(id, scene.oldToken)).status).toBe(200);
-    expect((await scene.read(scene.kept, scene.oldToken)).status).toBe(200);
-  });
+test.each([
+  ["an unfinished run, does not wait and does not count against the rate limit", () => insertRun(), 1],
+  ["a run that is not there", () => crypto.randomUUID(), 1],
+  ["a kept run", undefined, 0],
+  ["an id that is none", () => "no-uuid", 0],
+])("a key that was withdrawn reads nothing of %s", async (_, choose, cost) => {
+  let counted = 0;
+  const RATE_LIMITER = {
+    async limit() {
+      counted += 1;
+      return { success: true };
+    },
+  };
+  const { withdraw, read, kept, queries } = await setScene({ RATE_LIMITER });
+  const id = (await choose?.()) ?? kept;
+  const before = [counted, await queries()] as const;
+  await withdraw();
+  clock.advance(TWENTY_MINUTES);
+  const startedMs = performance.now();
+  const response = await read(id);
+  expect(performance.now() - startedMs).toBeLessThan(3_000);
+  expect(response.status).toBe(401);
+  expect(await response.json()).toMatchObject({ code: "invalid_token" });
+  expect(response.headers.get("etag")).toBeNull();
+  expect(counted).toBe(before[0]);
+  expect((await queries()) - before[1]).toBeLessThanOrEqual(cost);
 });
 
 test("a failure of the issuer is forgotten: hours later a withdrawn key gets nobody in", async () => {
-  const scene = await setScene();
-  await scene.issuer.lane.fail({ kind: "drop" });
+  const { issuer, withdraw, read, kept } = await setScene();
+  await issuer.lane.fail({ kind: "drop" });
   clock.advance(TWENTY_MINUTES);
-  expect((await scene.read(scene.kept, scene.oldToken)).status).toBe(200);
-  await scene.issuer.lane.heal();
-  await scene.issuer.publish([scene.young.jwk]);
+  expect((await read(kept)).status).toBe(200);
+  await issuer.lane.heal();
+  await withdraw();
   clock.advance(2 * 3_600);
-  expect((await scene.read(await insertRun(), scene.oldToken)).status).toBe(401);
+  expect((await read(await insertRun())).status).toBe(401);
 });
 
 test("a clock that jumps back lengthens no bound: keys and kept runs of the future are expired", async () => {
-  const scene = await setScene();
-  const before = await scene.received();
-  await scene.issuer.publish([scene.young.jwk]);
+  const { old, young, withdraw, sign, read, kept, queries } = await setScene();
+  const before = await queries();
+  await withdraw();
   clock.advance(-3_600);
-  const token = await scene.issuer.sign({}, { key: scene.old });
-  expect((await scene.read(scene.kept, token)).status).toBe(401);
-  const good = await scene.issuer.sign({}, { key: scene.young });
-  expect((await scene.read(scene.kept, good)).status).toBe(200);
-  expect((await scene.received()) - before).toBe(1);
+  expect((await read(kept, await sign(old))).status).toBe(401);
+  expect((await read(kept, await sign(young))).status).toBe(200);
+  expect((await queries()) - before).toBe(1);
 });
