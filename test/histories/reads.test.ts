@@ -43,9 +43,9 @@ interface World {
 const isIll = ({ issuer }: World) => issuer === "refusing" || issuer === "failing";
 
 const asks = fc.record({
-  run: fc.constantFrom(1, 1, 0, 0, 2),
-  reader: fc.constantFrom<User>("owner", "owner", "stranger", "admin"),
-  key: fc.nat(1),
+  run: fc.constantFrom(1, 1, 1, 0, 0, 2),
+  reader: fc.constantFrom<User>("owner", "owner", "owner", "stranger", "admin"),
+  key: fc.constantFrom(0, 0, 1),
   hasKid: fc.constantFrom(true, true, false),
   /** Whether the token is signed now, or held since this reader last had one signed. */
   isFresh: fc.boolean(),
@@ -54,34 +54,36 @@ const asks = fc.record({
 });
 type Ask = ReturnType<typeof asks.generate>["value"];
 
+/** Before each step as much time passes, forwards or backwards; mostly none. */
+const PASSING_SECONDS = [1, 4, 11, 11, 50, 70, 490, 610, 610, 610, 1_300, 3_700, 15_000, -20, -4_000];
+const seconds = fc.oneof(fc.constant(0), fc.constant(0), fc.constantFrom(...PASSING_SECONDS));
+const WRITES = ["running", "completed", "completed", "failed", "another owner", "nothing"] as const;
+
 /** A kind of step, and how often it comes. A request takes most time, so that much may happen between two. */
-const step = <Kind extends string, T>(weight: number, kind: Kind, members: fc.Arbitrary<T>) => ({
+const step = <Kind extends string, T>(
+  weight: number,
+  kind: Kind,
+  members: { [Name in keyof T]: fc.Arbitrary<T[Name]> },
+) => ({
   weight,
-  arbitrary: members.map((each) => ({ kind, ...each })),
+  arbitrary: fc.tuple(seconds, fc.record(members)).map(([passing, each]) => ({ seconds: passing, kind, ...each })),
 });
-const PASSING_SECONDS = [1, 4, 11, 11, 50, 70, 490, 610, 610, 1_300, 3_700, 15_000, -20, -4_000];
-const WRITES = ["running", "completed", "failed", "another owner", "nothing"] as const;
 const steps = fc.oneof(
-  step(
-    10,
-    "ask",
-    fc.record({
-      isolate: fc.nat(1),
-      asks: fc.array(asks, { minLength: 1, maxLength: 2 }),
-      lostQueries: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 2),
-    }),
-  ),
-  step(8, "pass", fc.record({ seconds: fc.constantFrom(...PASSING_SECONDS) })),
-  step(5, "publish", fc.record({ keys: fc.constantFrom([0], [1], [0, 1]) })),
-  step(2, "issuer", fc.record({ is: fc.constantFrom("well", "well", "slow", "refusing", "failing") })),
-  step(1, "database", fc.record({ isDown: fc.boolean() })),
-  step(3, "write", fc.record({ run: fc.nat(1), what: fc.constantFrom(...WRITES) })),
-  step(1, "restart", fc.record({ isolate: fc.nat(1) })),
+  step(10, "ask", {
+    isolate: fc.constantFrom(0, 0, 1),
+    asks: fc.array(asks, { minLength: 1, maxLength: 2 }),
+    lostQueries: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 2),
+  }),
+  step(6, "publish", { keys: fc.constantFrom([0], [1], [0, 1], [0, 1]) }),
+  step(2, "issuer", { is: fc.constantFrom("well", "well", "well", "slow", "refusing", "failing") }),
+  step(1, "database", { isDown: fc.constantFrom(true, false, false) }),
+  step(2, "write", { run: fc.nat(1), what: fc.constantFrom(...WRITES) }),
+  step(1, "restart", { isolate: fc.nat(1) }),
 );
 type Step = ReturnType<typeof steps.generate>["value"];
 
 const settings = fc.record({
-  FINISHED_RUN_TTL_SECONDS: fc.constantFrom(3_600, 3_600, 60, 0),
+  FINISHED_RUN_TTL_SECONDS: fc.constantFrom(3_600, 3_600, 3_600, 60, 0),
   JWKS_MAX_STALE_SECONDS: fc.constantFrom(14_400, 3_600, 600),
 });
 type Settings = ReturnType<typeof settings.generate>["value"];
@@ -254,6 +256,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
 
   return async (each) => {
     const { now } = chronicle;
+    if (each.seconds !== 0) chronicle.jump(() => clock.advance(each.seconds));
     switch (each.kind) {
       case "ask":
         return askAll(isolates[each.isolate === 0 ? 0 : 1], each);
@@ -272,15 +275,13 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       case "restart":
         isolates[each.isolate === 0 ? 0 : 1] = start();
         return;
-      case "pass":
-        return chronicle.jump(() => clock.advance(each.seconds));
     }
   };
 }
 
 describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
   test("reads keep their promises in every history", async () => {
-    const histories = fc.array(steps, { minLength: 30, maxLength: 60, size: "max" });
+    const histories = fc.array(steps, { minLength: 20, maxLength: 40, size: "max" });
     const property = fc.asyncProperty(settings, histories, async (variables, history) => {
       const play = await begin(variables);
       for (const each of history) await play(each);
