@@ -37,10 +37,11 @@ export class Chronicle<World> {
 
   /** Makes the world another one by `effect`. While that takes effect, either may be seen. */
   async become(world: World, effect: () => Promise<unknown>): Promise<void> {
-    const fromMs = Date.now();
+    const old = this.#chapters.at(-1);
+    if (old !== undefined) old.toMs = Number.POSITIVE_INFINITY;
+    this.#begin(world);
     await effect();
-    this.#tick();
-    this.#begin(world, fromMs);
+    if (old !== undefined) old.toMs = Date.now();
   }
 
   /** Moves the clock by `move`. */
@@ -56,8 +57,8 @@ export class Chronicle<World> {
     return this.#chapters.some((chapter) => chapter.toMs >= fromMs && chapter.fromMs <= toMs && isSo(chapter.world));
   }
 
-  #begin(world: World, fromMs = Date.now()): void {
-    this.#chapters.push({ fromMs, toMs: Date.now(), world });
+  #begin(world: World): void {
+    this.#chapters.push({ fromMs: Date.now(), toMs: Date.now(), world });
     this.now = world;
   }
 
