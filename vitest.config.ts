@@ -27,7 +27,7 @@ export default defineConfig({
     exclude: ["test/generated-client/**", "test/node/**", "test/browser/**", "test/operations/**"],
     // The Worker writes a line a request: shown where a test fails.
     silent: "passed-only",
-    maxWorkers: 2,
+    maxWorkers: 4,
     provide: { histories: Number(process.env["HISTORIES"] ?? 20) },
     globalSetup: ["./test/stack/global-setup.ts"],
   },
