@@ -9,7 +9,7 @@ import { LARGE_RUN, type RunShape, SMALL_RUN, insertRun } from "./runs.ts";
 import type { Stage } from "./stage.ts";
 import { median } from "./statistics.ts";
 
-const ROUNDS = 21;
+const ROUNDS = 41;
 const TARGET = 1.5;
 
 const COLUMNS =
@@ -51,8 +51,8 @@ export async function measureStatement(stage: Stage): Promise<Line[]> {
 
 async function measureOn(stage: Stage, engine: Engine): Promise<Line[]> {
   return [
-    ...(await measureRun(stage, "a small row", SMALL_RUN, engine, 500)),
-    ...(await measureRun(stage, "500 KB of input", LARGE_RUN, engine, 25)),
+    ...(await measureRun(stage, "a small row", SMALL_RUN, engine, 400)),
+    ...(await measureRun(stage, "500 KB of input", LARGE_RUN, engine, 20)),
   ];
 }
 
