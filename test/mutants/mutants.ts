@@ -63,6 +63,13 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["crew-runs/waits.ts", "!watch.flight.isBusy", "true", "crew-runs/wait"],
   ["crew-runs/waits.ts", "const onlyFinished = !isLast", "const onlyFinished = false", "crew-runs/wait"],
   ["crew-runs/waits.ts", "isLast || !isPassing(found)", "true", "crew-runs/wait"],
+  [
+    "crew-runs/waits.ts",
+    "if (watches.get(id) === watch) watches.delete(id);",
+    "void watches;",
+    "crew-runs/shared-looks",
+  ],
+  ["crew-runs/store.ts", "types: AS_TEXT, ", "", "crew-runs/record"],
   ["crew-runs/fault.ts", "(?:08|40|", "(?:08|", "reliability/database-faults"],
   ["crew-runs/fault.ts", "(?:08|3D|40|42|", "(?:08|22|3D|40|42|", "crew-runs/store"],
   [
