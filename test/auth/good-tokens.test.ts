@@ -1,7 +1,7 @@
 // Tokens that must get in: strictness that locks out who belongs would be a fault too.
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
-import { type SigningKey, type TestIssuer, fetchToken, makeKey, openIssuer } from "../issuer.ts";
+import { type SigningKey, type TestIssuer, makeKey, openIssuer } from "../issuer.ts";
 import { type Lane, openLane } from "../lane.ts";
 import { insertRun } from "../rows.ts";
 import { bearer, startWorker } from "../worker.ts";
@@ -53,12 +53,6 @@ const republish = (key: SigningKey, members: Members): SigningKey => ({
   jwk: JSON.parse(JSON.stringify({ ...key.jwk, ...members })),
 });
 
-test.for(["owner", "admin"] as const)("a real token gets in: %s's", async (user) => {
-  vi.useRealTimers();
-  await expectIn(`Bearer ${await fetchToken(user)}`, {});
-  vi.useFakeTimers({ toFake: ["Date"], now: NOW * 1_000 });
-});
-
 describe("a token gets in", () => {
   test.for(SIGNATURE_ALGORITHMS)("signed by %s", async (algorithm) => {
     const key = /^[RP]S/.test(algorithm) ? rsa : await makeKey(algorithm);
@@ -80,16 +74,8 @@ describe("a token gets in", () => {
     await expectIn(`${scheme}${await issuer.sign()} `);
   });
 
-  test.for([
-    "at+jwt",
-    "AT+JWT",
-    "application/at+jwt",
-    "Application/AT+JWT",
-    "JWT",
-    "jwt",
-    "application/jwt",
-    undefined,
-  ])("with the typ %s", async (typ) => {
+  const types = ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "JWT", "jwt", "application/jwt"];
+  test.for([...types, undefined])("with the typ %s", async (typ) => {
     await expectIn(`Bearer ${await issuer.sign({}, { header: { typ } })}`);
   });
 
@@ -97,14 +83,11 @@ describe("a token gets in", () => {
     await expectIn(`Bearer ${await issuer.sign()}`, { ...issuer.variables, JWT_REQUIRE_AT_JWT: "true" });
   });
 
-  test.for(["web, mobile", "web mobile"])(
-    "for either of two audiences, where JWT_AUDIENCE is %j",
-    async (JWT_AUDIENCE) => {
-      for (const aud of ["web", "mobile", ["other", "mobile"]]) {
-        await expectIn(`Bearer ${await issuer.sign({ aud })}`, { ...issuer.variables, JWT_AUDIENCE });
-      }
-    },
-  );
+  test.for(["web, mobile", "web mobile"])("for either of two audiences, JWT_AUDIENCE being %j", async (both) => {
+    for (const aud of ["web", "mobile", ["other", "mobile"]]) {
+      await expectIn(`Bearer ${await issuer.sign({ aud })}`, { ...issuer.variables, JWT_AUDIENCE: both });
+    }
+  });
 
   test("with a header that points to other keys, which are not looked at", async () => {
     const header = { jku: lure.url, x5u: lure.url, jwk: rsa.jwk, x5c: ["MIIB"], x5t: "x", iss: lure.url };
@@ -120,12 +103,10 @@ describe("a token gets in", () => {
     ["exp is far", { exp: 1e15 }],
     ["nbf and iat are as far ahead as the leeway", { nbf: NOW + 10, iat: NOW + 10 }],
     ["iat and nbf are a fraction", { iat: NOW - 0.5, nbf: NOW - 0.25 }],
-    [
-      "there is nothing that could be left out",
-      { iat: undefined, jti: undefined, client_id: undefined, scope: undefined },
-    ],
+    ["nothing that could be left out", { iat: undefined, jti: undefined, client_id: undefined, scope: undefined }],
     ["the client's nonce is in an at+jwt", { nonce: "x" }],
     ["there are claims that nobody knows", { "https://x.test/y": { z: [1] }, __proto__x: 1 }],
+    ["there are groups that make it 8 KB long", { groups: "g".repeat(5_700) }],
   ])("whose claims say: %s", async ([, changes]) => {
     await expectIn(`Bearer ${await issuer.sign(changes)}`);
   });
@@ -143,10 +124,8 @@ describe("a token gets in", () => {
       const [own, foreign] = await Promise.all([insertRun({ owner_id: sub }), insertRun()]);
       const token = await issuer.sign({ sub });
       await expectIn(`Bearer ${token}`, issuer.variables, own);
-      const { status } = await startWorker(issuer.variables).fetch(`/api/crew-runs/${foreign}`, {
-        headers: bearer(token),
-      });
-      expect(status).toBe(404);
+      const worker = startWorker(issuer.variables);
+      expect((await worker.fetch(`/api/crew-runs/${foreign}`, { headers: bearer(token) })).status).toBe(404);
     },
   );
 });

@@ -63,15 +63,16 @@ test("one fetch serves for eight minutes; the refresh that is then due delays no
 });
 
 test("a key that has just appeared is fetched at once, if the last fetch is ten seconds old", async () => {
-  const { issuer, old, young, sign, status, read, fetches } = await setScene();
+  const { issuer, old, young, sign, status, statusOf, read, fetches } = await setScene();
   expect(await status(old)).toBe(LET_IN);
   await issuer.publish([old.jwk, young.jwk]);
   clock.advance(9);
-  const early = await read(await sign(young));
+  const token = await sign(young);
+  const early = await read(token);
   expectAsDocumented("the issuer signs with a new key within ten seconds of a fetch", early);
   expect(await fetches()).toBe(1);
   clock.advance(1);
-  expect(await status(young)).toBe(LET_IN);
+  expect(await statusOf(token)).toBe(LET_IN);
   expect(await fetches()).toBe(2);
 });
 

@@ -33,10 +33,8 @@ describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin,
     const key = keys[algorithm];
     const issuer = await openIssuer([]);
     // Some publish a key for encryption next to it.
-    await issuer.publish([
-      { ...key.jwk, use: "enc", alg: "RSA-OAEP" },
-      { ...key.jwk, ...jwk },
-    ]);
+    const forEncryption = { ...key.jwk, use: "enc", alg: "RSA-OAEP" };
+    await issuer.publish([forEncryption, { ...key.jwk, ...jwk }]);
     start = () => startWorker({ ...settings, JWKS_URL: issuer.variables.JWKS_URL });
   });
 

@@ -5,11 +5,9 @@ import { type SigningKey, type TestIssuer, makeKey, openIssuer } from "../issuer
 import { openLane } from "../lane.ts";
 import { insertRun } from "../rows.ts";
 import { type Worker, bearer, startWorker } from "../worker.ts";
-import { forge, replacePart } from "./forge.ts";
 import { expectInvalidToken, expectNoCredentials, expectNoLeak, observe } from "./refusal.ts";
 
 const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "secret-of-the-run" } as const;
-const MINUTE_MS = 60_000;
 
 let key: SigningKey;
 let issuer: TestIssuer;
@@ -30,9 +28,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-const pass = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds);
-const hour = () => ({ exp: Math.floor(Date.now() / 1_000) + 3_600 });
 
 async function read(worker: Worker, token: string, run: string = id, init: RequestInit = {}): Promise<number> {
   const headers = { ...init.headers, ...bearer(token) };
@@ -56,77 +51,21 @@ describe("a token that is remembered", () => {
     expect(await read(worker, token)).toBe(200);
   });
 
-  test("is remembered for nobody else, and with nobody else's rights", async () => {
-    const worker = startWorker(issuer.variables);
-    const foreign = await insertRun({ owner_id: "somebody-else" });
-    const admin = await issuer.sign({ sub: "owner", scope: "crew-runs:admin" });
-    const plain = await issuer.sign({ sub: "owner", scope: "x" });
-    for (let round = 0; round < 2; round += 1) {
-      expect(await read(worker, admin, foreign)).toBe(200);
-      expect(await read(worker, plain, foreign)).toBe(404);
-    }
-  });
-
-  test("is not remembered by its parts", async () => {
-    const worker = startWorker(issuer.variables);
-    const [one, other] = await Promise.all([issuer.sign(), issuer.sign({ sub: "somebody-else" })]);
-    expect(await read(worker, one)).toBe(200);
-    expect(await read(worker, other)).toBe(404);
-    for (const index of [0, 1, 2] as const) {
-      const part = other.split(".")[index] ?? "";
-      const mixed = replacePart(one, index, () => part);
-      if (mixed !== one) expect(await read(worker, mixed)).toBe(401);
-    }
-  });
-
-  test.for<[string, Record<string, string>]>([
-    ["for another audience", { JWT_AUDIENCE: "https://other.example.com" }],
-    ["for another issuer", { JWT_ISSUER: "https://other.example.com" }],
-    ["with other algorithms", { JWT_ALGORITHMS: "RS256" }],
-    ["with another subject", { SUBJECT_CLAIM: "uid" }],
-  ])("is not known to a deployment %s", async ([, variables]) => {
+  test("is not known to a deployment with other settings", async () => {
     const token = await issuer.sign();
     expect(await read(startWorker(issuer.variables), token)).toBe(200);
-    expect(await read(startWorker({ ...issuer.variables, ...variables }), token)).toBe(401);
-  });
-
-  test("does not stand for one that was refused, nor the other way round", async () => {
-    const [old, next] = await Promise.all([makeKey("ES256"), makeKey("ES256")]);
-    const other = await openIssuer([old]);
-    const worker = startWorker(other.variables);
-    const early = await other.sign({}, { key: next });
-    expect(await read(worker, await other.sign())).toBe(200);
-    expect(await read(worker, early)).toBe(401);
-    await other.publish([old.jwk, next.jwk]);
-    pass(11_000);
-    expect(await read(worker, early)).toBe(200);
+    for (const other of [
+      { JWT_AUDIENCE: "https://other.example.com" },
+      { JWT_ISSUER: "https://other.example.com" },
+      { JWT_ALGORITHMS: "RS256" },
+      { SUBJECT_CLAIM: "uid" },
+    ]) {
+      expect(await read(startWorker({ ...issuer.variables, ...other }), token)).toBe(401);
+    }
   });
 });
 
-test("a key that is published for encryption from then on gets nobody in any more", async () => {
-  const withdrawn = await makeKey("ES256");
-  const other = await openIssuer([withdrawn]);
-  const worker = startWorker(other.variables);
-  const token = await other.sign({ exp: Math.floor(Date.now() / 1_000) + 3_600 });
-  expect(await read(worker, token)).toBe(200);
-  await worker.settle();
-  await other.publish([{ ...withdrawn.jwk, use: "enc" }, (await makeKey("ES256")).jwk]);
-  pass(30 * MINUTE_MS);
-  expect(await read(worker, token)).toBe(401);
-});
-
-test("the keys of one issuer get nobody in at another", async () => {
-  const [mine, yours] = await Promise.all([makeKey("ES256", { kid: "1" }), makeKey("ES256", { kid: "1" })]);
-  const [one, other] = await Promise.all([openIssuer([mine]), openIssuer([yours])]);
-  const [first, second] = [startWorker(one.variables), startWorker(other.variables)];
-  const crossed = await other.sign({}, { key: mine });
-  expect(await read(first, await one.sign())).toBe(200);
-  expect(await read(second, crossed)).toBe(401);
-  expect(await read(second, await other.sign())).toBe(200);
-  expect(await read(first, await one.sign({}, { key: yours }))).toBe(401);
-});
-
-test("many at once on a cold isolate get each their own answer", async () => {
+test("many at once get each their own answer, on a cold isolate and on a warm one", async () => {
   const attacker = await makeKey("ES256", { kid: key.jwk.kid });
   const worker = startWorker(issuer.variables);
   const tokens = await Promise.all([
@@ -137,8 +76,10 @@ test("many at once on a cold isolate get each their own answer", async () => {
     issuer.sign({ sub: "somebody-else", scope: "crew-runs:admin" }),
   ]);
   const round = Array.from({ length: 8 }, () => tokens).flat();
-  const statuses = await Promise.all(round.map((token) => read(worker, token)));
-  expect(statuses).toEqual(round.map((_, at) => [200, 404, 401, 401, 200][at % 5]));
+  for (let time = 0; time < 2; time += 1) {
+    const statuses = await Promise.all(round.map((token) => read(worker, token)));
+    expect(statuses).toEqual(round.map((_, at) => [200, 404, 401, 401, 200][at % 5]));
+  }
 });
 
 describe("a finished run that is kept", () => {
@@ -148,7 +89,19 @@ describe("a finished run that is kept", () => {
     run = await insertRun({ ...FINISHED, owner_id: "owner" });
   });
 
-  const subjects = ["..", "admins", "../admins", "%2e%2e", "%2E%2E/admins", "of/owner", "Owner", "owner ", "own%65r"];
+  const subjects = [
+    "..",
+    "admins",
+    "../admins",
+    "%2E%2E/admins",
+    "of/owner",
+    "Owner",
+    "owner ",
+    "own%65r",
+    "owner/",
+    "owner?",
+    "owner#",
+  ];
 
   test("is shown to nobody whose subject looks like its owner's or like a place in the cache", async () => {
     const warm = startWorker(issuer.variables);
@@ -211,12 +164,13 @@ describe("without a token", () => {
     expect((await issuer.lane.counters()).received).toBe(received);
   });
 
-  test("a run that is there, one that is not and an id that is none are refused alike", async () => {
+  test("a run that is there, one that is not and an id that is none are refused alike, with a bad token as well", async () => {
     const worker = startWorker(issuer.variables);
     for (const run of [id, crypto.randomUUID(), "no-uuid", "x".repeat(4_000), "%00", "%"]) {
       expectNoCredentials(await observe(() => worker.fetch(`/api/crew-runs/${run}`)));
       const head = await worker.fetch(`/api/crew-runs/${run}`, { method: "HEAD" });
       expect([head.status, await head.text()]).toEqual([401, ""]);
+      expect(await read(worker, "a.b.c", run)).toBe(401);
     }
   });
 });
@@ -234,30 +188,15 @@ describe("a claim that the deployment names", () => {
     }
   });
 
-  test("is not found by a path where only rights are", async () => {
-    const variables = { ...issuer.variables, SUBJECT_CLAIM: "act.sub", AUDIENCE_CLAIM: "act.aud" };
-    const token = await issuer.sign({ act: { sub: "owner", aud: inject("stack").variables.JWT_AUDIENCE } });
-    expect(await read(startWorker(variables), token)).toBe(401);
-  });
-
-  test("counts alone: the usual claim of the name does not stand in for it", async () => {
-    const token = await issuer.sign({ uid: undefined, azp: undefined });
-    expect(await read(startWorker({ ...issuer.variables, SUBJECT_CLAIM: "uid" }), token)).toBe(401);
-    expect(await read(startWorker({ ...issuer.variables, AUDIENCE_CLAIM: "azp" }), token)).toBe(401);
-  });
-
-  test("__proto__ in the payload changes nothing but itself", async () => {
-    const header = { alg: "ES256", typ: "at+jwt", kid: key.jwk.kid };
-    const { JWT_AUDIENCE } = inject("stack").variables;
-    const payload = { iss: issuer.variables.JWT_ISSUER, aud: JWT_AUDIENCE, sub: "owner", ...hour() };
-    const rights = `{"scope":"crew-runs:admin","sub":"somebody-else","cnf":{}}`;
-    const text = JSON.stringify(payload).replace(/}$/, `,"__proto__":${rights}}`);
-    const foreign = await insertRun({ owner_id: "somebody-else" });
-    const token = await forge(header, text, key);
-    const worker = startWorker(issuer.variables);
-    expect(await read(worker, token, foreign)).toBe(404);
-    expect(await read(worker, token)).toBe(200);
-    expect(Object.hasOwn(Object.prototype, "scope")).toBe(false);
+  test("counts alone: neither a path to it nor the usual claim of the name stands in for it", async () => {
+    const aud = inject("stack").variables.JWT_AUDIENCE;
+    const token = await issuer.sign({ act: { sub: "owner", aud }, uid: undefined, azp: undefined });
+    for (const SUBJECT_CLAIM of ["act.sub", "uid"]) {
+      expect(await read(startWorker({ ...issuer.variables, SUBJECT_CLAIM }), token)).toBe(401);
+    }
+    for (const AUDIENCE_CLAIM of ["act.aud", "azp"]) {
+      expect(await read(startWorker({ ...issuer.variables, AUDIENCE_CLAIM }), token)).toBe(401);
+    }
   });
 });
 

@@ -4,7 +4,7 @@ import { type User, fetchToken } from "../issuer.ts";
 import { openLane } from "../lane.ts";
 import { catchLines } from "../reliability/log-lines.ts";
 import { readRun } from "../reliability/reader.ts";
-import { connectAsOwner, insertRun } from "../rows.ts";
+import { insertRun } from "../rows.ts";
 import { type Worker, startWorker } from "../worker.ts";
 
 const lines = catchLines();
@@ -82,22 +82,3 @@ test.each(["completed", "running"] as const)(
     expect(await weigh(worker, known, "owner")).toMatchObject({ status: isKept ? 200 : 503, queries: isKept ? 0 : 3 });
   },
 );
-
-test("a client that holds an older tag than the isolate gets the run, and one that holds the current tag a 304", async () => {
-  const { start } = await openDatabase();
-  const worker = start();
-  const id = await insertRun();
-  const token = await fetchToken("owner");
-  const old = (await readRun(worker, id, token, lines)).response.headers.get("etag") ?? "";
-  await connectAsOwner().query("update crew_runs set status = 'running' where id = $1", [id]);
-  const current = await readRun(worker, id, token, lines);
-  for (const isolate of [worker, start()]) {
-    const changed = await readRun(isolate, id, token, lines, { "if-none-match": old });
-    expect(changed.response.status).toBe(200);
-    expect(changed.body).toBe(current.body);
-    const tag = current.response.headers.get("etag") ?? "";
-    const same = await readRun(isolate, id, token, lines, { "if-none-match": tag });
-    expect(same.response.status).toBe(304);
-    expect(same.body).toBe("");
-  }
-});
