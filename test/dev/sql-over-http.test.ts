@@ -20,32 +20,14 @@ async function catchError(query: PromiseLike<unknown>): Promise<NeonDbError> {
 
 test("a query takes and gives every kind of value as the driver does with Neon", async () => {
   const time = new Date("2026-03-01T10:00:00.123Z");
-  const [row] = await owner`
-    select ${7}::int as number, 9007199254740993::int8 as int8, ${true}::bool as flag, ${null}::text as nothing,
-           ${time}::timestamptz as time, ${["a", 'b"c', null]}::text[] as texts, ${{ a: [1] }}::jsonb as json,
-           encode(${new Uint8Array([0, 255])}, 'hex') as bytes, ${"quo'te \\ $1 é😀"} as text, '' as empty`;
   const texts = ["a", 'b"c', null];
   const text = "quo'te \\ $1 é😀";
   const json = { a: [1] };
-  expect(row).toEqual({
-    number: 7,
-    int8: "9007199254740993",
-    flag: true,
-    nothing: null,
-    time,
-    texts,
-    json,
-    bytes: "00ff",
-    text,
-    empty: "",
-  });
-});
-
-test("a value that is read as text comes digit by digit", async () => {
-  const types = { getTypeParser: () => (text: string) => text };
-  const text = `select '2026-03-01T10:00:00.123456Z'::timestamptz as time, '{"n": 1.0, "__proto__": 1e400}'::json as json`;
-  const [row] = await owner.query(text, [], { types });
-  expect(row).toEqual({ time: "2026-03-01 10:00:00.123456+00", json: '{"n": 1.0, "__proto__": 1e400}' });
+  const [row] = await owner`
+    select ${7}::int as number, 9007199254740993::int8 as int8, ${true}::bool as flag, ${null}::text as nothing,
+           ${time}::timestamptz as time, ${texts}::text[] as texts, ${json}::jsonb as json, ${text} as text, '' as empty`;
+  const numbers = { number: 7, int8: "9007199254740993", flag: true, nothing: null };
+  expect(row).toEqual({ ...numbers, time, texts, json, text, empty: "" });
 });
 
 test("each of many queries at once gets its own answer, under its own role", async () => {
@@ -64,18 +46,6 @@ test("a transaction leaves nothing behind when one of its queries fails", async 
   expect(await catchError(owner.transaction([insert, owner`select 1 / 0`]))).toMatchObject({ code: "22012" });
   expect(await select).toEqual([]);
   expect(await owner.transaction([insert, update, select])).toEqual([[], [], [{ crew_type: "kept" }]]);
-});
-
-test("an error carries Postgres's fields", async () => {
-  const id = await insertRun();
-  const again = owner`insert into crew_runs (id, correlation_id, owner_id, status) values (${id}, 'c', 'o', 'pending')`;
-  expect(await catchError(again)).toMatchObject({
-    severity: "ERROR",
-    code: "23505",
-    message: 'duplicate key value violates unique constraint "crew_runs_pkey"',
-    detail: `Key (id)=(${id}) already exists.`,
-    constraint: "crew_runs_pkey",
-  });
 });
 
 test.for([
@@ -122,16 +92,11 @@ describe("the reader", () => {
     expect(await catchError(reader`delete from crew_runs`)).toMatchObject({ code: "25006" });
   });
 
-  test.for([
-    "insert into crew_runs (id, correlation_id, owner_id, status) values (gen_random_uuid(), 'c', 'o', 'pending')",
-    "update crew_runs set owner_id = 'me'",
-    "delete from crew_runs",
-    "truncate crew_runs",
-    "alter table crew_runs add column x int",
-    "create table mine (a int)",
-    "set role crew_runs_owner",
-  ])("is not allowed, even in a transaction that writes: %s", async (text) => {
-    const transaction = reader.transaction([reader`set transaction read write`, reader.query(text)]);
-    expect(await catchError(transaction)).toMatchObject({ code: "42501" });
-  });
+  test.for(["update crew_runs set owner_id = 'me'", "create table mine (a int)", "set role crew_runs_owner"])(
+    "is not allowed, even in a transaction that writes: %s",
+    async (text) => {
+      const transaction = reader.transaction([reader`set transaction read write`, reader.query(text)]);
+      expect(await catchError(transaction)).toMatchObject({ code: "42501" });
+    },
+  );
 });
