@@ -66,7 +66,7 @@ describe("no foreign run is shown to who has, for a right,", () => {
     ["it as a value in an object", { scp: { right: ADMIN } }],
     ["it in claims of other names", { roles: [ADMIN], groups: [ADMIN], Scope: ADMIN, SCOPE: ADMIN }],
     ["it in an inner claim of the name", { realm_access: { scope: ADMIN }, act: { scope: ADMIN } }],
-    ["it in __proto__", JSON.parse(`{"__proto__":{"scope":"${ADMIN}","sub":"somebody-else"}}`)],
+    ["it in __proto__", JSON.parse(`{"__proto__":{"scope":"${ADMIN}","sub":"somebody-else","cnf":{}}}`)],
     ["it as the subject, client or audience", { sub: ADMIN, client_id: ADMIN, azp: ADMIN, jti: ADMIN }],
     ["true", { [ADMIN]: true, scope: true, scp: true, permissions: true }],
   ])("%s", async ([, claims]) => {

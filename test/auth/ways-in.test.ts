@@ -89,19 +89,7 @@ describe("a finished run that is kept", () => {
     run = await insertRun({ ...FINISHED, owner_id: "owner" });
   });
 
-  const subjects = [
-    "..",
-    "admins",
-    "../admins",
-    "%2E%2E/admins",
-    "of/owner",
-    "Owner",
-    "owner ",
-    "own%65r",
-    "owner/",
-    "owner?",
-    "owner#",
-  ];
+  const subjects = "..|admins|../admins|%2E%2E/admins|of/owner|Owner|owner |own%65r|owner/|owner?|owner#".split("|");
 
   test("is shown to nobody whose subject looks like its owner's or like a place in the cache", async () => {
     const warm = startWorker(issuer.variables);

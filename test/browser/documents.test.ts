@@ -17,14 +17,10 @@ const SCREENSHOTS = join(import.meta.dirname, "../../dist/screenshots");
 const START_TIMEOUT_MS = 60_000;
 const STEP_TIMEOUT_MS = 15_000;
 const MAX_TRANSFERRED_BYTES = 100_000;
-const PATHS = [
-  "/docs",
-  ...Object.keys(PAGES)
-    .slice(1)
-    .map((name) => `/docs/${name}`),
-];
-const [OWN, FOREIGN] = ["owner", "stranger"].map(
-  (owner) => SEEDED_RUNS.find(({ ownerId }) => ownerId === owner)?.id ?? "",
+const [, ...GUIDES] = Object.keys(PAGES);
+const PATHS = ["/docs", ...GUIDES.map((name) => `/docs/${name}`)];
+const [OWN = "", FOREIGN = ""] = ["owner", "stranger"].map(
+  (owner) => SEEDED_RUNS.find(({ ownerId }) => ownerId === owner)?.id,
 );
 
 const execute = promisify(execFile);
@@ -61,10 +57,8 @@ async function visit(
   assert.equal(record.messages.length, expectedMessages.length, record.messages.join("\n"));
   for (const [index, expected] of expectedMessages.entries()) assert.match(record.messages[index] ?? "", expected);
   const known = [served.url, served.stack.authorizationServer.issuer];
-  assert.deepEqual(
-    [...record.origins].filter((origin) => !known.includes(origin)),
-    [],
-  );
+  const strange = [...record.origins].filter((origin) => !known.includes(origin));
+  assert.deepEqual(strange, []);
 }
 
 for (const path of PATHS) {
@@ -123,10 +117,8 @@ test("the samples work as they stand on the page", async () => {
     const sample = async (label: string) =>
       page.locator(`.tabs label:text-is("${label}") + pre code`).first().textContent();
     const run = async (command: string, flag: string, label: string) => {
-      const { stdout } = await execute(command, [flag, (await sample(label)) ?? ""], {
-        env: { ...process.env, TOKEN: token },
-      });
-      return stdout;
+      const env = { ...process.env, TOKEN: token };
+      return (await execute(command, [flag, (await sample(label)) ?? ""], { env })).stdout;
     };
     assert.match(await run("sh", "-c", "curl"), new RegExp(`^\\{"id":"${OWN}"`));
     assert.match(await run(process.execPath, "--eval", "JavaScript"), /^completed # Trams/);
@@ -150,45 +142,24 @@ async function send(page: Page, id: string): Promise<string> {
   return (await page.locator("#status").textContent()) ?? "";
 }
 
-const FAILED_LOAD = /^Failed to load resource: the server responded with a status of 40\d/;
-
-test("the owner logs in and sees the own run, but not the stranger's", async () => {
-  await visit(
-    "/docs",
-    {},
-    async (page, record) => {
-      await logIn(page, "owner");
-      assert.equal(page.url(), `${served.url}/docs#try-it`);
-      assert.equal(await page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length"), 0);
-      assert.match(await send(page, OWN ?? ""), /^200/);
-      await page.screenshot({ path: join(SCREENSHOTS, "try-it.png") });
-      assert.deepEqual(
-        [...record.origins].toSorted(),
-        [served.url, served.stack.authorizationServer.issuer].toSorted(),
-      );
-      assert.match(await send(page, FOREIGN ?? ""), /^404/);
-      await page.reload();
-      assert.equal(await page.getByLabel("Access token").inputValue(), "");
-    },
-    [FAILED_LOAD],
-  );
-});
-
-test("a stranger sees the own run alone, an admin sees both", async () => {
-  await visit(
-    "/docs",
-    {},
-    async (page) => {
-      await logIn(page, "stranger");
-      assert.match(await send(page, OWN ?? ""), /^404/);
-      assert.match(await page.locator("#body").innerText(), /"code": "run_not_found"/);
-      assert.match(await send(page, FOREIGN ?? ""), /^200/);
-      await logIn(page, "admin");
-      assert.match(await send(page, OWN ?? ""), /^200/);
-      assert.match(await send(page, FOREIGN ?? ""), /^200/);
-    },
-    [FAILED_LOAD],
-  );
+test("the owner logs in and sees the own run, but not the stranger's; then an admin sees both", async () => {
+  const use = async (page: Page, record: PageRecord) => {
+    await logIn(page, "owner");
+    assert.equal(page.url(), `${served.url}/docs#try-it`);
+    assert.equal(await page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length"), 0);
+    assert.match(await send(page, OWN), /^200/);
+    await page.screenshot({ path: join(SCREENSHOTS, "try-it.png") });
+    const origins = [served.url, served.stack.authorizationServer.issuer];
+    assert.deepEqual([...record.origins].toSorted(), origins.toSorted());
+    assert.match(await send(page, FOREIGN), /^404/);
+    assert.match(await page.locator("#body").innerText(), /"code": "run_not_found"/);
+    await logIn(page, "admin");
+    assert.match(await send(page, OWN), /^200/);
+    assert.match(await send(page, FOREIGN), /^200/);
+    await page.reload();
+    assert.equal(await page.getByLabel("Access token").inputValue(), "");
+  };
+  await visit("/docs", {}, use, [/^Failed to load resource: the server responded with a status of 404/]);
 });
 
 test("a pasted token reads a run, which is shown digit by digit, with its headers and a curl line without the token", async () => {
@@ -197,7 +168,7 @@ test("a pasted token reads a run, which is shown digit by digit, with its header
   const body = await sent.text();
   await visit("/docs", { viewport: { width: 390, height: 844 } }, async (page) => {
     await page.getByLabel("Access token").fill(token);
-    assert.match(await send(page, OWN ?? ""), /^200/);
+    assert.match(await send(page, OWN), /^200/);
     const shown = page.locator("#body");
     const indented = (await shown.textContent()) ?? "";
     assert.match(indented, /\n    "long_decimal": 3\.14159265358979323846264338327950288419716939937510,\n/);
@@ -205,10 +176,8 @@ test("a pasted token reads a run, which is shown digit by digit, with its header
     assert.equal(withoutBlanks(indented), withoutBlanks(body));
     await page.getByLabel("Indent").uncheck();
     assert.equal(await shown.textContent(), body);
-    assert.match(
-      (await page.locator("#answer-headers").textContent()) ?? "",
-      /^cache-control: private, max-age=3600$/m,
-    );
+    const headers = (await page.locator("#answer-headers").textContent()) ?? "";
+    assert.match(headers, /^cache-control: private, max-age=3600$/m);
     const curl = (await page.locator("#curl").textContent()) ?? "";
     assert.equal(curl, `curl -i -H "Authorization: Bearer $TOKEN" \\\n  '${served.url}/api/crew-runs/${OWN}'`);
     await page.screenshot({ path: join(SCREENSHOTS, "try-it-narrow.png"), fullPage: true });
@@ -232,16 +201,12 @@ test("a return from the issuer that nobody asked for, or with another state, giv
 test("where the issuer cannot be reached, the page says so and takes a pasted token", async () => {
   const { issuer, fetchToken } = served.stack.authorizationServer;
   const token = await fetchToken("owner");
-  await visit(
-    "/docs",
-    {},
-    async (page) => {
-      await page.route(`${issuer}/**`, async (route) => route.abort());
-      await page.getByRole("button", { name: "Log in" }).click();
-      await page.getByText(`The metadata of ${issuer} cannot be read from a browser.`).waitFor();
-      await page.getByLabel("Access token").fill(token);
-      assert.match(await send(page, OWN ?? ""), /^200/);
-    },
-    [/net::ERR_FAILED/, /net::ERR_FAILED/],
-  );
+  const use = async (page: Page) => {
+    await page.route(`${issuer}/**`, async (route) => route.abort());
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByText(`The metadata of ${issuer} cannot be read from a browser.`).waitFor();
+    await page.getByLabel("Access token").fill(token);
+    assert.match(await send(page, OWN), /^200/);
+  };
+  await visit("/docs", {}, use, [/net::ERR_FAILED/, /net::ERR_FAILED/]);
 });

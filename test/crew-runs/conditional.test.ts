@@ -40,19 +40,10 @@ test.each(["TAG", "W/TAG", `"other", W/"one, more" , TAG`, `"other",W/TAG`, "*"]
   },
 );
 
-test.each([
-  `"other"`,
-  `W/"other"`,
-  "",
-  "w/TAG",
-  "WORD",
-  `"1-WORD"`,
-  `"WORD`,
-  `WORD"`,
-  `"WORD x"`,
-  `"", "WORDx"`,
-  `"x,TAG"`,
-])("If-None-Match: %s is a 200 with a body", async (condition) => {
+const OTHER_TAGS = [`"other"`, `W/"other"`, "", "w/TAG", "WORD", `"1-WORD"`, `"x,TAG"`];
+const HALF_TAGS = [`"WORD`, `WORD"`, `"WORD x"`, `"", "WORDx"`];
+
+test.each([...OTHER_TAGS, ...HALF_TAGS])("If-None-Match: %s is a 200 with a body", async (condition) => {
   for (const run of [FINISHED, {}]) {
     const id = await insertRun(run);
     const tag = (await read(id)).headers.get("etag") ?? "";

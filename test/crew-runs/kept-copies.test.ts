@@ -35,14 +35,8 @@ test("no path of the public API reads or writes an entry of the data centre's ca
       }
     }
   }
-  const others = [
-    "/",
-    "/health",
-    "/ready",
-    "/.well-known/oauth-protected-resource",
-    `/api/crew-runs/${id}`,
-    "/nowhere",
-  ];
+  const documents = ["/", "/health", "/ready", "/.well-known/oauth-protected-resource", "/nowhere"];
+  const others = [...documents, `/api/crew-runs/${id}`];
   for (const path of others) await (await worker.fetch(path)).text();
   await worker.settle();
   expect(put).not.toHaveBeenCalled();

@@ -219,15 +219,8 @@ test("a look-up in the data centre that failed is not repeated for a minute, and
 });
 
 describe("the isolate's memory", () => {
-  const makeRun = (id: string, kilobytes: number): Run => ({
-    id,
-    ownerId: "owner",
-    isFinal: true,
-    createdMs: 0,
-    body: new Uint8Array(kilobytes * 1_024),
-    etag: `"${id}"`,
-    readMs: Date.now(),
-  });
+  const rest = { ownerId: "owner", isFinal: true, createdMs: 0, etag: `"x"`, readMs: 0 };
+  const makeRun = (id: string, kilobytes: number): Run => ({ ...rest, id, body: new Uint8Array(kilobytes * 1_024) });
   const has = (memory: ReturnType<typeof createRunMemory>, ids: string) =>
     [...ids].filter((id) => memory.get(id) !== undefined).join("");
 

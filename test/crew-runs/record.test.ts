@@ -1,6 +1,7 @@
 // The record: all keys in order, each value as it is stored, defaults where the contract has them; a row that breaks the
 // contract is a 500 that names the field to the log alone. The tag tells one body from another.
-import { expect, inject, test } from "vitest";
+import { expect, test } from "vitest";
+import { makeReply } from "../database-reply.ts";
 import { fetchToken } from "../issuer.ts";
 import { openLane } from "../lane.ts";
 import { expectAsDocumented } from "../reliability/fault-table.ts";
@@ -89,27 +90,11 @@ test("a result of 5 MB arrives whole", async () => {
   expect(record["result"] === result).toBe(true);
 });
 
-const ROW = {
-  id: "0189dd25-1111-4111-8111-111111111111",
-  correlation_id: "c",
-  owner_id: "owner",
-  status: "pending",
-  created_at: '"2026-03-01T10:00:00"',
-  crew_type: null,
-  crew_config: null,
-  task_input: null,
-  result: null,
-  error: null,
-  started_at: null,
-  completed_at: null,
-};
-
-/** Reads a run for which the database answers this row: texts, of which a time is one in JSON. */
+/** Reads a run for which the database answers this row. */
 async function readRow(change: object): Promise<Answer> {
-  const row = { ...ROW, ...change };
-  const fields = Object.keys(row).map((name) => ({ name, dataTypeID: 25 }));
-  const lane = await openLane({ text: JSON.stringify({ fields, rows: [Object.values(row)], rowCount: 1 }) });
-  return readRun(startWorker({ NEON_FETCH_ENDPOINT: lane.url }), ROW.id, await fetchToken("owner"), lines);
+  const lane = await openLane({ text: makeReply(change) });
+  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url });
+  return readRun(worker, crypto.randomUUID(), await fetchToken("owner"), lines);
 }
 
 test.each([
@@ -125,24 +110,15 @@ test.each([
   ["crew_config.tasks (invalid_type)", { crew_config: `{"agents":[],"tasks":"${SECRET}"}` }],
   ["crew_config.tasks.0.tools.0", { crew_config: '{"agents":[],"tasks":[{"description":"d","tools":[7]}]}' }],
 ])(
-  "a row whose %s breaks the contract is a 500 that names the field in the log, and no value: %j",
+  "a row whose %s breaks the contract is a 500 after one attempt that names the field in the log, and no value: %j",
   async (field, change) => {
     const answer = await readRow(change);
     expectAsDocumented("a row that does not fit the contract", answer);
     expect(answer.log["why"]).toContain(field);
+    expect(answer.log["db_attempts"]).toBe(1);
     expect(JSON.stringify(answer.log) + answer.body).not.toContain(SECRET.slice(0, 10));
   },
 );
-
-test("a row that breaks the contract is not asked for twice, and harms no other run", async () => {
-  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
-  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url });
-  const [bad, good] = [await insertRun({ crew_config: {} }), await insertRun()];
-  const token = await fetchToken("owner");
-  expect((await readRun(worker, bad, token, lines)).response.status).toBe(500);
-  expect((await readRun(worker, good, token, lines)).response.status).toBe(200);
-  expect((await lane.counters()).received).toBe(2);
-});
 
 test("the tag changes with any change of the body, and with nothing else", async () => {
   const tagOf = async (change: object) => (await readRow(change)).response.headers.get("etag");

@@ -38,13 +38,8 @@ test.for([
   ["http://127.0.0.1:5000", true],
   ["http://localhost.evil.example", false],
 ] as const)("a page of %s may ask for a token: %s", async ([origin, isAllowed]) => {
-  const form = {
-    grant_type: "authorization_code",
-    client_id: "browser",
-    code: "x",
-    redirect_uri: "http://127.0.0.1/docs",
-  };
-  const body = new URLSearchParams({ ...form, code_verifier: "x".repeat(43) });
+  const form = { grant_type: "authorization_code", client_id: "browser", redirect_uri: "http://127.0.0.1/docs" };
+  const body = new URLSearchParams({ ...form, code: "x", code_verifier: "x".repeat(43) });
   const response = await fetch(tokenEndpoint, { method: "POST", headers: { origin }, body });
   expect(response.status).toBe(400);
   expect(response.headers.get("access-control-allow-origin")).toBe(isAllowed ? origin : null);

@@ -38,16 +38,6 @@ test("each of many queries at once gets its own answer, under its own role", asy
   expect(answers.flat()).toEqual(numbers.map((number) => ({ number, role: roles[number % 2] })));
 });
 
-test("a transaction leaves nothing behind when one of its queries fails", async () => {
-  const id = crypto.randomUUID();
-  const insert = owner`insert into crew_runs (id, correlation_id, owner_id, status) values (${id}, 'c', 'owner', 'pending')`;
-  const select = owner`select crew_type from crew_runs where id = ${id}`;
-  const update = owner`update crew_runs set crew_type = 'kept' where id = ${id}`;
-  expect(await catchError(owner.transaction([insert, owner`select 1 / 0`]))).toMatchObject({ code: "22012" });
-  expect(await select).toEqual([]);
-  expect(await owner.transaction([insert, update, select])).toEqual([[], [], [{ crew_type: "kept" }]]);
-});
-
 test.for([
   ["a parameter too few", "select $1::int + $2::int", ["1"], "08P01"],
   ["two statements in one", "select 1; select 2", [], "42601"],

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import * as oauth from "oauth4webapi";
 import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
+import { finishRun, insertRun } from "../stack/runs.ts";
 import { type Deployment, startDeployment } from "./deployment.ts";
 
 const COMPLETED = "11111111-1111-4111-8111-111111111111";
@@ -31,15 +32,10 @@ describe("oauth4webapi", () => {
   const client = { client_id: "browser" };
   const redirectUri = "http://127.0.0.1:54321/callback";
 
-  const readRun = (token: string, id: string) =>
-    oauth.protectedResourceRequest(
-      token,
-      "GET",
-      new URL(`/api/crew-runs/${id}`, deployment.url),
-      undefined,
-      null,
-      insecure,
-    );
+  const readRun = (token: string, id: string) => {
+    const url = new URL(`/api/crew-runs/${id}`, deployment.url);
+    return oauth.protectedResourceRequest(token, "GET", url, undefined, null, insecure);
+  };
 
   /** Finds the issuer from the API's address, and gets a token by code and PKCE. */
   async function logIn(account: string, scope: Record<string, string>): Promise<oauth.TokenEndpointResponse> {
@@ -65,16 +61,8 @@ describe("oauth4webapi", () => {
     assert.ok(redirected.href.startsWith(`${redirectUri}?`));
     const code = oauth.validateAuthResponse(server, client, redirected, state);
     const options = { ...insecure, additionalParameters: { resource } };
-    const none = oauth.None();
-    const granted = await oauth.authorizationCodeGrantRequest(
-      server,
-      client,
-      none,
-      code,
-      redirectUri,
-      verifier,
-      options,
-    );
+    const grant = [server, client, oauth.None(), code, redirectUri, verifier, options] as const;
+    const granted = await oauth.authorizationCodeGrantRequest(...grant);
     return oauth.processAuthorizationCodeResponse(server, client, granted);
   }
 
@@ -150,9 +138,8 @@ for (const [language, command, file, main] of PROGRAMS) {
         askedMs.push(Date.now());
         const [status, code] = refusals.shift() ?? [];
         if (status !== undefined) {
-          response
-            .writeHead(status, { "retry-after": `${RETRY_AFTER_SECONDS}` })
-            .end(JSON.stringify({ detail: code, code }));
+          response.writeHead(status, { "retry-after": `${RETRY_AFTER_SECONDS}` });
+          response.end(JSON.stringify({ detail: code, code }));
           return;
         }
         const passed = { authorization, prefer: String(prefer), "accept-encoding": "identity" };
@@ -204,14 +191,10 @@ for (const [language, command, file, main] of PROGRAMS) {
 
     test("waits for a run whose hook came early, through an outage too", async () => {
       const { database } = deployment.stack;
-      const { rows } = await database.query<{ id: string }>(
-        "insert into crew_runs (id, correlation_id, owner_id, status) values (gen_random_uuid(), '', 'owner', 'running') returning id",
-      );
-      const id = String(rows[0]?.id);
+      const id = await insertRun(database);
       await deployment.breakDatabase({ kind: "drop", times: 3 });
       const linesBefore = deployment.lines.length;
-      const finish = "update crew_runs set status = 'completed', completed_at = now() where id = $1";
-      const [run] = await Promise.all([receive("owner", id), sleep(7_000).then(() => database.query(finish, [id]))]);
+      const [run] = await Promise.all([receive("owner", id), sleep(7_000).then(() => finishRun(database, id))]);
       assert.equal(run.status, "completed");
       const lines = deployment.lines.slice(linesBefore).join("\n");
       assert.match(lines, /"status":503/);

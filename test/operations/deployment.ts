@@ -1,8 +1,8 @@
 // The local stack in the role of production: the real Worker under wrangler, its log lines, and a way to break the database
 // and the key set.
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
-import type { Fault, LaneAddress } from "../stack/lane-protocol.ts";
-import { startUnreliableUpstream } from "../stack/unreliable-upstream.ts";
+import type { Fault } from "../stack/lane-protocol.ts";
+import { type OpenLane, startUnreliableUpstream } from "../stack/unreliable-upstream.ts";
 
 export interface Deployment extends ServedStack {
   /** Everything that the Worker has logged. */
@@ -15,33 +15,24 @@ export interface Deployment extends ServedStack {
 /** `variables` are settings of the Worker, in addition to the stack's or in their place. */
 export async function startDeployment(variables: Record<string, string> = {}): Promise<Deployment> {
   const upstream = await startUnreliableUpstream();
-  const openLane = async (target: string) => {
-    const response = await fetch(`${upstream.url}/lanes`, { method: "POST", body: JSON.stringify({ target }) });
-    const lane = (await response.json()) as LaneAddress;
-    const breakIt = async (fault: Fault) => {
-      await fetch(`${upstream.url}/lanes/${lane.id}/fault`, { method: "PUT", body: JSON.stringify(fault) });
-    };
-    return { url: lane.url, breakIt };
-  };
-  type Lane = Awaited<ReturnType<typeof openLane>>;
-  let database: Lane | undefined;
-  let keySet: Lane | undefined;
+  let database: OpenLane | undefined;
+  let keySet: OpenLane | undefined;
   const lines: string[] = [];
   try {
     const served = await startServedStack({
       signal: AbortSignal.timeout(60_000),
       log: (line) => lines.push(line),
       async chooseSettings({ variables: { NEON_FETCH_ENDPOINT, JWKS_URL } }) {
-        database = await openLane(NEON_FETCH_ENDPOINT);
-        keySet = await openLane(JWKS_URL);
+        database = upstream.openLane(NEON_FETCH_ENDPOINT);
+        keySet = upstream.openLane(JWKS_URL);
         return { NEON_FETCH_ENDPOINT: database.url, JWKS_URL: keySet.url, ...variables };
       },
     });
     return {
       ...served,
       lines,
-      breakDatabase: async (fault) => database?.breakIt(fault),
-      breakKeySet: async (fault) => keySet?.breakIt(fault),
+      breakDatabase: async (fault) => database?.fail(fault),
+      breakKeySet: async (fault) => keySet?.fail(fault),
       async close() {
         await served.close();
         await upstream.close();

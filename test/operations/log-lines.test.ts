@@ -19,6 +19,7 @@ const VOLATILE = new Set(["request_id", "ms", "db_ms", "waited_ms", "colo", "ver
 /** After a failed fetch of the key set: BACKOFF_SECONDS of src/auth/key-set.ts. */
 const KEY_SET_BACK_OFF_MS = 3_100;
 const LINE_TIMEOUT_MS = 2_000;
+const DROP: Fault = { kind: "drop" };
 
 let deployment: Deployment;
 /** Trusts the signer, whose tokens have the mistakes that an honest issuer does not make. */
@@ -144,12 +145,12 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
   ],
   "One run is a 500": [() => readRun(BROKEN)],
   "Runs are a 503, the database": [
-    () => withFault({ kind: "drop" }),
+    () => withFault(DROP),
     async () => read(locked, RUNNING, await locked.stack.authorizationServer.fetchToken("owner")),
     () => withSql("alter table crew_runs rename to gone", "alter table gone rename to crew_runs"),
     () => withSql("revoke select on crew_runs from crew_runs_reader", "grant select on crew_runs to crew_runs_reader"),
     () => withSql("alter table crew_runs rename error to failure", "alter table crew_runs rename failure to error"),
-    () => withFault({ kind: "drop" }),
+    () => withFault(DROP),
     () => withFault({ kind: "hang" }),
     () => withFault(answer(500, "Control plane request failed")),
     () => withFault(answer(400, `{"message":"the database system is starting up","code":"57P03"}`, "application/json")),
@@ -157,17 +158,10 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
   ],
   "Answers are slow": [() => withFault({ kind: "hang", times: 1 })],
   "A corrected run shows its old state": [() => readRun(COMPLETED).then(() => readRun(COMPLETED))],
-  "/ready": [() => withFault({ kind: "drop" }, () => request(deployment, "/ready"))],
+  "/ready": [() => withFault(DROP, () => request(deployment, "/ready"))],
 };
 
-const KEY_SET_FAULTS: Fault[] = [
-  { kind: "drop" },
-  { kind: "drop" },
-  answer(404),
-  answer(302),
-  answer(200, "{}"),
-  answer(200, `{"keys":[]}`),
-];
+const KEY_SET_FAULTS = [DROP, DROP, answer(404), answer(302), answer(200, "{}"), answer(200, `{"keys":[]}`)];
 const KEY_SET_HEADING = "Runs are a 503, the keys";
 
 async function expectDocumented(heading: string, makeLines: (() => Promise<Line>)[]): Promise<void> {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { finishRun, insertRun } from "../stack/runs.ts";
 import { type Deployment, startDeployment } from "./deployment.ts";
 
 const PROGRAM_TIMEOUT_MS = 30_000;
@@ -45,18 +46,6 @@ const PROGRAMS: Record<string, (url: string, headers: object, loop: string) => s
   curl: (_url, _headers, loop) => ["sh", "-c", `${loop}\ncat run.json`],
 };
 
-async function insertRun(): Promise<string> {
-  const { rows } = await deployment.stack.database.query<{ id: string }>(
-    "insert into crew_runs (id, correlation_id, owner_id, status) values (gen_random_uuid(), '', 'owner', 'running') returning id",
-  );
-  return String(rows[0]?.id);
-}
-
-const finish = (id: string) =>
-  deployment.stack.database.query("update crew_runs set status = 'completed', completed_at = now() where id = $1", [
-    id,
-  ]);
-
 /** Runs the page's loop for the run, and gives what it ends with. */
 async function poll(language: string, id: string, preference: Record<string, string> = {}): Promise<unknown> {
   const [, loop = ""] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
@@ -75,9 +64,12 @@ const listRequests = (id: string) =>
 
 for (const language of Object.keys(PROGRAMS)) {
   test(`the loop in ${language} waits for Retry-After, through an outage too, and ends with the finished run`, async () => {
-    const id = await insertRun();
+    const id = await insertRun(deployment.stack.database);
     await deployment.breakDatabase({ kind: "drop", times: 3 });
-    const [run] = await Promise.all([poll(language, id), sleep(7_000).then(() => finish(id))]);
+    const [run] = await Promise.all([
+      poll(language, id),
+      sleep(7_000).then(() => finishRun(deployment.stack.database, id)),
+    ]);
     assert.deepEqual([(run as { id: string }).id, (run as { status: string }).status], [id, "completed"]);
     const [first, ...later] = listRequests(id);
     assert.equal(first?.["status"], 503);
@@ -89,9 +81,12 @@ for (const language of Object.keys(PROGRAMS)) {
 
 for (const language of ["JavaScript", "Python"]) {
   test(`with Prefer: wait the loop in ${language} asks again at once after a full wait`, async () => {
-    const id = await insertRun();
+    const id = await insertRun(deployment.stack.database);
     const startedMs = performance.now();
-    const [run] = await Promise.all([poll(language, id, { prefer: "wait=1" }), sleep(3_500).then(() => finish(id))]);
+    const [run] = await Promise.all([
+      poll(language, id, { prefer: "wait=1" }),
+      sleep(3_500).then(() => finishRun(deployment.stack.database, id)),
+    ]);
     const elapsedMs = performance.now() - startedMs;
     assert.equal((run as { status: string }).status, "completed");
     const waitedMs = listRequests(id).reduce((sum, { waited_ms = 0 }) => sum + waited_ms, 0);

@@ -179,10 +179,8 @@ describe("docs/adopting-a-table.md", () => {
     const configFile = new URL("../../wrangler.toml", import.meta.url);
     const { variables } = deployment.stack;
     const findings = await diagnose({ configFile, environmentName: undefined, withoutMetadata: false, variables });
-    assert.deepEqual(
-      findings.filter(({ mark }) => mark !== "ok"),
-      [],
-    );
+    const complaints = findings.filter(({ mark }) => mark !== "ok");
+    assert.deepEqual(complaints, []);
   }
 
   test("the Worker reads through the view, exactly, and the doctor finds view and role right", async () => {
@@ -197,10 +195,8 @@ describe("docs/adopting-a-table.md", () => {
         `"result":"done","error":null,"started_at":"2026-03-01T10:00:01.000000Z",` +
         `"completed_at":"2026-03-01T10:05:00.000000Z"}`,
     });
-    assert.match(
-      (await get(1)).text,
-      new RegExp(`"correlation_id":"${idOf(1)}".*"status":"pending".*"task_input":null`),
-    );
+    const pending = new RegExp(`"correlation_id":"${idOf(1)}".*"status":"pending".*"task_input":null`);
+    assert.match((await get(1)).text, pending);
     assert.match((await get(3)).text, /"status":"failed".*"error":"Cancelled"/);
     assert.equal((await get(4)).status, 404);
     await expectHealthy();

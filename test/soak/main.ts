@@ -15,7 +15,7 @@ import { startWorkerd } from "../../bench/workerd.ts";
 import { type Stack, startStack } from "../../dev/stack.ts";
 import type { Fault } from "../stack/lane-protocol.ts";
 import { type UnreliableUpstream, startUnreliableUpstream } from "../stack/unreliable-upstream.ts";
-import { type Answered, type Question, Runs, USERS, type User, judge } from "./runs.ts";
+import { type Answered, type Question, USERS, type User, judge, openRuns } from "./runs.ts";
 
 const CLIENTS = 24;
 const TTL_SECONDS = 30;
@@ -64,7 +64,7 @@ function openTroubledLane(upstream: UnreliableUpstream, target: string, echoMs: 
   const spells: { fromMs: number; untilMs: number }[] = [];
   return {
     url: lane.url,
-    describe: () => `${spells.length} faults in ${lane.received()} requests`,
+    describe: () => `${spells.length} faults in ${lane.state().received} requests`,
     async strike(signal: AbortSignal): Promise<void> {
       const spell = { fromMs: Date.now(), untilMs: Number.POSITIVE_INFINITY };
       spells.push(spell);
@@ -87,14 +87,10 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
   // Its cache keeps entries beyond their time: that none is served too long is then the Worker's own doing.
   const cache = await startUpstream(stack.variables.NEON_FETCH_ENDPOINT, "");
   const directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-  const settings = {
-    NEON_FETCH_ENDPOINT: database.url,
-    JWKS_URL: keySet.url,
-    FINISHED_RUN_TTL_SECONDS: String(TTL_SECONDS),
-  };
+  const upstreams = { NEON_FETCH_ENDPOINT: database.url, JWKS_URL: keySet.url };
   const worker = await startWorkerd({
     bundle: await bundleProduct(directory),
-    variables: { ...stack.variables, ...settings },
+    variables: { ...stack.variables, ...upstreams, FINISHED_RUN_TTL_SECONDS: String(TTL_SECONDS) },
     cacheAddress: cache.cacheAddress,
     v8Flags: ["--max-heap-size=128"],
   });
@@ -102,15 +98,12 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
   const stop = new AbortController();
   const endMs = Date.now() + milliseconds;
   const tokens = new Map<User, string>();
-  const runs = new Runs(stack.database, TTL_SECONDS);
+  const runs = openRuns(stack.database, TTL_SECONDS);
   const forger = await generateKeyPair("RS256");
+  const { JWT_ISSUER: iss, JWT_AUDIENCE: aud } = stack.variables;
   const forgeToken = () =>
-    new SignJWT({ client_id: "x" })
+    new SignJWT({ iss, aud, sub: "owner", exp: Math.floor(Date.now() / 1_000) + 300 })
       .setProtectedHeader({ alg: "RS256", typ: "at+jwt", kid: crypto.randomUUID() })
-      .setIssuer(stack.variables.JWT_ISSUER)
-      .setAudience(stack.variables.JWT_AUDIENCE)
-      .setSubject("owner")
-      .setExpirationTime("5m")
       .sign(forger.privateKey);
 
   async function renewTokens(): Promise<void> {
@@ -181,10 +174,7 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
     await Promise.all([
       loop(() => database.strike(stop.signal), pauseOfTrouble),
       loop(() => keySet.strike(stop.signal), pauseOfTrouble),
-      loop(
-        () => runs.advance(),
-        () => 50,
-      ),
+      loop(runs.advance, () => 50),
       loop(renewTokens, () => 20_000),
       loop(measureMemory, () => MEMORY_INTERVAL_MS),
       ...Array.from({ length: CLIENTS }, () => loop(ask, () => Math.random() * 150)),

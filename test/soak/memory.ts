@@ -2,18 +2,18 @@
 // a fresh workerd, and is asked twice over: replies of the database with a Content-Length and without.
 // Prints the peak of resident memory above idle; ends with 1 if an isolate died, or if a case was not answered as it should.
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { bundleProduct } from "../../bench/bundle.ts";
 import { type Workerd, startWorkerd } from "../../bench/workerd.ts";
+import { listenOnLoopback } from "../../dev/loopback.ts";
 import { startStack } from "../../dev/stack.ts";
 import { MAX_REPLY_BYTES } from "../../src/crew-runs/reply-budget.ts";
+import { makeReply } from "../database-reply.ts";
 
 const HEAP_MEGABYTES = 128;
 /** What the isolate keeps of finished runs: enough of these fill it. */
@@ -52,25 +52,7 @@ const CASES: Case[] = [
   { title: "twenty of the bound with emoji", text: "emoji", bytes: "bound", atOnce: 20, expected: [200, 503] },
 ];
 
-/** The driver's reply with one row. */
-function makeReply(id: string, result: string): Buffer {
-  const row = {
-    id,
-    correlation_id: "c",
-    owner_id: "owner",
-    status: "completed",
-    created_at: '"2026-03-01T10:00:00.123456"',
-    crew_type: null,
-    crew_config: null,
-    task_input: '{"topic":"trams"}',
-    result,
-    error: null,
-    started_at: null,
-    completed_at: null,
-  };
-  const fields = Object.keys(row).map((name) => ({ name, dataTypeID: 25 }));
-  return Buffer.from(JSON.stringify({ fields, rows: [Object.values(row)], command: "SELECT", rowCount: 1 }));
-}
+const makeRun = (id: string, result: string) => Buffer.from(makeReply({ id, status: "completed", result }));
 
 /** Postgres's place: replies made beforehand, by the run's id, so that they arrive as fast as the Worker reads. */
 const replies = new Map<string, Buffer>();
@@ -88,10 +70,10 @@ const database = createServer((request, response) => {
 function addReply(text: string, bytes: number | "bound"): string {
   const id = randomUUID();
   const textBytes = Buffer.byteLength(text);
-  const room = MAX_REPLY_BYTES - makeReply(id, "").byteLength;
+  const room = MAX_REPLY_BYTES - makeRun(id, "").byteLength;
   const count = Math.floor((bytes === "bound" ? room : bytes) / textBytes);
   const rest = bytes === "bound" ? "x".repeat(room - count * textBytes) : "";
-  replies.set(id, makeReply(id, text.repeat(count) + rest));
+  replies.set(id, makeRun(id, text.repeat(count) + rest));
   return id;
 }
 
@@ -101,9 +83,7 @@ async function readMegabytes(worker: Workerd, name: "VmRSS" | "VmHWM"): Promise<
 }
 
 const stack = await startStack();
-database.listen(0, "127.0.0.1");
-await once(database, "listening");
-const NEON_FETCH_ENDPOINT = `http://127.0.0.1:${(database.address() as AddressInfo).port}/sql`;
+const { url: NEON_FETCH_ENDPOINT, close: closeDatabase } = await listenOnLoopback(database);
 const directory = await mkdtemp(join(tmpdir(), "crew-run-memory-"));
 const bundle = await bundleProduct(join(directory, "product"));
 
@@ -154,8 +134,7 @@ try {
   }
 } finally {
   await rm(directory, { recursive: true, force: true });
-  database.close();
-  database.closeAllConnections();
+  await closeDatabase();
   await stack.close();
 }
 process.exit();

@@ -6,7 +6,6 @@ export const USERS = ["owner", "stranger", "admin"] as const;
 export type User = (typeof USERS)[number];
 
 const POOL_SIZE = 150;
-const OWNERS = ["owner", "stranger"] as const;
 
 export interface Question {
   user: User;
@@ -44,7 +43,6 @@ export function judge(answer: Answered, question: Question, ttlSeconds: number):
 
 class Run {
   readonly id = crypto.randomUUID();
-  readonly owner: (typeof OWNERS)[number];
   /** Grows with each change; the last that is certainly in the database. */
   revision = 0;
   /** The one that may be in the database already. */
@@ -55,9 +53,10 @@ class Run {
   lastEtag: string | undefined;
   /** Of each tag that was seen. */
   readonly revisions = new Map<string, number>();
+  readonly owner: User;
 
-  constructor(index: number) {
-    this.owner = OWNERS[index % OWNERS.length] ?? "owner";
+  constructor(owner: User) {
+    this.owner = owner;
   }
 
   /** What is wrong with an answer whose request began when the database held the revision `before`. */
@@ -82,70 +81,54 @@ function makeResult(id: string, status: string): string | null {
   return status === "completed" || status === "failed" ? `${id} ${status} `.repeat(2_000) : null;
 }
 
-export class Runs {
-  readonly #database: Database;
-  readonly #ttlMs: number;
-  #pool: Run[] = [];
-  #count = 0;
+/** The runs at hand, and the one writer that `advance`s them. */
+export function openRuns(database: Database, ttlSeconds: number) {
+  let pool: Run[] = [];
+  const pick = () => pool[Math.floor(Math.random() * pool.length)];
 
-  constructor(database: Database, ttlSeconds: number) {
-    this.#database = database;
-    this.#ttlMs = ttlSeconds * 1_000;
+  async function insert(): Promise<void> {
+    const run = new Run(Math.random() < 0.5 ? "owner" : "stranger");
+    const text = "insert into crew_runs (id, correlation_id, owner_id, status) values ($1, '0', $2, 'pending')";
+    await database.query(text, [run.id, run.owner]);
+    pool.push(run);
   }
 
-  async fill(): Promise<void> {
-    while (this.#pool.length < POOL_SIZE) await this.#insert();
-  }
-
-  pick(): Run | undefined {
-    return this.#pool[Math.floor(Math.random() * this.#pool.length)];
-  }
-
-  /** One step in the life of one run. */
-  async advance(): Promise<void> {
-    const run = this.pick();
-    if (run === undefined) return;
-    if (run.deletedMs < Number.POSITIVE_INFINITY) {
-      // Long enough for a reader to notice that it is still served.
-      if (Date.now() > run.deletedMs + this.#ttlMs + 5_000) await this.#replace(run);
-    } else if (run.status === "completed" || run.status === "failed") {
-      if (Math.random() < 0.05) await this.#delete(run);
-      else if (Math.random() < 0.2) await this.#replace(run);
-    } else {
-      const dice = Math.random();
-      if (dice < 0.3) await this.#update(run, run.status === "pending" ? "running" : run.status);
-      else if (dice < 0.5) await this.#update(run, dice < 0.45 ? "completed" : "failed");
-    }
-  }
-
-  async #insert(): Promise<void> {
-    const run = new Run((this.#count += 1));
-    await this.#database.query(
-      "insert into crew_runs (id, correlation_id, owner_id, status) values ($1, '0', $2, 'pending')",
-      [run.id, run.owner],
-    );
-    this.#pool.push(run);
-  }
-
-  async #update(run: Run, status: Run["status"]): Promise<void> {
+  async function update(run: Run, status: Run["status"]): Promise<void> {
     run.nextRevision += 1;
-    await this.#database.query("update crew_runs set correlation_id = $2, status = $3, result = $4 where id = $1", [
-      run.id,
-      String(run.nextRevision),
-      status,
-      makeResult(run.id, status),
-    ]);
+    const text = "update crew_runs set correlation_id = $2, status = $3, result = $4 where id = $1";
+    await database.query(text, [run.id, String(run.nextRevision), status, makeResult(run.id, status)]);
     run.status = status;
     run.revision = run.nextRevision;
   }
 
-  async #delete(run: Run): Promise<void> {
+  async function remove(run: Run): Promise<void> {
     run.deletedMs = Date.now();
-    await this.#database.query("delete from crew_runs where id = $1", [run.id]);
+    await database.query("delete from crew_runs where id = $1", [run.id]);
   }
 
-  async #replace(run: Run): Promise<void> {
-    this.#pool = this.#pool.filter((other) => other !== run);
-    await this.#insert();
+  async function replace(run: Run): Promise<void> {
+    pool = pool.filter((other) => other !== run);
+    await insert();
   }
+
+  return {
+    pick,
+    async fill(): Promise<void> {
+      while (pool.length < POOL_SIZE) await insert();
+    },
+    /** One step in the life of one run. */
+    async advance(): Promise<void> {
+      const run = pick();
+      if (run === undefined) return;
+      const dice = Math.random();
+      if (run.deletedMs < Number.POSITIVE_INFINITY) {
+        // Long enough for a reader to notice that it is still served.
+        if (Date.now() > run.deletedMs + ttlSeconds * 1_000 + 5_000) await replace(run);
+      } else if (run.status === "completed" || run.status === "failed") {
+        if (dice < 0.05) await remove(run);
+        else if (dice < 0.25) await replace(run);
+      } else if (dice < 0.3) await update(run, "running");
+      else if (dice < 0.5) await update(run, dice < 0.45 ? "completed" : "failed");
+    },
+  };
 }

@@ -1,10 +1,9 @@
 // A server that stands in front of a real one, or in its place, and misbehaves on command. Each test opens a lane of its
 // own, with its own fault and count, so tests do not meet. Tests in workerd drive it over HTTP, those in Node by `openLane`.
-import { once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { buffer, json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import { listenOnLoopback } from "../../dev/loopback.ts";
 import type { CannedAnswer, Fault, LaneAddress, LaneRequest, LaneState, RecordedRequest } from "./lane-protocol.ts";
 
 const MAX_RECORDED_REQUESTS = 100;
@@ -29,9 +28,16 @@ interface Answer {
   body: Buffer;
 }
 
+export interface OpenLane {
+  url: string;
+  /** From the next request on. */
+  fail(fault: Fault): void;
+  state(): LaneState;
+}
+
 export interface UnreliableUpstream {
   url: string;
-  openLane(target: string): { url: string; fail(fault: Fault): void; received(): number };
+  openLane(target: string): OpenLane;
   close(): Promise<void>;
 }
 
@@ -85,23 +91,16 @@ export async function startUnreliableUpstream(sqlEndpoint?: string): Promise<Unr
       else send(response, { ...JSON_ANSWER, status: 502, body: Buffer.from(JSON.stringify({ error: String(error) })) });
     });
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { url: origin, close } = await listenOnLoopback(server);
 
   return {
     url: origin,
     openLane(target) {
       const { id, url } = open({ target });
       const lane = find(id);
-      return { url, fail: (fault) => void (lane.fault = fault), received: () => lane.state.received };
+      return { url, fail: (fault) => void (lane.fault = fault), state: () => lane.state };
     },
-    async close() {
-      const closed = once(server, "close");
-      server.close();
-      server.closeAllConnections();
-      await closed;
-    },
+    close,
   };
 }
 
