@@ -14,7 +14,7 @@ import { type AppEnv, type Start, startService } from "./service.ts";
 export function createApp(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   let start: Start | undefined;
-  // Where a setting is unusable, there is no service, and whatever needs none still works.
+  // Without usable settings there is no service; routes that need none still answer.
   const provideService = createMiddleware<AppEnv>(async (c, next) => {
     c.set("start", (start ??= startService(c.env, originOf(c.req.url))));
     await next();

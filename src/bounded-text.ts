@@ -6,9 +6,10 @@
  */
 export async function readText(response: Response, count: (bytes: number) => void): Promise<string> {
   const { body, headers } = response;
-  const declared = headers.get("content-length");
-  // Chunk by chunk costs several times as much. The length of a compressed body says nothing of its text's.
-  if (declared !== null && !headers.has("content-encoding")) {
+  const declared = headers.get("content-length") ?? "";
+  // Chunk by chunk costs several times as much. No length is believed of a compressed or a chunked body (RFC 9112 §6.3).
+  const isPlain = !headers.has("content-encoding") && !headers.has("transfer-encoding");
+  if (isPlain && /^\d{1,15}$/.test(declared)) {
     count(Number(declared));
     return response.text();
   }

@@ -17,9 +17,10 @@ export function createDataCentreCache(origin: string) {
 
   async function attempt<T>(task: (cache: Cache) => Promise<T>): Promise<T | undefined> {
     if (isRecent(failedMs, PAUSE_AFTER_FAILURE_MS)) return undefined;
-    const giveUp = scheduler.wait(TIMEOUT_MS).then(() => Promise.reject(new Error("no answer in time")));
     try {
-      return await Promise.race([caches.open(CACHE_NAME).then(task), giveUp]);
+      const use = caches.open(CACHE_NAME).then(task);
+      const giveUp = scheduler.wait(TIMEOUT_MS).then(() => Promise.reject(new Error("no answer in time")));
+      return await Promise.race([use, giveUp]);
     } catch {
       failedMs = Date.now();
       return undefined;
@@ -27,11 +28,11 @@ export function createDataCentreCache(origin: string) {
   }
 
   return {
-    /** Gives the entry under `path`, read to its end, or undefined. `path` must be URL-safe. */
-    read: async (path: string) =>
+    /** Gives what `parse` makes of the entry under `path`, or undefined. `path` must be URL-safe. */
+    read: async <T>(path: string, parse: (headers: Headers, body: Uint8Array) => T) =>
       attempt(async (cache) => {
         const entry = await cache.match(base + path);
-        return entry && { headers: entry.headers, body: await entry.bytes() };
+        return entry && parse(entry.headers, await entry.bytes());
       }),
     /** Keeps a body under `path` for at most `maxAgeSeconds`. */
     async write(path: string, body: BodyInit, headers: HeadersInit, maxAgeSeconds: number): Promise<void> {

@@ -39,7 +39,7 @@ export const trackRequest = createMiddleware<AppEnv>(async (c, next) => {
     request_id: requestId,
     trace_id: TRACEPARENT.exec(c.req.header("traceparent") ?? "")?.[1],
     method: c.req.method,
-    route: route === "*" ? undefined : route,
+    route: route === "/*" ? undefined : route,
     run_id: notes.run_id,
     status,
     ms: Date.now() - startedMs,

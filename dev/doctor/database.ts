@@ -13,7 +13,7 @@ type Ask = (text: string) => Promise<Record<string, unknown>[]>;
 const TIMEOUT_MS = 20_000;
 const MAX_REASON_LENGTH = 300;
 
-/** By the type in schema.sql. The Worker casts the other columns to text, so any type will do for them. */
+/** By the type in schema.sql. The Worker casts the other columns to text, so they may have any type. */
 const FITTING_TYPES: Record<string, RegExp> = {
   uuid: /^uuid$/,
   jsonb: /^jsonb?$/,

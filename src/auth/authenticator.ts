@@ -34,9 +34,6 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
   /** By the header's exact value, so that a hit costs one look-up. Oldest first. */
   const remembered = new Map<string, Awaited<ReturnType<typeof verify>>>();
 
-  const nameForLog = async (subject: string) =>
-    LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
-
   async function admit(authorization: string, trace: Trace): Promise<Access> {
     const { reader, expiresMs, hasRequiredScope } = await authenticate(authorization, trace);
     const again = async () => authenticate(authorization, trace);
@@ -72,11 +69,12 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
     const token = inspectToken(authorization, settings, Date.now() / 1_000);
     const keys = await findKeys(token, trace);
     const { subject, rights, expiresAtSeconds } = token;
+    const alias = LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
     return {
       reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) },
       expiresMs: (expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
       hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
-      alias: LOG_SUBJECT === "omit" ? undefined : await nameForLog(subject),
+      alias: LOG_SUBJECT === "omit" ? undefined : alias,
       keys,
     };
   }

@@ -14,9 +14,9 @@ import { readKeySet } from "./json-web-key-set.ts";
 const FRESH_MS = 600_000;
 /** Keys that are due within this time are refreshed behind the next request, which does not wait. */
 const AHEAD_MS = 120_000;
-/** After a successful fetch an unknown key id causes no other for this long. So long may a freshly rotated key be refused. */
+/** After a successful fetch, an unknown key id starts no other for this long: a new key may be refused until then. */
 const COOLDOWN_MS = 10_000;
-/** The pause after a failed fetch. So much longer may an outage of the issuer last for us. */
+/** The pause after a failed fetch: so late may we notice that the issuer is back. */
 const BACKOFF_MS = 3_000;
 /** For this long after a failed fetch overdue keys serve at once: no request waits for an issuer that is known to fail. */
 const FAILURE_MEMORY_MS = 60_000;
@@ -80,16 +80,15 @@ export function createKeySet(settings: Settings, cache: DataCentreCache) {
   async function getNewer(keys: Keys, trace: Trace): Promise<Keys | undefined> {
     await fetchKeys(trace);
     const newest = known()?.keys;
-    if (newest !== undefined && newest !== keys) return newest;
-    if (newest === undefined || lastFetch?.failure !== undefined) throw unavailable();
-    return undefined;
+    if (newest === undefined || (newest === keys && lastFetch?.failure !== undefined)) throw unavailable();
+    return newest === keys ? undefined : newest;
   }
 
   const unavailable = () => new Failure("key_set_unavailable", { why: lastFetch?.failure ?? "no key set" });
 
   /** Takes the data centre's copy, or else fetches. An overdue copy is refreshed like any overdue set. */
   async function load(trace: Trace): Promise<void> {
-    const copy = await cache.read(cachePath);
+    const copy = await cache.read(cachePath, (headers, body) => ({ headers, body }));
     // Meanwhile another request may have fetched what is newer than the copy.
     if (copy !== undefined && known() === undefined) {
       try {

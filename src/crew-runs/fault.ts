@@ -54,7 +54,8 @@ export function classify(error: unknown, databaseUrl: string): Fault {
   const source = (error instanceof Error && "sourceError" in error && error.sourceError) || error;
   const { name, message, ...fields } = source instanceof Error ? source : new Error(String(source));
   const { password } = new URL(databaseUrl);
-  const why = message.replaceAll(databaseUrl, "DATABASE_URL").replaceAll(password, "***").slice(0, MAX_MESSAGE_LENGTH);
+  const secrets = [databaseUrl, password, decodeURIComponent(password)];
+  const why = secrets.reduce((text, secret) => text.replaceAll(secret, "***"), message).slice(0, MAX_MESSAGE_LENGTH);
 
   if (source instanceof Failure) return { kind: source.code === "overloaded" ? "overloaded" : "reply_too_large", why };
   if (name === "TimeoutError" || name === "AbortError") return { kind: "timeout", why };
@@ -71,7 +72,9 @@ export function classify(error: unknown, databaseUrl: string): Fault {
   const isRefused = /password|authenticat/i.test(message) || (status < 500 && status !== 429 && status !== 408);
   if (name === "NeonDbError" && isRefused) return { kind: "refused", why: `status ${status || 400}` };
   if (name === "NeonDbError") return { kind: "endpoint_error", why };
-  return { kind: /lost|reset|closed|disconnected/i.test(message) ? "connection_lost" : "invalid_reply", why };
+  if (/lost|reset|closed|disconnected/i.test(message)) return { kind: "connection_lost", why };
+  // The message quotes the reply.
+  return { kind: "invalid_reply", why: name };
 }
 
 function classifySqlState(sqlState: string, why: string): Fault {

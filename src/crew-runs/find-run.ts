@@ -13,11 +13,10 @@ import { type Run, makeRun } from "./record.ts";
  * `access.vouched`.
  */
 export async function findRun(service: Service, id: string, access: Access, trace: Trace): Promise<FoundRun> {
-  const { notes } = trace;
   let found = await service.kept.find(id, access.reader);
   if (found !== undefined) await access.vouched;
   else {
-    notes.cache = "miss";
+    trace.notes.cache = "miss";
     try {
       return { run: await readRun(service, id, access, trace) };
     } catch (error) {
@@ -27,7 +26,7 @@ export async function findRun(service: Service, id: string, access: Access, trac
       if (found === undefined) throw error;
     }
   }
-  Object.assign(notes, { cache: "hit", cache_layer: found.layer });
+  Object.assign(trace.notes, { cache: "hit", cache_layer: found.layer });
   return found;
 }
 

@@ -42,10 +42,8 @@ export function createKeptRuns(settings: Settings, cache: DataCentreCache, versi
     const known = memory.get(id);
     if (known !== undefined && serves(known, reader)) return { run: known, layer: "isolate" };
     const path = await pathOf(id, reader);
-    const copy = anyway || !unfinished.has(path) ? await cache.read(path) : undefined;
-    if (copy === undefined) return undefined;
-    const run: Run = { ...JSON.parse(decodeURIComponent(copy.headers.get("x-run") ?? "")), body: copy.body };
-    if (!serves(run, reader)) return undefined;
+    const run = anyway || !unfinished.has(path) ? await cache.read(path, readEntry) : undefined;
+    if (run === undefined || !serves(run, reader)) return undefined;
     memory.set(run);
     return { run, layer: "data_centre" };
   }
@@ -88,4 +86,8 @@ export function createKeptRuns(settings: Settings, cache: DataCentreCache, versi
   }
 
   return { find, keep };
+}
+
+function readEntry(headers: Headers, body: Uint8Array): Run {
+  return { ...JSON.parse(decodeURIComponent(headers.get("x-run") ?? "")), body };
 }

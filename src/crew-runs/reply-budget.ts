@@ -11,8 +11,8 @@ const MAX_BYTES_UNDER_WAY = 25_165_824;
 let bytesUnderWay = 0;
 
 /**
- * The driver's fetch. Reads the reply as far as the bounds allow; fails with `record_too_large` or `overloaded` beyond them. Gives
- * what the driver uses of a response: a real one would hold the text once more, as bytes.
+ * The driver's fetch. Reads the reply as far as the bounds allow; fails with `record_too_large` or `overloaded` beyond them.
+ * Gives what the driver uses of a response: a real one would hold the text once more, as bytes.
  */
 export async function fetchWithinBudget(url: string, init: RequestInit) {
   const response = await fetch(url, init);

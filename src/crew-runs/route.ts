@@ -30,8 +30,7 @@ export async function getCrewRun(c: Context<AppEnv>): Promise<Response> {
 
   const waitMs = waitSeconds * 1_000;
   const startedMs = Date.now();
-  const { signal } = c.req.raw;
-  const wait = { seen, reader: access.reader, waitMs, untilChanged, signal, trace };
+  const wait = { seen, reader: access.reader, waitMs, untilChanged, signal: c.req.raw.signal, trace };
   const run = await service.waits.waitForChange(wait);
   return answerRun(c, { run }, waitSeconds, Date.now() - startedMs >= waitMs);
 }

@@ -8,10 +8,11 @@ import type { Trace } from "../trace.ts";
 import { classify, failBy, isWorthRepeating } from "./fault.ts";
 import { fetchWithinBudget } from "./reply-budget.ts";
 
-// `to_json` of a time in UTC depends on no setting of the role, and hides no era and no infinity.
+// `to_json` of a time in UTC depends on no setting of the role, and hides no era and no infinity. As text, a column of another
+// type, such as char(40) or an enum, has the value that the condition compares.
 const time = (column: string) => `to_json(${column} AT TIME ZONE 'UTC') AS ${column}`;
-const FIND = `SELECT id, correlation_id, owner_id, status, ${time("created_at")}, crew_type, crew_config, task_input, \
-result, error, ${time("started_at")}, ${time("completed_at")} \
+const FIND = `SELECT id, correlation_id::text, owner_id::text, status::text, ${time("created_at")}, crew_type::text, \
+crew_config, task_input, result::text, error::text, ${time("started_at")}, ${time("completed_at")} \
 FROM crew_runs WHERE id = $1::uuid AND (owner_id::text = $2 OR $3::boolean)`;
 const ONLY_FINISHED = " AND status::text IN ('completed', 'failed')";
 

@@ -167,21 +167,23 @@ describe("without a data centre's cache", () => {
   const gone = () => {
     throw new Error("no cache here");
   };
-  const failing = { match: () => Promise.reject(new Error("broken")), put: () => Promise.reject(new Error("broken")) };
-  const brokenBody = () => {
-    const body = new ReadableStream({ pull: (controller) => controller.error(new Error("broken")) });
-    const headers = { "x-read-ms": String(Date.now()), "x-fetched-ms": String(Date.now()), "x-owner-id": "owner" };
-    return Promise.resolve(new Response(body, { headers }));
-  };
+  const broken = () => Promise.reject(new Error("broken"));
+  const open = (match: () => unknown, put: () => unknown = broken) => ({ open: async () => ({ match, put }) });
+  const brokenBody = async () =>
+    new Response(new ReadableStream({ pull: (controller) => controller.error(new Error("broken")) }));
+  const unheard: unknown[] = [];
+  addEventListener("unhandledrejection", ({ reason }) => unheard.push(reason));
 
   test.each([
     ["not there", undefined],
     ["there, and of no use", {}],
-    ["a getter that throws", { default: undefined, get: gone }],
-    ["failing", { default: failing }],
-    ["throwing", { default: { match: gone, put: gone } }],
-    ["silent", { default: { ...failing, match: () => new Promise(() => {}) } }],
-    ["broken in the middle of a body", { default: { ...failing, match: brokenBody } }],
+    ["a method that throws", { open: gone }],
+    ["a method that fails", { open: broken }],
+    ["failing", open(broken)],
+    ["throwing", open(gone, gone)],
+    ["silent", open(() => new Promise(() => {}))],
+    ["broken in the middle of a body", open(brokenBody)],
+    ["full of what is no entry", open(async () => new Response("x"))],
   ])("because it is %s, all is answered, and runs are kept in memory", async (_, stub) => {
     const issuer = await openIssuer([await makeKey("ES256")]);
     const { start, queries } = await openDatabase(issuer.variables);
@@ -198,6 +200,7 @@ describe("without a data centre's cache", () => {
     expect((await readRun(worker, crypto.randomUUID(), token, lines)).response.status).toBe(404);
     await worker.settle();
     expect(await queries()).toBe(2);
+    expect(unheard).toEqual([]);
   });
 });
 

@@ -76,21 +76,32 @@ describe("the statement", () => {
     expect(more).toEqual([]);
   });
 
+  /** Reads a run in place of whose table there is a view with these columns. */
+  async function readThrough(columns: Record<string, string>): Promise<Answer> {
+    const names =
+      "id correlation_id owner_id status created_at crew_type crew_config task_input result error started_at completed_at";
+    const view = names.split(" ").map((name) => `${columns[name] ?? name} as ${name}`);
+    const id = await insertRun({ status: "completed", result: "done" });
+    const [statement] = await catchStatements(id);
+    const query = `with crew_runs as (select ${view.join(", ")} from public.crew_runs) ${statement}`;
+    return (await openDatabase(await ask(query, [id, "owner", "false"]))).read(id);
+  }
+
   test.each([
     ["'0044-03-15'", 200],
     ["'0044-03-15 BC'", 500],
     ["'infinity'", 500],
     ["'10000-01-01'", 500],
   ])("serves the time %s: %i; what RFC 3339 cannot write is not served as another time", async (time, status) => {
-    const id = await insertRun({ status: "completed" });
-    const [statement] = await catchStatements(id);
-    // In place of the table there is a view that has this time.
-    const view = `select id, correlation_id, owner_id, status, ${time}::timestamptz as created_at, crew_type, crew_config,
-      task_input, result, error, started_at, completed_at from public.crew_runs`;
-    const { read } = await openDatabase(await ask(`with crew_runs as (${view}) ${statement}`, [id, "owner", "false"]));
-    const answer = await read(id);
+    const answer = await readThrough({ created_at: `${time}::timestamptz` });
     expect(answer.response.status).toBe(status);
     if (status === 500) expectAsDocumented("a row that does not fit the contract", answer);
+  });
+
+  test("gives the text that it compares: an owner in a char(40) is the one without blanks", async () => {
+    const columns = ["correlation_id", "owner_id", "status", "result"].map((name) => [name, `${name}::char(50)`]);
+    const { body } = await readThrough(Object.fromEntries(columns));
+    expect(JSON.parse(body)).toMatchObject({ owner_id: "owner", status: "completed", result: "done" });
   });
 });
 
@@ -189,4 +200,12 @@ describe("Postgres's refusal", () => {
       expect(await received()).toBe(1);
     },
   );
+
+  test("is the only text that the log repeats: a reply that is no JSON is not quoted", async () => {
+    const { read } = await openDatabase({ status: 200, text: '{"fields":[],"rows":[["SECRET",]]}' });
+    const { response, log } = await read();
+    expect(response.status).toBe(503);
+    expect(log["db_faults"]).toContain("invalid_reply");
+    expect(JSON.stringify(log)).not.toContain("SECRET".slice(2));
+  });
 });

@@ -131,6 +131,19 @@ describe.concurrent.each(CASES)("%s", (_what, line, fault) => {
   });
 });
 
+test("six records of 14 MB at once: some are refused, and the next one is read", async () => {
+  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url });
+  const [id, token] = [await insertRun(), await fetchToken("owner")];
+  await lane.fail({ kind: "huge-body", megabytes: 14 });
+  const answers = await Promise.all(Array.from({ length: 6 }, () => readRun(worker, id, token, lines)));
+  const refused = answers.filter(({ log }) => log["code"] === "overloaded");
+  expect(refused.length).toBeGreaterThan(2);
+  for (const answer of refused) expectAsDocumented("database: too many large records at once", answer);
+  await lane.heal();
+  expect((await readRun(worker, id, token, lines)).response.status).toBe(200);
+});
+
 afterAll(async () => {
   const { DATABASE_URL } = inject("stack").variables;
   const secrets = [new URL(DATABASE_URL).password, ...(await Promise.all(USERS.map(fetchToken)))];
