@@ -142,7 +142,7 @@ async function send(page: Page, id: string): Promise<string> {
   return (await page.locator("#status").textContent()) ?? "";
 }
 
-test("the owner logs in and sees the own run, but not the stranger's; then an admin sees both", async () => {
+test("owner and stranger log in and see their own run, and a 404 in place of the other's; an admin sees both", async () => {
   const use = async (page: Page, record: PageRecord) => {
     await logIn(page, "owner");
     assert.equal(page.url(), `${served.url}/docs#try-it`);
@@ -153,6 +153,9 @@ test("the owner logs in and sees the own run, but not the stranger's; then an ad
     assert.deepEqual([...record.origins].toSorted(), origins.toSorted());
     assert.match(await send(page, FOREIGN), /^404/);
     assert.match(await page.locator("#body").innerText(), /"code": "run_not_found"/);
+    await logIn(page, "stranger");
+    assert.match(await send(page, OWN), /^404/);
+    assert.match(await send(page, FOREIGN), /^200/);
     await logIn(page, "admin");
     assert.match(await send(page, OWN), /^200/);
     assert.match(await send(page, FOREIGN), /^200/);
