@@ -28,7 +28,7 @@ export default defineConfig({
     // The Worker writes a line a request: shown where a test fails.
     silent: "passed-only",
     maxWorkers: 4,
-    provide: { histories: Number(process.env["HISTORIES"] ?? 20) },
+    provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
     globalSetup: ["./test/stack/global-setup.ts"],
   },
 });

@@ -162,7 +162,8 @@ test("owner and stranger log in and see their own run, and a 404 in place of the
     await page.reload();
     assert.equal(await page.getByLabel("Access token").inputValue(), "");
   };
-  await visit("/docs", {}, use, [/^Failed to load resource: the server responded with a status of 404/]);
+  const refused = /^Failed to load resource: the server responded with a status of 404/;
+  await visit("/docs", {}, use, [refused, refused]);
 });
 
 test("a pasted token reads a run, which is shown digit by digit, with its headers and a curl line without the token", async () => {
