@@ -27,10 +27,3 @@ test.each<Record<string, string>>([
   expect(text).toBe(TEXT);
   expect(counted.reduce((sum, bytes) => sum + bytes, 0)).toBe(BYTES);
 });
-
-test("the read ends with what the count throws", async () => {
-  const count = () => {
-    throw new RangeError("too many");
-  };
-  await expect(readText(new Response(TEXT), count)).rejects.toThrow("too many");
-});

@@ -18,26 +18,6 @@ async function catchError(query: PromiseLike<unknown>): Promise<NeonDbError> {
   throw new Error("the query has not failed", { cause: error });
 }
 
-test("a query takes and gives every kind of value as the driver does with Neon", async () => {
-  const time = new Date("2026-03-01T10:00:00.123Z");
-  const texts = ["a", 'b"c', null];
-  const text = "quo'te \\ $1 é😀";
-  const json = { a: [1] };
-  const [row] = await owner`
-    select ${7}::int as number, 9007199254740993::int8 as int8, ${true}::bool as flag, ${null}::text as nothing,
-           ${time}::timestamptz as time, ${texts}::text[] as texts, ${json}::jsonb as json, ${text} as text, '' as empty`;
-  const numbers = { number: 7, int8: "9007199254740993", flag: true, nothing: null };
-  expect(row).toEqual({ ...numbers, time, texts, json, text, empty: "" });
-});
-
-test("each of many queries at once gets its own answer, under its own role", async () => {
-  const numbers = Array.from({ length: 30 }, (_, index) => index);
-  const ask = (sql: typeof owner, number: number) => sql`select ${number}::int as number, current_user as role`;
-  const answers = await Promise.all(numbers.map((number) => ask(number % 2 === 0 ? owner : reader, number)));
-  const roles = ["crew_runs_owner", "crew_runs_reader"];
-  expect(answers.flat()).toEqual(numbers.map((number) => ({ number, role: roles[number % 2] })));
-});
-
 test.for([
   ["a parameter too few", "select $1::int + $2::int", ["1"], "08P01"],
   ["two statements in one", "select 1; select 2", [], "42601"],
