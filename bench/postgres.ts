@@ -11,7 +11,7 @@ const START_TIMEOUT_MS = 20_000;
 /** Not for root: PostgreSQL refuses to run as root. */
 const NOBODY = 65_534;
 
-export interface PostgresServer {
+interface PostgresServer {
   version: string;
   /** Gives the last value that psql prints. */
   query(sql: string): Promise<string>;

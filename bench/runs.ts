@@ -14,7 +14,7 @@ export const FINISHED_RUN: RunShape = { isFinished: true, inputBytes: 1_000 };
 
 const SENTENCE = "The line was extended in two steps, and the harbour is eleven minutes nearer now. ";
 
-export function quoteLiteral(value: string | null): string {
+function quoteLiteral(value: string | null): string {
   return value === null ? "null" : `'${value.replaceAll("'", "''")}'`;
 }
 

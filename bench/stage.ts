@@ -22,7 +22,7 @@ const ISSUER = "https://issuer.example.com";
 const AUDIENCE = "https://api.example.com";
 const ANSWER_TIMEOUT_MS = 60_000;
 
-export interface Answer {
+interface Answer {
   status: number;
   headers: IncomingHttpHeaders;
   body: Buffer;

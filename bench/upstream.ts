@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export interface Call {
+interface Call {
   kind: "keys" | "sql";
   /** What was sent: the statement with its parameters, as the driver writes it. */
   body: string;

@@ -16,7 +16,7 @@ export interface Workerd {
   end(): Promise<void>;
 }
 
-export interface WorkerdOptions {
+interface WorkerdOptions {
   bundle: Bundle;
   /** Text bindings. */
   variables: Record<string, string>;

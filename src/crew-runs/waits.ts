@@ -20,7 +20,7 @@ const LOOK_TIMEOUT_MS = 10_000;
 const MAX_WATCHES = 1_024;
 const MAX_SHARED_BYTES = 16_777_216;
 
-export interface Wait {
+interface Wait {
   /** The run as the client has it. */
   seen: Run;
   reader: Reader;
@@ -48,8 +48,6 @@ interface Watch {
 
 /** A look asks for all who wait, so it sees every run. */
 const ALL_WAITS: Reader = { subject: "", isAdmin: true };
-
-export type Waits = ReturnType<typeof createWaits>;
 
 export function createWaits(store: CrewRunStore, kept: KeptRuns) {
   const watches = new Map<string, Watch>();
