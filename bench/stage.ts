@@ -94,7 +94,7 @@ export async function setStage(): Promise<Stage> {
     },
     async close() {
       agent.destroy();
-      upstream.close();
+      await upstream.close();
       await sql.close();
       await database.close();
     },

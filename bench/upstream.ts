@@ -1,11 +1,10 @@
 // What lies upstream of a Worker: an issuer's key set, SQL over HTTP, and the data centre's cache. The first two answer
 // after an artificial delay and note every call. A statement is put to Postgres once; its reply is replayed until it is
 // forgotten, so that the database costs next to nothing, and the benchmark knows nothing of the statement.
-import { once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import { listenOnLoopback } from "../dev/loopback.ts";
 
 interface Call {
   kind: "keys" | "sql";
@@ -25,7 +24,7 @@ export interface Upstream {
   /** To be called when a row has changed. */
   forgetReplies(): void;
   emptyCache(): void;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** `sqlUrl` is the endpoint in front of Postgres, `keySet` a JSON text. */
@@ -86,16 +85,15 @@ export async function startUpstream(sqlUrl: string, keySet: string): Promise<Ups
 
   const [upstream, cache] = await Promise.all([listen(serve), listen(serveCache)]);
   return {
-    keysUrl: `http://${upstream.address}/keys`,
-    sqlUrl: `http://${upstream.address}/sql`,
-    cacheAddress: cache.address,
+    keysUrl: `${upstream.url}/keys`,
+    sqlUrl: `${upstream.url}/sql`,
+    cacheAddress: new URL(cache.url).host,
     delayMs,
     calls,
     forgetReplies: () => replies.clear(),
     emptyCache: () => cached.clear(),
-    close() {
-      upstream.close();
-      cache.close();
+    async close() {
+      await Promise.all([upstream.close(), cache.close()]);
     },
   };
 }
@@ -113,13 +111,5 @@ async function listen(answer: (request: IncomingMessage, response: ServerRespons
       response.writeHead(500).end();
     });
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close() {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
+  return listenOnLoopback(server);
 }
