@@ -4,9 +4,9 @@
 import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
+import { createBlocks } from "./blocks.ts";
 import { createOpenApi } from "./openapi.ts";
-import { PAGES, REFERENCE, fillMarkdown, renderPage } from "./pages.ts";
-import { createBlocks } from "./reference.ts";
+import { PAGES, REFERENCE, renderPage, stripMarkers } from "./pages.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const TARGET = join(ROOT, "dist/documents");
@@ -26,7 +26,7 @@ async function createDocuments(): Promise<Map<string, string>> {
     const script = addresses.get(name === REFERENCE ? "try.ts" : "page.ts") ?? "";
     const html = renderPage(name, source, blocks, { style: addresses.get("style.css") ?? "", script });
     documents.set(name === REFERENCE ? "docs.html" : `docs/${name}.html`, html);
-    documents.set(`docs/${name}.md`, fillMarkdown(source, blocks));
+    documents.set(`docs/${name}.md`, stripMarkers(source));
   }
   return documents;
 }

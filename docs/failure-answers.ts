@@ -1,75 +1,121 @@
-// What the Worker answers where a request fails, asked of the Worker's own code, so that the document cannot drift from it.
+// The response of each failure, made by the Worker's own code, so that the documents can't drift from it.
 import { FAILURES, Failure, type FailureCode, answerFailure } from "../src/failure.ts";
 
 export const EXAMPLE_ORIGIN = "https://api.example.com";
 export const EXAMPLE_REQUEST_ID = "5b1f3c9e-8a47-4c1d-9f3a-2d6e7b8c9d01";
 
-export interface FailureAnswer {
+export interface FailureAnswer extends Texts {
   status: number;
   /** Names in lower case. */
   headers: Record<string, string>;
   body: { detail: unknown; code: string; request_id: string };
+}
+
+/** Without the one that no client ever reads. */
+const CODES = (Object.keys(FAILURES) as FailureCode[]).filter((code) => code !== "client_left");
+
+interface Texts {
+  /** A few words. */
   summary: string;
+  /** What happened, in Markdown. */
+  happened: string;
+  /** What the client, or whoever runs the service, can do about it. */
   action: string;
 }
 
-/** Not among them: what no client ever reads. */
-const CODES = (Object.keys(FAILURES) as FailureCode[]).filter((code) => code !== "client_left");
+const RETRY = "Send the request again after the seconds in `Retry-After`.";
 
-/** What each means, and what to do. */
-const TEXTS: Record<Exclude<FailureCode, "client_left">, { summary: string; action: string }> = {
+const TEXTS: Record<Exclude<FailureCode, "client_left">, Texts> = {
   not_authenticated: {
     summary: "No bearer token was sent",
-    action: "Send one: [Authentication](/docs/authentication.md)",
+    happened:
+      "The request has no `Authorization` header, or one with another scheme than `Bearer`. Tokens in the query or in a body " +
+      "are ignored.",
+    action: "Send an access token. [Authentication](authentication.md) shows where to get one.",
   },
   invalid_token: {
-    summary: "The token is not accepted; `error_description` in `WWW-Authenticate` says why",
-    action: "Get a new one",
+    summary: "The token isn't accepted",
+    happened:
+      "The token has expired, was meant for another API, or isn't an access token of this API's issuer. `error_description` in " +
+      "`WWW-Authenticate` names the reason.",
+    action:
+      "Get a new token and send the request once more. If that fails too, the reason is in the settings of your client.",
   },
   insufficient_scope: {
-    summary: "The token lacks the scope that this deployment demands of everyone",
-    action: "Get one with the `scope` that `WWW-Authenticate` names",
+    summary: "The token lacks a scope",
+    happened: "The token is valid, but this deployment requires a scope that it doesn't have.",
+    action: "Get a token with the `scope` that `WWW-Authenticate` names.",
   },
   run_not_found: {
-    summary: "There is no such run, or it is somebody else's: the two cannot be told apart",
-    action: "Do not ask again",
+    summary: "The run doesn't exist, or you may not read it",
+    happened: "There is no run with this id, or it belongs to another user. The response is the same in both cases.",
+    action: "Check the id and the user. A retry doesn't help.",
   },
   not_found: {
-    summary: "There is no such path: often a doubled slash, another case or a missing id",
-    action: "Correct the path",
+    summary: "The path doesn't exist",
+    happened: "The API has no such path. Often a slash is doubled, the case is wrong, or the id is missing.",
+    action: "Correct the path: `/api/crew-runs/{run_id}`.",
   },
-  method_not_allowed: { summary: "The method is not GET or HEAD", action: "Use `GET`" },
-  invalid_run_id: { summary: "The id is not a UUID", action: "Correct the id" },
+  method_not_allowed: {
+    summary: "The method isn't GET or HEAD",
+    happened: "The path exists, but the API only reads. `Allow` lists the methods.",
+    action: "Use `GET`, or `HEAD` for the headers alone.",
+  },
+  invalid_run_id: {
+    summary: "The id isn't a UUID",
+    happened: "The id in the path can't be read as a UUID. `detail[0].input` repeats it.",
+    action: "Correct the id. A retry doesn't help.",
+  },
+  rate_limited: {
+    summary: "Too many reads",
+    happened: "You have read from the database more often than this deployment allows.",
+    action: `${RETRY} Long polls and cached runs need fewer reads: [Polling](polling.md).`,
+  },
   invalid_record: {
-    summary: "The stored record does not fit the contract",
-    action: "Report it; asking again does not help",
+    summary: "The stored record is malformed",
+    happened: "The run exists, but its row doesn't fit the schema of the record. Other runs are not affected.",
+    action: "Report it with the `request_id`. A retry doesn't help until the row is corrected.",
   },
   record_too_large: {
-    summary: "The record is larger than this service can read",
-    action: "Report it; asking again does not help",
+    summary: "The record is too large",
+    happened: "The run exists, but its record is larger than this service can read. Other runs are not affected.",
+    action: "Report it with the `request_id`. A retry doesn't help.",
   },
-  rate_limited: { summary: "Too many reads by this user in a short time", action: "Ask again after `Retry-After`" },
-  overloaded: {
-    summary: "Too many large records are being read at this moment",
-    action: "Ask again after `Retry-After`",
+  misconfigured: {
+    summary: "The deployment is misconfigured",
+    happened: "A setting of this deployment is missing or malformed. Every read fails until it is corrected.",
+    action: "Report it. Whoever runs the service finds the setting's name in the log.",
   },
-  misconfigured: { summary: "A setting of this deployment is missing or wrong", action: "Report it" },
-  internal_error: { summary: "A fault of this service", action: "Report it" },
+  internal_error: {
+    summary: "The service failed",
+    happened: "A bug in this service.",
+    action: "Report it with the `request_id`.",
+  },
   key_set_unavailable: {
-    summary: "The issuer's keys cannot be reached, so the token can be neither accepted nor refused",
-    action: "Ask again after `Retry-After`",
+    summary: "The issuer's keys are unavailable",
+    happened: "The issuer's keys can't be fetched, so the token can't be checked. It may well be valid.",
+    action: `Keep the token. ${RETRY}`,
   },
-  database_unavailable: { summary: "The database cannot be reached", action: "Ask again after `Retry-After`" },
+  database_unavailable: {
+    summary: "The database is unavailable",
+    happened: "The database can't be reached or didn't respond in time. The service has already retried.",
+    action: RETRY,
+  },
+  overloaded: {
+    summary: "Too many large records at once",
+    happened: "The service is reading too many large records at this moment.",
+    action: RETRY,
+  },
 };
 
-/** Every failure's answer, in the order of their statuses. */
+/** Every failure's response, in the order of their statuses. */
 export async function collectFailureAnswers(): Promise<FailureAnswer[]> {
   const answers = CODES.map(async (code) => {
     const failure = new Failure(code, {
       ...(code === "invalid_token" && { problem: "expired" as const }),
       input: "not-a-uuid",
     });
-    // Only where a scope is demanded can one be missing.
+    // Only if a scope is required can one be missing.
     const requiredScope = code === "insufficient_scope" ? "crew-runs:read" : undefined;
     const response = answerFailure(failure, EXAMPLE_REQUEST_ID, EXAMPLE_ORIGIN, requiredScope);
     return {

@@ -1,20 +1,15 @@
 // Turns a guide's Markdown into a page: headings with links, highlighted code, fences in a row as tabs that work without
-// JavaScript. The caller hands in the content of blocks such as `<!-- record -->`.
+// JavaScript, and generated blocks as they show more than Markdown can.
 import hljs from "highlight.js/lib/core";
 import bash from "highlight.js/lib/languages/bash";
 import javascript from "highlight.js/lib/languages/javascript";
 import json from "highlight.js/lib/languages/json";
 import python from "highlight.js/lib/languages/python";
 import { Marked, type Tokens } from "marked";
+import { type Block, findBlock, replaceBlocks } from "./generated.ts";
 
 for (const [name, language] of Object.entries({ js: javascript, ts: javascript, json, python, sh: bash })) {
   hljs.registerLanguage(name, language);
-}
-
-/** What a block stands for: in the Markdown that is published, and on the page. */
-export interface Block {
-  markdown: string;
-  html: string;
 }
 
 /** The navigation, in its order: file names without their ending, and titles. The first is the reference. */
@@ -24,15 +19,19 @@ export const PAGES: Record<string, string> = {
   polling: "Polling",
   webhooks: "Webhooks",
   errors: "Errors",
+  changes: "Changes",
 };
 
-const BLOCK = /<!-- (\w+) -->/g;
-/** One within a line, in a fence for example. */
-const INLINE_BLOCK = /(?<=\S *)<!-- (\w+) -->/g;
+/** Stands for a block while the Markdown around it is parsed. */
+const PLACEHOLDER = /^<!-- block: ([\w-]+) -->$/m;
 export const REFERENCE = "get-run";
 
 export function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+export function addressOf(page: string): string {
+  return page === REFERENCE ? "/docs" : `/docs/${page}`;
 }
 
 /** The id of a heading, as GitHub makes it: links work there and here. */
@@ -64,7 +63,7 @@ const marked = new Marked({
       return `<div class="table" tabindex="0"><table><thead>${head}</thead><tbody>${body}</tbody></table></div>`;
     },
     link({ href, tokens }) {
-      const target = href.replace(`/docs/${REFERENCE}.md`, "/docs").replace(/^(\/docs\/[\w-]+)\.md/, "$1");
+      const target = href.replace(/^([\w-]+)\.md/, (_, page: string) => addressOf(page));
       return `<a href="${escapeHtml(target)}">${this.parser.parseInline(tokens)}</a>`;
     },
   },
@@ -79,15 +78,10 @@ export function renderInline(text: string): string {
   return String(marked.parseInline(text));
 }
 
-/** Writes the Markdown that is published: each block in its place. */
-export function fillMarkdown(source: string, blocks: Map<string, Block>): string {
-  return source.replaceAll(BLOCK, (_, name: string) => findBlock(blocks, name).markdown).replaceAll(/\n{3,}/g, "\n\n");
-}
-
-function findBlock(blocks: Map<string, Block>, name: string): Block {
-  const block = blocks.get(name);
-  if (block === undefined) throw new Error(`no block is named ${name}`);
-  return block;
+/** The Markdown that is published: without the markers. */
+export function stripMarkers(source: string): string {
+  const text = replaceBlocks(source, (_, old) => old.split("\n").slice(1, -1).join("\n"));
+  return text.replaceAll(/\n{3,}/g, "\n\n");
 }
 
 let groups = 0;
@@ -125,7 +119,10 @@ function renderParts(source: string, blocks: Map<string, Block>): Part[] {
     if (fences.length > 0) parts.push({ kind: "code", html: renderFences(fences) });
     fences = [];
   };
-  const filled = source.replaceAll(INLINE_BLOCK, (_, name: string) => findBlock(blocks, name).markdown);
+  const filled = replaceBlocks(source, (name) => {
+    const { markdown, html, code } = findBlock(blocks, name);
+    return html === undefined && code === undefined ? markdown : `<!-- block: ${name} -->`;
+  });
   for (const token of marked.lexer(filled)) {
     if (token.type === "space") continue;
     if (token.type === "code") {
@@ -133,10 +130,10 @@ function renderParts(source: string, blocks: Map<string, Block>): Part[] {
       continue;
     }
     endFences();
-    const [, name] = /^<!-- (\w+) -->/.exec(token.raw) ?? [];
-    const html = name === undefined ? marked.parser([token]) : findBlock(blocks, name).html;
-    const kind = html.startsWith(`<div class="panel`) ? "code" : "prose";
-    parts.push({ kind: token.type === "hr" ? "rule" : kind, html });
+    const [, name] = PLACEHOLDER.exec(token.raw) ?? [];
+    const { html, code } = name === undefined ? { html: marked.parser([token]) } : findBlock(blocks, name);
+    if (html !== undefined) parts.push({ kind: token.type === "hr" ? "rule" : "prose", html });
+    if (code !== undefined) parts.push({ kind: "code", html: code });
   }
   endFences();
   return parts;
@@ -168,7 +165,7 @@ export function renderPage(
   const title = /^# (.*)$/m.exec(source)?.[1] ?? name;
   const links = Object.entries(PAGES).map(([page, text]) => {
     const current = page === name ? ` aria-current="page"` : "";
-    return `<a href="${page === REFERENCE ? "/docs" : `/docs/${page}`}"${current}>${text}</a>`;
+    return `<a href="${addressOf(page)}"${current}>${text}</a>`;
   });
   const parts = renderParts(source, blocks);
   const isReference = name === REFERENCE;

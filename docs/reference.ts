@@ -1,12 +1,13 @@
-// The blocks of the guides that come from the schemas, examples and failures of the Worker: as Markdown tables, and as HTML.
+// The generated blocks that come from the schemas, examples and failures of the Worker: as Markdown tables, and as HTML.
 import { readFile } from "node:fs/promises";
 import type * as z from "zod";
 import { TOKEN_PROBLEMS } from "../src/failure.ts";
 import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
 import { type FailureAnswer, collectFailureAnswers } from "./failure-answers.ts";
 import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
+import type { Block } from "./generated.ts";
 import { RUN_HEADERS, RUN_ID, describeRecord } from "./openapi.ts";
-import { type Block, escapeHtml, highlight, renderInline, renderMarkdown, renderTabs } from "./pages.ts";
+import { escapeHtml, highlight, renderInline, renderTabs } from "./pages.ts";
 
 type Schema = z.core.JSONSchema.JSONSchema;
 
@@ -22,38 +23,45 @@ interface Entry {
   fieldsOf: string;
 }
 
-/** Makes every block that the guides name. */
-export async function createBlocks(): Promise<Map<string, Block>> {
+export async function createReferenceBlocks(): Promise<Record<string, Block>> {
   const failures = await collectFailureAnswers();
   const schemas = describeRecord();
   const parameters = [RUN_ID, ...Object.values(PARAMETERS)].map((parameter) => describeEntry(parameter, schemas));
   const headers = RUN_HEADERS.map((name) => describeEntry({ ...HEADERS[name], required: false }, schemas));
-
-  const both = (markdown: string): Block => ({ markdown, html: renderMarkdown(markdown) });
-  const onPageOnly = (html: string): Block => ({ markdown: "", html });
   const list = (head: string, entries: Entry[]): Block => ({
-    markdown: formatTable([head, "type", ""], flatten(entries)),
+    markdown: formatTable([head, "type", "meaning"], flatten(entries)),
     html: renderEntries(entries),
   });
-  const blocks: Record<string, Block> = {
+  const head = formatHead(200, sampleHeaders());
+  return {
     operation: {
-      markdown: "```\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
+      markdown: "```http\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
       html: `<p class="operation"><b>GET</b> <code>/api/crew-runs/<var>{run_id}</var></code></p>`,
     },
     runs: await showRuns(),
     parameters: list("parameter", parameters),
     record: list("field", describeFields("CrewRun", schemas)),
-    try: onPageOnly(await readFile(`${import.meta.dirname}/page/try.html`, "utf8")),
-    answer: onPageOnly(await readFile(`${import.meta.dirname}/page/answer.html`, "utf8")),
     headers: list("header", headers),
-    head: onPageOnly(`<div class="panel">${highlight(formatHead(200, sampleHeaders()))}</div>`),
-    failures: onPageOnly(renderFailures(failures)),
-    errors: both(formatErrors(failures)),
-    refusals: both(formatList(Object.values(TOKEN_PROBLEMS))),
-    etag: both(EXAMPLE_ETAG),
+    head: { markdown: `\`\`\`http\n${head}\n\`\`\``, code: `<div class="panel">${highlight(head)}</div>` },
+    try: { markdown: TRY_IT, html: await readPart("try"), code: await readPart("answer") },
+    failures: { markdown: formatFailures(failures, "errors.md"), code: renderFailures(failures) },
+    errors: { markdown: formatFailures(failures, "") },
+    "error-codes": { markdown: failures.map(formatFailure).join("\n\n") },
+    refusals: {
+      markdown: Object.values(TOKEN_PROBLEMS)
+        .map((problem) => `- ${problem}`)
+        .join("\n"),
+    },
+    "conditional-request": {
+      markdown: `\`\`\`sh\ncurl -i "$URL" -H "Authorization: Bearer $TOKEN" -H 'If-None-Match: ${EXAMPLE_ETAG}'\n\`\`\``,
+    },
   };
-  return new Map(Object.entries(blocks));
 }
+
+const TRY_IT =
+  "On the site, at `/docs` of each deployment, a form logs you in, sends the request and shows the response.";
+
+const readPart = (name: string) => readFile(`${import.meta.dirname}/page/${name}.html`, "utf8");
 
 function describeFields(name: string, schemas: Record<string, Schema>): Entry[] {
   const { properties = {} } = schemas[name] ?? {};
@@ -103,8 +111,6 @@ function flatten(entries: readonly Entry[], path = ""): string[][] {
   ]);
 }
 
-const formatList = (items: readonly string[]) => items.map((item) => `- ${item}`).join("\n");
-
 function formatTable(head: string[], rows: readonly string[][]): string {
   const lines = [head, head.map(() => "---"), ...rows];
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
@@ -131,12 +137,18 @@ async function showRuns(): Promise<Block> {
   }));
   const tabs = runs.map(({ label, json }) => ({ label, html: highlight(json, "json") }));
   return {
-    markdown: runs.map(({ label, json }) => `\`\`\`json ${label}\n${json}\n\`\`\``).join("\n\n"),
-    html: renderTabs("Answer by the state of the run", tabs),
+    markdown: runs.map(formatRun).join("\n\n"),
+    code: renderTabs("Response by the state of the run", tabs),
   };
 }
 
-/** A kept run's headers, by the examples of the document. */
+/** The first run in view, the others folded up, which GitHub can. */
+function formatRun({ label, json }: { label: string; json: string }, index: number): string {
+  const fence = `\`\`\`json\n${json}\n\`\`\``;
+  return index === 0 ? fence : `<details>\n<summary>A ${label} run</summary>\n\n${fence}\n\n</details>`;
+}
+
+/** A cached run's headers, by the examples of the document. */
 function sampleHeaders(): [name: string, value: string][] {
   const shown = ["ETag", "RunCacheControl", "CacheStatus", "Age", "RequestId", "ServerTiming", "Vary"] as const;
   return [
@@ -149,18 +161,43 @@ function formatHead(status: number, headers: readonly (readonly [name: string, v
   return [`HTTP/2 ${status}`, ...headers.map(([name, value]) => `${name}: ${value}`)].join("\n");
 }
 
+/** The content's type, and the headers that only some failures have. */
+function findSpecialHeaders(headers: FailureAnswer["headers"]): (readonly [name: string, value: string])[] {
+  const special = FAILURE_HEADERS.map(({ name }) => [name, headers[name.toLowerCase()] ?? ""] as const);
+  return [["Content-Type", "application/json"], ...special.filter(([, value]) => value !== "")];
+}
+
 /** Each failure's answer, folded up. */
 function renderFailures(failures: readonly FailureAnswer[]): string {
   const items = failures.map(({ status, headers, body }) => {
-    const special = FAILURE_HEADERS.map(({ name }) => [name, headers[name.toLowerCase()] ?? ""] as const);
-    const head = [["Content-Type", "application/json"] as const, ...special.filter(([, value]) => value !== "")];
-    const content = `${highlight(formatHead(status, head))}${highlight(JSON.stringify(body, null, 2), "json")}`;
+    const content = `${highlight(formatHead(status, findSpecialHeaders(headers)))}${highlight(JSON.stringify(body, null, 2), "json")}`;
     return `<details name="failure"><summary><b>${status}</b> ${body.code}</summary>${content}</details>`;
   });
   return `<div class="panel failures">${items.join("")}</div>`;
 }
 
-function formatErrors(failures: readonly FailureAnswer[]): string {
-  const rows = failures.map(({ status, body, summary, action }) => [`${status}`, `\`${body.code}\``, summary, action]);
-  return formatTable(["status", "code", "meaning", "what to do"], rows);
+/** A line for each code, which leads to its section. */
+function formatFailures(failures: readonly FailureAnswer[], file: string): string {
+  const rows = failures.map(({ status, body: { code }, summary }) => [
+    `${status}`,
+    `[\`${code}\`](${file}#${code})`,
+    summary,
+  ]);
+  return formatTable(["status", "code", "meaning"], rows);
+}
+
+/** The section of one code. */
+function formatFailure({ status, headers, body, happened, action }: FailureAnswer): string {
+  const head = formatHead(status, findSpecialHeaders(headers));
+  return `### \`${body.code}\`
+
+${happened}
+
+**What to do:** ${action}
+
+\`\`\`http
+${head}
+
+${JSON.stringify(body)}
+\`\`\``;
 }

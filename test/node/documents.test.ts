@@ -149,6 +149,6 @@ test("page and Markdown of the reference name each parameter, field and header, 
   assert.ok(codes.length > 12);
   for (const [status, code] of codes) {
     assert.ok(html?.includes(`<summary><b>${status}</b> ${code}</summary>`), code);
-    assert.match(errors ?? "", new RegExp(`^\\| ${status} +\\| \`${code}\` +\\|`, "m"));
+    assert.match(errors ?? "", new RegExp(`^\\| ${status} +\\| \\[\`${code}\`\\]\\(#${code}\\) +\\|`, "m"));
   }
 });
