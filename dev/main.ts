@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { SEEDED_RUNS } from "./seed.ts";
+import { SEEDED_RUNS } from "./seeded-runs.ts";
 import { type Ports, type ServedStack, startServedStack } from "./served-stack.ts";
 import { PlainFailure } from "./worker-process.ts";
 

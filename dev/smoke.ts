@@ -2,7 +2,7 @@
 // Guarantees that it only reads, that it prints no token, and that the exit code is 1 if anything is wrong.
 import { parseArgs } from "node:util";
 import { type Finding, explainError, formatFinding } from "./checklist.ts";
-import { SEEDED_RUNS } from "./seed.ts";
+import { SEEDED_RUNS } from "./seeded-runs.ts";
 import { startServedStack } from "./served-stack.ts";
 import { type SmokeTarget, listChecks } from "./smoke/contract.ts";
 

@@ -3,7 +3,8 @@
 import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, expect, inject, test } from "vitest";
 import openApi from "../dist/documents/openapi.json?raw";
-import { EXAMPLE_ETAG, EXAMPLE_ROWS } from "../docs/example-runs.ts";
+import { EXAMPLE_ROWS } from "../dev/seeded-runs.ts";
+import { EXAMPLE_ETAG } from "../docs/example-runs.ts";
 import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
 import { createApp } from "../src/app.ts";
 import { type OpenApi, expectDocumented, listHeaders } from "./documented.ts";

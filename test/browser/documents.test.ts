@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { PAGES } from "../../docs/pages.ts";
-import { SEEDED_RUNS } from "../../dev/seed.ts";
+import { SEEDED_RUNS } from "../../dev/seeded-runs.ts";
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 import { type Record as PageRecord, launchChromium, watch } from "./chromium.ts";
 
@@ -22,6 +22,7 @@ const PATHS = ["/docs", ...GUIDES.map((name) => `/docs/${name}`)];
 const [OWN = "", FOREIGN = ""] = ["owner", "stranger"].map(
   (owner) => SEEDED_RUNS.find(({ ownerId }) => ownerId === owner)?.id,
 );
+const EXACT = "77777777-7777-4777-8777-777777777777";
 
 const execute = promisify(execFile);
 let served: ServedStack;
@@ -168,11 +169,11 @@ test("owner and stranger log in and see their own run, and a 404 in place of the
 
 test("a pasted token reads a run, which is shown digit by digit, with its headers and a curl line without the token", async () => {
   const token = await served.stack.authorizationServer.fetchToken("owner");
-  const sent = await fetch(`${served.url}/api/crew-runs/${OWN}`, { headers: { authorization: `Bearer ${token}` } });
+  const sent = await fetch(`${served.url}/api/crew-runs/${EXACT}`, { headers: { authorization: `Bearer ${token}` } });
   const body = await sent.text();
   await visit("/docs", { viewport: { width: 390, height: 844 } }, async (page) => {
     await page.getByLabel("Access token").fill(token);
-    assert.match(await send(page, OWN), /^200/);
+    assert.match(await send(page, EXACT), /^200/);
     const shown = page.locator("#body");
     const indented = (await shown.textContent()) ?? "";
     assert.match(indented, /\n    "long_decimal": 3\.14159265358979323846264338327950288419716939937510,\n/);
@@ -183,7 +184,7 @@ test("a pasted token reads a run, which is shown digit by digit, with its header
     const headers = (await page.locator("#answer-headers").textContent()) ?? "";
     assert.match(headers, /^cache-control: private, max-age=3600$/m);
     const curl = (await page.locator("#curl").textContent()) ?? "";
-    assert.equal(curl, `curl -i -H "Authorization: Bearer $TOKEN" \\\n  '${served.url}/api/crew-runs/${OWN}'`);
+    assert.equal(curl, `curl -i -H "Authorization: Bearer $TOKEN" \\\n  '${served.url}/api/crew-runs/${EXACT}'`);
     await page.screenshot({ path: join(SCREENSHOTS, "try-it-narrow.png"), fullPage: true });
     const { stdout } = await execute("sh", ["-c", curl], { env: { ...process.env, TOKEN: token } });
     assert.ok(stdout.endsWith(body));

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import openapiTS, { astToString } from "openapi-typescript";
-import { SEEDED_RUNS } from "../../dev/seed.ts";
+import { SEEDED_RUNS } from "../../dev/seeded-runs.ts";
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 
 const execute = promisify(execFile);
