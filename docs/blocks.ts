@@ -1,5 +1,6 @@
 // Every generated block. To add one: name it here, put its two markers into a Markdown file, run `npm run build:documents`.
 import { readFile } from "node:fs/promises";
+import { describeExampleRuns } from "./example-runs.ts";
 import type { Block } from "./generated.ts";
 import { createReferenceBlocks } from "./reference.ts";
 
@@ -7,6 +8,7 @@ export async function createBlocks(): Promise<Map<string, Block>> {
   const blocks: Record<string, Block> = {
     ...(await createReferenceBlocks()),
     changes: { markdown: await listChanges() },
+    "example-run": { markdown: await showExampleRun() },
   };
   return new Map(Object.entries(blocks));
 }
@@ -22,4 +24,18 @@ async function listChanges(): Promise<string> {
     return `${heading}\n\n${(forClients ?? body).trim()}`;
   });
   return parts.join("\n\n").replaceAll("](docs/", "](");
+}
+
+/** The completed example, one line per key. Of its crew, only what shows which crew it is. */
+async function showExampleRun(): Promise<string> {
+  const { completed } = await describeExampleRuns();
+  const run = completed?.value as { crew_config: { agents: { role: string }[]; tasks: { description: string }[] } };
+  const rest = { "…": "…" };
+  const crew_config = {
+    agents: run.crew_config.agents.map(({ role }) => ({ role, ...rest })),
+    tasks: run.crew_config.tasks.map(({ description }) => ({ description, ...rest })),
+    ...rest,
+  };
+  const lines = Object.entries({ ...run, crew_config }).map(([key, value]) => `  "${key}": ${JSON.stringify(value)}`);
+  return `\`\`\`json\n{\n${lines.join(",\n")}\n}\n\`\`\``;
 }
