@@ -375,6 +375,26 @@ class CrewRunsTest(unittest.TestCase):
         )
         self.assertEqual(self.find(self.accept(crew)).crew_config, crew_config(crew))
 
+    def test_the_program_of_the_page_records_a_run(self) -> None:
+        [program] = re.findall(r"```python\n([^`]*)```", PAGE)
+        names: dict[str, Any] = {
+            "CrewRuns": CrewRuns,
+            "crew": StandInCrew(),
+            "inputs": {"city": "Brno"},
+            "os": SimpleNamespace(
+                environ={"WRITER_DATABASE_URL": self.server.url("crew_runs_writer")}
+            ),
+            "request_id": "request-2",
+            "subject": "owner",
+            "timedelta": timedelta,
+        }
+        exec(program, names)
+        run = self.find(names["run_id"])
+        self.assertEqual(
+            (run.status, run.owner_id, run.correlation_id, run.result),
+            ("completed", "owner", "request-2", "done"),
+        )
+
     def test_the_statements_are_those_of_the_page(self) -> None:
         for name, values in (
             ("accept", "id correlation_id owner_id crew_type crew_config task_input"),
