@@ -1,6 +1,6 @@
 // `wrangler dev` as a child process: no telemetry, no look for updates, no hotkeys, its state in a temporary folder, and no
 // child of it alive after `stop()`. Reads no settings from files: the caller gives them all, and decides when to stop.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { mkdtemp, writeFile } from "node:fs/promises";
@@ -42,6 +42,8 @@ const MAX_SHOWN_LINES = 40;
 const START_REQUEST_ID = "npm-run-dev-start";
 /** A line of the Worker's log, an error or warning of wrangler's, or its continuation. */
 const WORTH_SHOWING = /^(\{|[✘▲] | +\S)/;
+/** On Windows only a whole tree of processes can be ended, and only while its root is alive. */
+const HAS_NO_PROCESS_GROUPS = process.platform === "win32";
 /** Hides the reason of a start that failed. */
 const NOISE = /^(Using secrets|Your Worker has access|Binding  |env\.|$)/;
 
@@ -59,12 +61,13 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     fail,
   );
   const clean = () => {
-    killGroup(child);
-    rmSync(directory, { recursive: true, force: true });
+    killAll(child);
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   };
   process.once("exit", clean);
   const stop = async () => {
-    if (child.exitCode === null) child.kill("SIGTERM");
+    if (HAS_NO_PROCESS_GROUPS) killAll(child);
+    else if (child.exitCode === null) child.kill("SIGTERM");
     await Promise.race([closed, sleep(STOP_TIMEOUT_SECONDS * 1000, undefined, { ref: false })]);
     process.off("exit", clean);
     clean();
@@ -125,7 +128,7 @@ async function spawnWrangler({ port, variables }: WorkerProcessOptions, director
   return spawn(process.execPath, args, {
     cwd: ROOT_DIRECTORY,
     // A process group of its own: Ctrl-C reaches this process alone, and the whole group can be ended at once.
-    detached: true,
+    detached: !HAS_NO_PROCESS_GROUPS,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...process.env,
@@ -134,6 +137,7 @@ async function spawnWrangler({ port, variables }: WorkerProcessOptions, director
       CLOUDFLARE_CF_FETCH_ENABLED: "false",
       // Its temporary files go with the folder.
       TMPDIR: directory,
+      TEMP: directory,
       WRANGLER_REGISTRY_PATH: join(directory, "registry"),
       X_LOCAL_EXPLORER: "false",
       X_LOCAL_OBSERVABILITY: "false",
@@ -157,9 +161,15 @@ function cleanLine(line: string): string {
     .replace(/^[✘▲] \[(ERROR|WARNING)\] (?=\{)/, "");
 }
 
-function killGroup({ pid }: ChildProcess): void {
+/** Ends wrangler and all its children at once. */
+function killAll({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  if (HAS_NO_PROCESS_GROUPS) {
+    spawnSync("taskkill", ["/pid", `${pid}`, "/t", "/f"], { stdio: "ignore" });
+    return;
+  }
   try {
-    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+    process.kill(-pid, "SIGKILL");
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }
