@@ -1,24 +1,24 @@
-// The headers of requests and answers, as OpenAPI describes them.
+// The headers of requests and responses, as OpenAPI describes them.
 import { EXAMPLE_ETAG } from "./example-runs.ts";
 import { EXAMPLE_REQUEST_ID, type FailureAnswer } from "./failure-answers.ts";
 
 interface Header {
   name: string;
-  /** Whether every answer that lists the header has it. */
+  /** Whether every response that lists the header has it. */
   required: boolean;
   description: string;
   schema: { type: "string" | "integer"; const?: string; pattern?: string; minimum?: number; maximum?: number };
   example?: string | number;
 }
 
-/** By the name of the component. A header that means different things in different answers is described once for each. */
+/** By the name of the component. A header with different meanings in different responses is described once for each. */
 export const HEADERS = {
   ETag: {
     name: "ETag",
     required: true,
     description:
-      "Changes exactly when the body does. Send it back in `If-None-Match`. A proxy that compresses the answer makes it weak " +
-      "(`W/` before it): that works as well.",
+      "Changes exactly when the body does. Send it back in `If-None-Match`. A proxy that compresses the response makes it weak " +
+      "(prefix `W/`); that works as well.",
     schema: { type: "string", pattern: `^(W/)?"[\\w-]+"$` },
     example: EXAMPLE_ETAG,
   },
@@ -26,28 +26,28 @@ export const HEADERS = {
     name: "Cache-Control",
     required: true,
     description:
-      "`private, max-age=N` for a finished run, which does not change any more; otherwise `private, no-cache`: you may keep " +
-      "the run, but ask with `If-None-Match` before each use.",
+      "`private, max-age=N` for a finished run, which doesn't change; otherwise `private, no-cache`: you may store the run, " +
+      "but must revalidate it with `If-None-Match` before each use.",
     schema: { type: "string", pattern: "^private, (no-cache|max-age=\\d+)$" },
     example: "private, max-age=3600",
   },
   NoStore: {
     name: "Cache-Control",
     required: true,
-    description: "The answer must not be kept.",
+    description: "The response must not be stored.",
     schema: { type: "string", const: "no-store" },
   },
   Age: {
     name: "Age",
     required: false,
-    description: "How many seconds ago a finished run, kept by this service, was read from the database.",
+    description: "For a cached run: how many seconds ago it was read from the database.",
     schema: { type: "integer", minimum: 0 },
     example: 42,
   },
   CacheStatus: {
     name: "Cache-Status",
     required: true,
-    description: "Whether this service kept the run (`hit`) or read it from the database (RFC 9211).",
+    description: "Whether the run came from a cache of this service (`hit`) or from the database (RFC 9211).",
     schema: { type: "string", pattern: "^crew-runs; " },
     example: "crew-runs; hit; detail=isolate",
   },
@@ -55,28 +55,28 @@ export const HEADERS = {
     name: "Retry-After",
     required: false,
     description:
-      "Only while the run is not finished: the seconds to wait before you ask again. A tenth of the run's age, from 1 to 30; " +
-      "0 after a wait that ran its full time.",
+      "Only while the run isn't finished: the seconds to wait before the next request. A tenth of the run's age, from 1 to 30; " +
+      "0 after a wait that lasted its full time.",
     schema: { type: "integer", minimum: 0, maximum: 30 },
     example: 6,
   },
   ReadinessRetryAfter: {
     name: "Retry-After",
     required: true,
-    description: "The seconds for which the service remembers this answer.",
+    description: "How many seconds the service repeats this response.",
     schema: { type: "integer", minimum: 1 },
   },
   PreferenceApplied: {
     name: "Preference-Applied",
     required: false,
-    description: "The seconds that `Prefer: wait` was granted (RFC 7240); absent if it was not.",
+    description: "The seconds granted to `Prefer: wait` (RFC 7240); absent if none were.",
     schema: { type: "string", pattern: "^wait=\\d+$" },
     example: "wait=30",
   },
   RequestId: {
     name: "X-Request-Id",
     required: true,
-    description: "The id of this request in the log: the one that was sent, or a new one.",
+    description: "The id of this request in the log: the client's, or a new one.",
     schema: { type: "string", pattern: "^[A-Za-z0-9._:-]{1,128}$" },
     example: EXAMPLE_REQUEST_ID,
   },
@@ -90,7 +90,7 @@ export const HEADERS = {
   Vary: {
     name: "Vary",
     required: true,
-    description: "The request headers on which the answer depends.",
+    description: "The request headers on which the response depends.",
     schema: { type: "string" },
     example: "Authorization",
   },
@@ -103,7 +103,7 @@ export const HEADERS = {
   NoReferrer: {
     name: "Referrer-Policy",
     required: true,
-    description: "Browsers do not send this URL, which holds an id, to other sites.",
+    description: "Browsers don't send this URL, which contains an id, to other sites.",
     schema: { type: "string", const: "no-referrer" },
   },
   StrictTransportSecurity: {
@@ -123,25 +123,25 @@ export const FAILURE_HEADERS: readonly Header[] = [
     name: "WWW-Authenticate",
     required: true,
     description:
-      "The challenge (RFC 6750 §3): `error` and `error_description` if a token was sent, `scope` if one is demanded, and in " +
-      "`resource_metadata` the address that names the issuer of tokens (RFC 9728).",
+      "The challenge (RFC 6750 §3): `error` and `error_description` if a token was sent, `scope` if one is required, and in " +
+      "`resource_metadata` the URL of a document that names the issuer (RFC 9728).",
     schema: { type: "string", pattern: "^Bearer .*resource_metadata=" },
   },
   {
     name: "Allow",
     required: true,
-    description: "The methods that the path has.",
+    description: "The methods that the path supports.",
     schema: { type: "string" },
   },
   {
     name: "Retry-After",
     required: true,
-    description: "The seconds to wait before you try again.",
+    description: "The seconds to wait before the next request.",
     schema: { type: "integer", minimum: 1 },
   },
 ];
 
-/** Headers that every answer has. */
+/** Headers that every response has. */
 const COMMON: readonly HeaderName[] = [
   "RequestId",
   "ServerTiming",
@@ -156,14 +156,14 @@ export function describeHeaders(): object {
   return Object.fromEntries(Object.entries(HEADERS).map(([key, header]) => [key, { ...header, name: undefined }]));
 }
 
-/** The `headers` of an OpenAPI Response Object: the given ones and those that every answer has. */
+/** The `headers` of an OpenAPI Response Object: the given ones and those that every response has. */
 export function listHeaders(...names: HeaderName[]): Record<string, { $ref: string }> {
   return Object.fromEntries(
     [...names, ...COMMON].map((name) => [HEADERS[name].name, { $ref: `#/components/headers/${name}` }]),
   );
 }
 
-/** The `headers` of the answers of one status. Headers of these failures alone have an example for each code. */
+/** The `headers` of the responses with one status. Headers that only these failures have get an example per code. */
 export function listFailureHeaders(answers: readonly FailureAnswer[]): object {
   const demanded = FAILURE_HEADERS.flatMap(({ name, ...header }) => {
     const examples = answers.flatMap(({ headers, body }) => {
@@ -177,15 +177,15 @@ export function listFailureHeaders(answers: readonly FailureAnswer[]): object {
   return { ...Object.fromEntries(demanded), ...listHeaders("NoStore") };
 }
 
-/** The request's headers, as OpenAPI parameters. They have no `example`: viewers of OpenAPI would send it. */
+/** The request's headers, as OpenAPI parameters. They have no `example`, because viewers of OpenAPI would send it. */
 export const PARAMETERS = {
   IfNoneMatch: {
     name: "If-None-Match",
     in: "header",
     required: false,
     description:
-      "The `ETag` of the record that you hold: the answer is a 304 without a body if the record has not changed. Lists, weak " +
-      `tags and \`*\` work as in RFC 9110 §13.1.2. For example \`${EXAMPLE_ETAG}\`.`,
+      "The `ETag` of your copy: if the record hasn't changed, the response is a 304 without a body. Lists, weak tags and `*` " +
+      `work as in RFC 9110 §13.1.2. For example \`${EXAMPLE_ETAG}\`.`,
     schema: { type: "string" },
   },
   Prefer: {
@@ -193,8 +193,8 @@ export const PARAMETERS = {
     in: "header",
     required: false,
     description:
-      "`wait=N` (RFC 7240 §4.3) holds the answer for up to N seconds, until the run is finished or, with `If-None-Match`, " +
-      "until it changes. `Preference-Applied` says how many seconds were granted. Ignored for a finished run.",
+      "`wait=N` (RFC 7240 §4.3) delays the response for up to N seconds, until the run is finished or, with `If-None-Match`, " +
+      "until it changes. `Preference-Applied` confirms the seconds granted. Ignored for a finished run.",
     schema: { type: "string" },
   },
   RequestId: {
@@ -202,14 +202,14 @@ export const PARAMETERS = {
     in: "header",
     required: false,
     description:
-      "Your own id for this request: up to 128 letters, digits and `._:-`. Anything else is replaced by a new one.",
+      "Your id for this request: up to 128 letters, digits and `._:-`. Anything else is replaced by a new id.",
     schema: { type: "string" },
   },
   Traceparent: {
     name: "traceparent",
     in: "header",
     required: false,
-    description: "W3C Trace Context. The log has the trace id.",
+    description: "W3C Trace Context. The log contains the trace id.",
     schema: { type: "string" },
   },
 };

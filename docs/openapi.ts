@@ -1,5 +1,5 @@
-// The OpenAPI 3.1 document, made from the record's schemas and from the answers that the Worker's own code gives to failures.
-// It stands for any deployment: /.well-known/oauth-protected-resource names the issuer.
+// The OpenAPI 3.1 document, made from the record's schemas and from the responses that the Worker's code makes for failures.
+// It describes every deployment, so it names no issuer: /.well-known/oauth-protected-resource does.
 import * as z from "zod";
 import { AgentConfig, CrewConfig, CrewRun, TaskConfig } from "../src/crew-runs/record.ts";
 import { FIELD_DESCRIPTIONS, SCHEMA_DESCRIPTIONS } from "./descriptions.ts";
@@ -27,14 +27,14 @@ const SERVICE_SCHEMAS = {
       status: {
         type: "string",
         enum: ["ready", "not_ready"],
-        description: "`ready` if database and key set can be reached.",
+        description: "`ready` if every part is `ok` or `not_checked`.",
       },
       database: { ...PART_STATE, description: "Whether the table of runs can be read." },
       key_set: { ...PART_STATE, description: "Whether the issuer's keys are at hand." },
       settings: {
         type: "string",
         const: "misconfigured",
-        description: "Only if a setting is missing or wrong, which the log names. Nothing was tried then.",
+        description: "Only if a setting is missing or malformed, which the log names. Nothing else was checked then.",
       },
     },
     required: ["status"],
@@ -43,26 +43,26 @@ const SERVICE_SCHEMAS = {
 
 const DESCRIPTION = `Read the record of a CrewAI crew run: its input, its result, and when it ran.
 
-Send the access token that your authorization server gave you as a bearer token. Finished runs may be kept. While a run is not
-finished, \`Retry-After\` says when to ask again, and \`Prefer: wait\` lets the request wait. The guides:
+Send the access token of your authorization server as a bearer token. Finished runs may be cached. While a run isn't finished,
+\`Retry-After\` is the time until the next poll, and \`Prefer: wait\` makes the request a long poll. The guides:
 [Read a run](/docs/get-run.md), [Authentication](/docs/authentication.md), [Polling](/docs/polling.md),
 [Webhooks](/docs/webhooks.md), [Errors](/docs/errors.md).`;
 
-const GET_RUN_DESCRIPTION = `The record of one run. You see your own runs; an admin sees every run. A run of somebody else
-and a run that does not exist are the same 404.
+const GET_RUN_DESCRIPTION = `The record of one run. You can read your own runs; admins can read every run. Another user's run
+gives the same 404 as a run that doesn't exist.
 
-The token is checked first, then the id, then the run. HEAD gives the same answer without its body. A doubled slash or
-another case in the path is a 404; a trailing slash changes nothing. Query parameters are ignored.`;
+The token is checked first, then the id, then the run is looked up. HEAD returns the same headers without a body. The path is
+case-sensitive, and a doubled slash is a 404; a trailing slash makes no difference. Query parameters are ignored.`;
 
 const STATUS_DESCRIPTIONS: Record<number, string> = {
-  401: "No bearer token was sent, or it is not accepted.",
-  403: "The token is valid but lacks a scope. Only if the deployment demands one of everyone.",
-  404: "There is no such run, or it is not yours; or there is no such path.",
-  405: "Another method than GET and HEAD. It is listed here because OpenAPI has no place for it outside an operation.",
-  422: "The id is not a UUID.",
-  429: "Too many reads by this user. Only if the deployment has a limit. `Retry-After` says when to try again.",
-  500: "A fault of this service that does not pass by itself.",
-  503: "The issuer's keys or the database cannot be reached, or too much is read at once. `Retry-After` says when to try again.",
+  401: "No bearer token was sent, or it isn't accepted.",
+  403: "The token is valid but lacks a scope. Only if the deployment requires one from everyone.",
+  404: "The run doesn't exist, or you may not read it; or the path doesn't exist.",
+  405: "The method is neither GET nor HEAD. It is listed here because OpenAPI has no place for it outside an operation.",
+  422: "The id isn't a UUID.",
+  429: "Too many reads by this user. Only if the deployment has a rate limit.",
+  500: "A fault of this service that doesn't pass by itself.",
+  503: "The issuer's keys or the database are unavailable, or too many large records are being read.",
 };
 
 /** The path's parameter. */
@@ -76,7 +76,7 @@ export const RUN_ID = {
   example: "11111111-1111-4111-8111-111111111111",
 };
 
-/** The headers of a 200 and a 304, besides those of every answer. */
+/** The headers of a 200 and a 304, besides those of every response. */
 export const RUN_HEADERS: readonly HeaderName[] = [
   "ETag",
   "RunCacheControl",
@@ -103,7 +103,7 @@ export async function createOpenApi(version: string): Promise<object> {
     security: [{ bearer: [] }],
     tags: [
       { name: "Crew runs", description: "The records of crew runs." },
-      { name: "Service", description: "Whether this service works. No token needed." },
+      { name: "Service", description: "Whether this service works. They need no token." },
     ],
     paths: {
       "/api/crew-runs/{run_id}": {
@@ -121,7 +121,7 @@ export async function createOpenApi(version: string): Promise<object> {
           operationId: "getHealth",
           tags: ["Service"],
           summary: "Health",
-          description: "Whether this service runs. Asks neither the database nor the issuer.",
+          description: "Whether this service runs. It calls neither the database nor the issuer.",
           security: [],
           responses: { 200: describeState("This service runs.", "Health", { status: "ok" }), 405: methodNotAllowed },
         },
@@ -131,18 +131,17 @@ export async function createOpenApi(version: string): Promise<object> {
           operationId: "getReadiness",
           tags: ["Service"],
           summary: "Readiness",
-          description:
-            "Whether the database and the issuer's keys can be reached. The answer is up to ten seconds old.",
+          description: "Whether the service can work. The response is up to ten seconds old.",
           security: [],
           responses: {
-            200: describeState("Everything can be reached.", "Readiness", {
+            200: describeState("The service can work.", "Readiness", {
               status: "ready",
               database: "ok",
               key_set: "ok",
             }),
             405: methodNotAllowed,
             503: describeState(
-              "Something cannot be reached, or a setting is missing or wrong.",
+              "A part is unavailable, or a setting is missing or malformed.",
               "Readiness",
               { status: "not_ready", database: "unavailable", key_set: "ok" },
               "ReadinessRetryAfter",
@@ -258,7 +257,7 @@ function describeProblems(failures: readonly FailureAnswer[]): Record<string, ob
     type: "object",
     properties: {
       detail,
-      code: { ...text("A word for programs, which does not change."), enum: answers.map(({ body }) => body.code) },
+      code: { ...text("A stable word for programs."), enum: answers.map(({ body }) => body.code) },
       request_id: { ...text("The same as in `X-Request-Id`."), examples: [EXAMPLE_REQUEST_ID] },
     },
     required: ["detail", "code", "request_id"],
