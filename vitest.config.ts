@@ -1,34 +1,61 @@
-// The tests run inside workerd, against the local stack of dev/ with a database of their own.
+// One runner for all tests. `npm test` runs the projects workerd and node. The others start many processes, or need Chromium
+// or files of others: each has a script of its own.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
-import type {} from "./test/stack/addresses.ts";
+import { readVectors } from "./test/vectors/read-vectors.ts";
+import type {} from "./test/support/provided.ts";
+
+/** For tests that start processes. */
+const PATIENCE = { testTimeout: 60_000, hookTimeout: 90_000 };
+/** After the others, because they start many processes. */
+const LATER = { maxWorkers: 3, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
-  plugins: [
-    cloudflareTest(({ inject }) => {
-      const { variables } = inject("stack");
-      // Where wrangler looks for the secrets that wrangler.toml requires.
-      process.env["DATABASE_URL"] = variables.DATABASE_URL;
-      return {
-        wrangler: { configPath: "./wrangler.toml" },
-        // Keeps workerd from reporting each connection that a test breaks on purpose.
-        verbose: false,
-        miniflare: {
-          bindings: variables,
-          // Commented out in wrangler.toml. Only the tests of the rate limit hand it to their Worker.
-          ratelimits: { RATE_LIMITER: { namespace_id: "1", simple: { limit: 3, period: 60 } } },
-        },
-      };
-    }),
-  ],
   test: {
-    include: ["test/**/*.test.ts"],
-    // What runs in Node has Node's own test runner.
-    exclude: ["test/generated-client/**", "test/node/**", "test/browser/**", "test/operations/**"],
-    // The Worker writes a line a request: shown where a test fails.
+    // The Worker writes a line per request: shown if a test fails.
     silent: "passed-only",
     maxWorkers: 4,
-    provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
-    globalSetup: ["./test/stack/global-setup.ts"],
+    projects: [
+      {
+        plugins: [
+          cloudflareTest(({ inject }) => {
+            const { variables } = inject("localStack");
+            // Where wrangler looks for the secrets that wrangler.toml requires.
+            process.env["DATABASE_URL"] = variables.DATABASE_URL;
+            return {
+              wrangler: { configPath: "./wrangler.toml" },
+              // Keeps workerd from reporting each connection that a test breaks on purpose.
+              verbose: false,
+              miniflare: {
+                bindings: variables,
+                // Commented out in wrangler.toml. Only the tests of the rate limit hand it to their test app.
+                ratelimits: { RATE_LIMITER: { namespace_id: "1", simple: { limit: 3, period: 60 } } },
+              },
+            };
+          }),
+        ],
+        test: {
+          name: "workerd",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/{generated-client,node,browser,operations,vectors}/**"],
+          provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
+          globalSetup: ["./test/support/node/global-setup.ts"],
+        },
+      },
+      { test: { name: "node", include: ["test/node/*.test.ts"], ...PATIENCE } },
+      {
+        test: {
+          name: "operations",
+          include: ["test/operations/*.test.ts", "test/generated-client/*.test.ts"],
+          ...PATIENCE,
+          ...LATER,
+        },
+      },
+      { test: { name: "browser", include: ["test/browser/*.test.ts"], ...PATIENCE, ...LATER } },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        test: { name: "vectors", include: ["test/vectors/*.test.ts"], provide: { vectors: readVectors() } },
+      },
+    ],
   },
 });

@@ -1,36 +1,12 @@
-// Makes the bundles that are run: the product as a deployment uploads it, and the Workers of this folder that it is
-// compared with, all by wrangler and minified, so that they differ in their source only.
+// Bundles the Workers of this folder that the product is compared with: by wrangler and minified, as the product is, so that
+// they differ in their source only.
 import { copyFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { unstable_readConfig as readConfig } from "wrangler";
-import { buildBundle } from "../dev/build.ts";
 import { runWrangler } from "../dev/wrangler.ts";
+import { type Bundle, describeBundle } from "../test/support/node/bundle.ts";
 
-const CONFIG_PATH = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
 const WORKERS_DIRECTORY = fileURLToPath(new URL("workers", import.meta.url));
-
-export interface Bundle {
-  directory: string;
-  /** File names in `directory`, the entry first. */
-  modules: string[];
-  compatibilityDate: string;
-  compatibilityFlags: string[];
-}
-
-function describeBundle(directory: string, modules: string[]): Bundle {
-  const { compatibility_date: compatibilityDate = "", compatibility_flags: compatibilityFlags } = readConfig({
-    config: CONFIG_PATH,
-    env: "",
-  });
-  return { directory, modules, compatibilityDate, compatibilityFlags };
-}
-
-/** Bundles the product into a folder, which is emptied first. `gzipBytes` is the size of the upload. */
-export async function bundleProduct(directory: string): Promise<Bundle & { gzipBytes: number }> {
-  const { gzipBytes } = await buildBundle(directory);
-  return { ...describeBundle(directory, ["index.js"]), gzipBytes };
-}
 
 /** Bundles one of `bench/workers` with the product's compatibility date and flags. */
 export async function bundleComparison(name: string, directory: string): Promise<Bundle> {

@@ -5,7 +5,7 @@ import { readCpuMicroseconds } from "./processes.ts";
 import { type Line, describeRatio } from "./report.ts";
 import { FINISHED_RUN, LARGE_RUN, SMALL_RUN } from "./runs.ts";
 import type { Stage } from "./stage.ts";
-import type { Workerd } from "./workerd.ts";
+import type { Workerd } from "../test/support/node/workerd.ts";
 
 const ROUNDS = 25;
 const CONNECTIONS = 16;

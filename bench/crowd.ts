@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Line, describeCount } from "./report.ts";
 import { LARGE_RUN, type RunShape, SMALL_RUN, finishRun } from "./runs.ts";
 import type { Stage } from "./stage.ts";
-import type { Workerd } from "./workerd.ts";
+import type { Workerd } from "../test/support/node/workerd.ts";
 
 const RUN_SECONDS = 12;
 const DATABASE_MS = 40;

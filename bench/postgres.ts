@@ -5,7 +5,7 @@ import { chownSync, rmSync } from "node:fs";
 import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { end, start } from "./processes.ts";
+import { end, start } from "../test/support/node/child-process.ts";
 
 const START_TIMEOUT_MS = 20_000;
 /** Not for root: PostgreSQL refuses to run as root. */

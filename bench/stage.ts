@@ -11,10 +11,11 @@ import { once } from "node:events";
 import { SignJWT, exportJWK, generateKeyPair } from "jose";
 import { type Database, READER_ROLE, startDatabase } from "../dev/database.ts";
 import { startSqlEndpoint } from "../dev/sql-over-http.ts";
-import { type Bundle, bundleComparison, bundleProduct } from "./bundle.ts";
+import { type Bundle, bundleProduct } from "../test/support/node/bundle.ts";
+import { bundleComparison } from "./bundle.ts";
 import { OWNER, type RunShape, insertRun } from "./runs.ts";
 import { type Upstream, startUpstream } from "./upstream.ts";
-import { type Workerd, startWorkerd } from "./workerd.ts";
+import { type Workerd, startWorkerd } from "../test/support/node/workerd.ts";
 
 /** The same for all Workers, whatever port they listen on: what they keep in the data centre may depend on it. */
 const HOST = "runs.example.com";

@@ -1,6 +1,6 @@
 // What a Worker costs before it is warm: its bundle, and the CPU time from the start of workerd to the first answer, less the
 // same of an empty Worker, against the tutorial Worker. The starts are interleaved.
-import type { Bundle } from "./bundle.ts";
+import type { Bundle } from "../test/support/node/bundle.ts";
 import { readCpuMicroseconds } from "./processes.ts";
 import { type Line, describeCount, describeRatio } from "./report.ts";
 import type { Stage } from "./stage.ts";

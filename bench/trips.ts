@@ -5,7 +5,7 @@ import { addClock } from "./bundle.ts";
 import { type Line, describeCount } from "./report.ts";
 import { FINISHED_RUN, SMALL_RUN } from "./runs.ts";
 import type { Stage } from "./stage.ts";
-import type { Workerd } from "./workerd.ts";
+import type { Workerd } from "../test/support/node/workerd.ts";
 
 const DELAY_MS = 300;
 const EARLY_MS = 10;

@@ -1,9 +1,9 @@
 // The environment of the Worker under test: what vitest.config.ts binds.
-import type { StackAddresses } from "./stack/addresses.ts";
+import type { LocalStackAddresses } from "./support/provided.ts";
 
 declare global {
   namespace Cloudflare {
-    interface Env extends Readonly<StackAddresses["variables"]> {
+    interface Env extends Readonly<LocalStackAddresses["variables"]> {
       readonly RATE_LIMITER: RateLimit;
     }
   }

@@ -7,11 +7,14 @@ import { EXAMPLE_ROWS } from "../dev/seeded-runs.ts";
 import { EXAMPLE_ETAG } from "../docs/example-runs.ts";
 import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
 import { createApp } from "../src/app.ts";
-import { type OpenApi, expectDocumented, listHeaders } from "./documented.ts";
-import { fetchToken, makeKey, openIssuer } from "./issuer.ts";
-import { type Lane, openLane } from "./lane.ts";
-import { type NewRun, insertRun } from "./rows.ts";
-import { bearer, startWorker } from "./worker.ts";
+import { type OpenApi, expectDocumented, listHeaders } from "./support/openapi-document.ts";
+import { bearer, createTestApp } from "./support/test-app.ts";
+import { insertRun } from "./support/database.ts";
+import { openDatabaseProxy, openFaultProxy } from "./support/fault-proxy.ts";
+import type { FaultProxy } from "./support/fault-proxy-protocol.ts";
+import { fetchToken, openIssuer } from "./support/issuer.ts";
+import type { NewRun } from "./support/runs.ts";
+import { makeKey } from "./support/signing.ts";
 
 const RUN_PATH = "/api/crew-runs/{run_id}";
 const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "done" } as const;
@@ -25,7 +28,7 @@ beforeAll(async () => {
 
 async function get(id: string, headers: Record<string, string> = {}, variables = {}): Promise<Response> {
   const credentials = bearer(await fetchToken("owner"));
-  return startWorker(variables).fetch(`/api/crew-runs/${id}`, { headers: { ...credentials, ...headers } });
+  return createTestApp(variables).fetch(`/api/crew-runs/${id}`, { headers: { ...credentials, ...headers } });
 }
 
 test.each<[number, NewRun, Record<string, string>]>([
@@ -45,11 +48,11 @@ test.each<[number, NewRun, Record<string, string>]>([
 });
 
 test("the answer from memory is documented", async () => {
-  const worker = startWorker();
+  const app = createTestApp();
   const path = `/api/crew-runs/${await insertRun(FINISHED)}`;
   const headers = bearer(await fetchToken("owner"));
-  await (await worker.fetch(path, { headers })).arrayBuffer();
-  const response = await worker.fetch(path, { headers });
+  await (await app.fetch(path, { headers })).arrayBuffer();
+  const response = await app.fetch(path, { headers });
   expect(response.headers.get("cache-status")).toBe(DOCUMENT.components.headers["CacheStatus"]?.example);
   expect(response.headers.get("age")).toBe("0");
   await expectDocumented(DOCUMENT, RUN_PATH, response);
@@ -57,19 +60,19 @@ test("the answer from memory is documented", async () => {
 
 test("the answer over http, without a word on https, is documented", async () => {
   const request = new Request("http://api.test/api/crew-runs/x");
-  const response = await createApp().fetch(request, inject("stack").variables, createExecutionContext());
+  const response = await createApp().fetch(request, inject("localStack").variables, createExecutionContext());
   expect(response.headers.has("strict-transport-security")).toBe(false);
   await expectDocumented(DOCUMENT, RUN_PATH, response);
 });
 
 /** Each failure by its code, made to happen. */
 const FAILURES: Record<string, () => Promise<Response>> = {
-  not_authenticated: () => startWorker().fetch("/api/crew-runs/x", { headers: EXAMPLE_ID }),
+  not_authenticated: () => createTestApp().fetch("/api/crew-runs/x", { headers: EXAMPLE_ID }),
   invalid_token: () => getWith({ exp: 1_000_000_000 }),
   insufficient_scope: () => getWith({ scope: "other" }, { REQUIRED_SCOPE: "crew-runs:read" }),
   run_not_found: () => get(crypto.randomUUID(), EXAMPLE_ID),
-  not_found: () => startWorker().fetch("/api/crew-runs", { headers: EXAMPLE_ID }),
-  method_not_allowed: () => startWorker().fetch("/api/crew-runs/x", { method: "DELETE", headers: EXAMPLE_ID }),
+  not_found: () => createTestApp().fetch("/api/crew-runs", { headers: EXAMPLE_ID }),
+  method_not_allowed: () => createTestApp().fetch("/api/crew-runs/x", { method: "DELETE", headers: EXAMPLE_ID }),
   invalid_run_id: () => get("not-a-uuid", EXAMPLE_ID),
   invalid_record: async () => get(await insertRun({ crew_config: { agents: "none" } }), EXAMPLE_ID),
   misconfigured: () => get("x", EXAMPLE_ID, { JWT_ISSUER: undefined }),
@@ -81,14 +84,14 @@ const FAILURES: Record<string, () => Promise<Response>> = {
     };
     return get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER });
   },
-  key_set_unavailable: async () => get("x", EXAMPLE_ID, { JWKS_URL: (await openLane(OUTAGE)).url }),
-  database_unavailable: async () => getBehind(await openLane(OUTAGE)),
+  key_set_unavailable: async () => get("x", EXAMPLE_ID, { JWKS_URL: (await openFaultProxy(OUTAGE)).url }),
+  database_unavailable: async () => getBehind(await openFaultProxy(OUTAGE)),
   rate_limited: () =>
     get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER: { limit: async () => ({ success: false }) } }),
   record_too_large: async () => getBehind(await openLargeReplies(17)),
   async overloaded() {
-    const lane = await openLargeReplies(14);
-    const answers = await Promise.all(Array.from({ length: 6 }, () => getBehind(lane)));
+    const proxy = await openLargeReplies(14);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => getBehind(proxy)));
     const refused = answers.find(({ status }) => status === 503);
     if (refused === undefined) throw new Error("six large replies at once were read");
     return refused;
@@ -102,12 +105,12 @@ async function getWith(claims: Record<string, unknown>, variables = {}): Promise
 }
 
 const OUTAGE = { status: 500, text: "" };
-const getBehind = ({ url }: Lane) => get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: url });
+const getBehind = ({ url }: FaultProxy) => get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: url });
 
-async function openLargeReplies(megabytes: number): Promise<Lane> {
-  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
-  await lane.fail({ kind: "huge-body", megabytes });
-  return lane;
+async function openLargeReplies(megabytes: number): Promise<FaultProxy> {
+  const proxy = await openDatabaseProxy();
+  await proxy.fail({ kind: "huge-body", megabytes });
+  return proxy;
 }
 
 test.each(Object.entries(FAILURES))("%s is documented, by what is answered", async (code, fail) => {
@@ -154,7 +157,7 @@ test.each([
   ["POST", "/health", 405, {}],
   ["POST", "/ready", 405, {}],
 ] as const)("%s %s, answered with %i, is documented", async (method, path, status, variables) => {
-  const response = await startWorker(variables).fetch(path, { method });
+  const response = await createTestApp(variables).fetch(path, { method });
   expect(response.status).toBe(status);
   await expectDocumented(DOCUMENT, path, response);
 });

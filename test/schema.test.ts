@@ -1,7 +1,8 @@
 // schema.sql: which rows a writer may insert, that applying it again does no harm, and what the reader's role may do.
 import { describe, expect, test } from "vitest";
 import schema from "../schema.sql?raw";
-import { type NewRun, connectAsOwner, insertRun } from "./rows.ts";
+import { connectAsOwner, insertRun } from "./support/database.ts";
+import type { NewRun } from "./support/runs.ts";
 
 const owner = connectAsOwner();
 

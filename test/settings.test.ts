@@ -2,10 +2,10 @@
 // and never the value. That the documents tell the same: operations/settings.test.ts.
 import { expect, test } from "vitest";
 import { SettingsSchema, readSettings } from "../src/settings.ts";
-import { expectAsDocumented } from "./reliability/fault-table.ts";
-import { catchLines } from "./reliability/log-lines.ts";
-import { readRun } from "./reliability/reader.ts";
-import { startWorker } from "./worker.ts";
+import { expectAsDocumented } from "./support/fault-table.ts";
+import { catchLines } from "./support/log-lines.ts";
+import { readRun } from "./support/read-run.ts";
+import { createTestApp } from "./support/test-app.ts";
 
 const SECRET = "t0p-secret-value";
 const MINIMUM = {
@@ -100,21 +100,21 @@ test.each<[Name, string | undefined, string]>([
   ["LOG_SUBJECT", SECRET, "must be omit, hash or plain"],
   ["DOCS_CLIENT_ID", `${SECRET} x`, WORD],
 ])("%s as %j closes the API, and the log says that it %s", async (name, value, rule) => {
-  const worker = startWorker({ [name]: value });
-  const answer = await readRun(worker, crypto.randomUUID(), SECRET, lines);
+  const app = createTestApp({ [name]: value });
+  const answer = await readRun(app, crypto.randomUUID(), SECRET, lines);
   expectAsDocumented("a setting is missing or malformed", answer);
   expect(answer.log["why"]).toContain(`${name} ${rule}`);
   expect(answer.body).not.toContain(name);
 
-  expect(await (await worker.fetch("/health")).json()).toEqual({ status: "ok" });
-  const ready = await worker.fetch("/ready");
+  expect(await (await app.fetch("/health")).json()).toEqual({ status: "ok" });
+  const ready = await app.fetch("/ready");
   expect(ready.status).toBe(503);
   expect(await ready.json()).toEqual({ status: "not_ready", settings: "misconfigured" });
   for (const text of lines.all()) expect(text).not.toContain(SECRET);
 });
 
 test("several wrong settings are named in one line", async () => {
-  const worker = startWorker({ DATABASE_URL: undefined, JWKS_URL: "x", MAX_WAIT_SECONDS: "x" });
-  const { log } = await readRun(worker, crypto.randomUUID(), "a.b.c", lines);
+  const app = createTestApp({ DATABASE_URL: undefined, JWKS_URL: "x", MAX_WAIT_SECONDS: "x" });
+  const { log } = await readRun(app, crypto.randomUUID(), "a.b.c", lines);
   for (const name of ["DATABASE_URL", "JWKS_URL", "MAX_WAIT_SECONDS"]) expect(log["why"]).toContain(name);
 });

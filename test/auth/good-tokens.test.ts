@@ -1,39 +1,41 @@
 // Tokens that must get in: strictness that locks out who belongs would be a fault too.
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
-import { type SigningKey, type TestIssuer, makeKey, openIssuer } from "../issuer.ts";
-import { type Lane, openLane } from "../lane.ts";
-import { insertRun } from "../rows.ts";
-import { bearer, startWorker } from "../worker.ts";
-import { forge } from "./forge.ts";
-import { expectInvalidToken, observe } from "./refusal.ts";
+import { bearer, createTestApp } from "../support/test-app.ts";
+import { forge } from "../support/forged-token.ts";
+import { expectInvalidToken, observe } from "../support/refusal.ts";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import { openFaultProxy } from "../support/fault-proxy.ts";
+import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
+import type { TestIssuer } from "../support/test-issuer.ts";
 
 type Members = Record<string, unknown>;
 
 const NOW = Math.floor(Date.now() / 1_000);
-const AUDIENCE = inject("stack").variables.JWT_AUDIENCE;
+const AUDIENCE = inject("localStack").variables.JWT_AUDIENCE;
 
 let rsa: SigningKey;
 let ec: SigningKey;
 let ed: SigningKey;
 let issuer: TestIssuer;
-let lure: Lane;
+let lure: FaultProxy;
 let id: string;
 
+const clock = controlClock();
+beforeEach(() => clock.stopAt(NOW * 1_000));
+
 beforeAll(async () => {
-  vi.useFakeTimers({ toFake: ["Date"], now: NOW * 1_000 });
   [rsa, ec, ed] = await Promise.all([makeKey("RS256"), makeKey("ES256"), makeKey("EdDSA")]);
   issuer = await openIssuer([ec, rsa, ed]);
-  lure = await openLane({ text: `{"keys":[]}` });
+  lure = await openFaultProxy({ text: `{"keys":[]}` });
   id = await insertRun({ owner_id: "owner" });
 });
 
-afterAll(() => {
-  vi.useRealTimers();
-});
-
 async function expectIn(authorization: string, variables: Members = issuer.variables, run = id): Promise<void> {
-  const response = await startWorker(variables).fetch(`/api/crew-runs/${run}`, { headers: { authorization } });
+  const response = await createTestApp(variables).fetch(`/api/crew-runs/${run}`, { headers: { authorization } });
   expect(response.status).toBe(200);
   expect(await response.json()).toMatchObject({ id: run });
   expect(response.headers.get("server-timing")).toContain("auth;desc=verified");
@@ -93,7 +95,7 @@ describe("a token gets in", () => {
     const header = { jku: lure.url, x5u: lure.url, jwk: rsa.jwk, x5c: ["MIIB"], x5t: "x", iss: lure.url };
     await expectIn(`Bearer ${await issuer.sign({}, { header })}`);
     await expectKeyIn(ec, { x5c: ["MIIB"], x5t: "x", x5u: lure.url, issuer: lure.url, ext: "?" });
-    expect((await lure.counters()).received).toBe(0);
+    expect(await lure.received()).toBe(0);
   });
 
   test.for<[string, Members]>([
@@ -124,8 +126,8 @@ describe("a token gets in", () => {
       const [own, foreign] = await Promise.all([insertRun({ owner_id: sub }), insertRun()]);
       const token = await issuer.sign({ sub });
       await expectIn(`Bearer ${token}`, issuer.variables, own);
-      const worker = startWorker(issuer.variables);
-      expect((await worker.fetch(`/api/crew-runs/${foreign}`, { headers: bearer(token) })).status).toBe(404);
+      const app = createTestApp(issuer.variables);
+      expect((await app.fetch(`/api/crew-runs/${foreign}`, { headers: bearer(token) })).status).toBe(404);
     },
   );
 });
@@ -147,7 +149,7 @@ describe("a token without a key id", () => {
       const token = await other.sign({}, { header, key });
       if (at < 4) await expectIn(`Bearer ${token}`, other.variables);
       else {
-        const fetchRun = () => startWorker(other.variables).fetch(`/api/crew-runs/${id}`, { headers: bearer(token) });
+        const fetchRun = () => createTestApp(other.variables).fetch(`/api/crew-runs/${id}`, { headers: bearer(token) });
         expectInvalidToken(await observe(fetchRun), "bad_signature: unknown_key");
       }
     }
@@ -156,17 +158,16 @@ describe("a token without a key id", () => {
   test("gets in by a new key as soon as the set may be fetched again, and by the old one no more", async () => {
     const [old, next] = await Promise.all([makeKey("ES256"), makeKey("ES256")]);
     const other = await openIssuer([old]);
-    const worker = startWorker(other.variables);
+    const app = createTestApp(other.variables);
     const read = async (key: SigningKey) => {
       const headers = bearer(await other.sign({}, { header, key }));
-      return (await worker.fetch(`/api/crew-runs/${id}`, { headers })).status;
+      return (await app.fetch(`/api/crew-runs/${id}`, { headers })).status;
     };
     expect(await read(old)).toBe(200);
     await other.publish([next.jwk]);
-    vi.setSystemTime(NOW * 1_000 + 11_000);
+    clock.advance(11);
     expect(await read(next)).toBe(200);
     expect(await read(old)).toBe(401);
-    vi.setSystemTime(NOW * 1_000);
   });
 });
 

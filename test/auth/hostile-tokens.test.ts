@@ -1,11 +1,8 @@
 // Tokens that must not get in, by kind of attack. Each is refused with the right challenge, tells nothing, and costs no query;
 // where no key is needed to tell, it costs no key fetch either. A run that a good token could read stands behind each.
 import { type CryptoKey, exportJWK, exportSPKI, importJWK } from "jose";
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
-import { type SigningKey, makeKey, openIssuer } from "../issuer.ts";
-import { type Lane, openLane } from "../lane.ts";
-import { insertRun } from "../rows.ts";
-import { type Worker, bearer, startWorker } from "../worker.ts";
+import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import {
   encode,
   forge,
@@ -15,8 +12,14 @@ import {
   replaceSignature,
   signText,
   toBase64url,
-} from "./forge.ts";
-import { expectInvalidToken, expectNoCredentials, expectNoLeak, observe } from "./refusal.ts";
+} from "../support/forged-token.ts";
+import { expectInvalidToken, expectNoCredentials, expectNoLeak, observe } from "../support/refusal.ts";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import { openFaultProxy } from "../support/fault-proxy.ts";
+import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
 
 const FORM = "malformed: not three base64url parts";
 const NO_OBJECTS = "malformed: not JSON objects";
@@ -37,7 +40,7 @@ const SUB = "no_subject: sub";
 const EXPIRED = "expired: exp";
 
 const ISSUER = "https://issuer.test/hostile";
-const { JWT_AUDIENCE: AUDIENCE, NEON_FETCH_ENDPOINT } = inject("stack").variables;
+const { JWT_AUDIENCE: AUDIENCE, NEON_FETCH_ENDPOINT } = inject("localStack").variables;
 /** The clock stands here, so that an edge is an edge. */
 const NOW = Math.floor(Date.now() / 1_000);
 const LEEWAY_SECONDS = 10;
@@ -63,17 +66,19 @@ let ed: SigningKey;
 let strange: Record<"enc" | "wrap" | "small" | "leaked" | "numbered" | "nameless", SigningKey>;
 let attacker: SigningKey;
 /** Where headers of forged tokens point to. It serves the attacker's keys. */
-let lure: Lane;
-let database: Lane;
-let unasked: Lane;
+let lure: FaultProxy;
+let database: FaultProxy;
+let unasked: FaultProxy;
 let variables: Record<string, string>;
-let worker: Worker;
+let app: TestApp;
 /** Has no keys and finds none: what it refuses, it refuses without. */
-let keyless: Worker;
+let keyless: TestApp;
 let path: string;
 
+const clock = controlClock();
+beforeEach(() => clock.stopAt(NOW * 1_000));
+
 beforeAll(async () => {
-  vi.useFakeTimers({ toFake: ["Date"], now: NOW * 1_000 });
   [rsa, ec, ec384, ed, attacker] = await Promise.all([
     makeKey("RS256", { kid: "rsa" }),
     makeKey("ES256", { kid: "ec" }),
@@ -94,17 +99,13 @@ beforeAll(async () => {
   const bare = { ...rsa.jwk, kid: "bare", alg: undefined };
   const oct = { kty: "oct", kid: "oct", alg: "HS256", k: toBase64url(SHARED_SECRET) };
   await issuer.publish([...[rsa, ec, ec384, ed, ...Object.values(strange)].map(({ jwk }) => jwk), bare, oct]);
-  lure = await openLane({ text: JSON.stringify({ keys: [attacker.jwk, { ...attacker.jwk, kid: "ec" }] }) });
-  database = await openLane(NEON_FETCH_ENDPOINT);
-  unasked = await openLane({ status: 500, text: "" });
+  lure = await openFaultProxy({ text: JSON.stringify({ keys: [attacker.jwk, { ...attacker.jwk, kid: "ec" }] }) });
+  database = await openFaultProxy(NEON_FETCH_ENDPOINT);
+  unasked = await openFaultProxy({ status: 500, text: "" });
   variables = { ...issuer.variables, JWT_ISSUER: ISSUER };
-  worker = startWorker({ ...variables, NEON_FETCH_ENDPOINT: database.url });
-  keyless = startWorker({ ...variables, NEON_FETCH_ENDPOINT: database.url, JWKS_URL: unasked.url });
+  app = createTestApp({ ...variables, NEON_FETCH_ENDPOINT: database.url });
+  keyless = createTestApp({ ...variables, NEON_FETCH_ENDPOINT: database.url, JWKS_URL: unasked.url });
   path = `/api/crew-runs/${await insertRun({ owner_id: "owner" })}`;
-});
-
-afterAll(() => {
-  vi.useRealTimers();
 });
 
 /** RSA of 1024 bits, which jose makes no more. */
@@ -163,12 +164,12 @@ function refusesMembers(kind: string, why: string, where: "header" | "claims", c
 
 async function expectRefused(token: string, why: string): Promise<void> {
   const isToldByKey = why === SIGNATURE || why === KEY;
-  const target = isToldByKey ? worker : keyless;
+  const target = isToldByKey ? app : keyless;
   const observed = await observe(() => target.fetch(path, { headers: bearer(token) }));
   expectInvalidToken(observed, why);
   expectNoLeak(observed, [token, ...token.split(".", 5).map(decodeLoosely), JSON.stringify(ec.jwk)]);
-  expect((await database.counters()).received).toBe(0);
-  if (!isToldByKey) expect((await unasked.counters()).received).toBe(0);
+  expect(await database.received()).toBe(0);
+  if (!isToldByKey) expect(await unasked.received()).toBe(0);
 }
 
 function decodeLoosely(part: string): string {
@@ -185,7 +186,7 @@ async function exportPem({ jwk }: SigningKey): Promise<string> {
 }
 
 test("behind each of these stands a run that a good token reads", async () => {
-  const fresh = startWorker(variables);
+  const fresh = createTestApp(variables);
   for (const key of [rsa, ec, ec384, ed]) {
     expect((await fresh.fetch(path, { headers: bearer(await seal({}, {}, key)) })).status).toBe(200);
   }
@@ -240,7 +241,7 @@ refuses("a key that the token brings along", [
 ]);
 
 test("no address in a header was ever followed", async () => {
-  expect((await lure.counters()).received).toBe(0);
+  expect(await lure.received()).toBe(0);
 });
 
 refusesMembers("the key id", KEY_ID, "header", each("kid", [["ec"], { ec: 1 }, 0, null, true, "k".repeat(513)]));
@@ -462,7 +463,7 @@ describe("a setting other than its default", () => {
     ["JWT_LEEWAY_SECONDS", 60, { exp: NOW - 60 }, {}, EXPIRED],
     ["JWT_LEEWAY_SECONDS", 60, { nbf: NOW + 61 }, {}, "not_yet_valid: nbf"],
   ])("%s = %s: %j and the header %j are refused", async ([name, value, claims, header, why]) => {
-    const other = startWorker({ ...variables, [name]: value });
+    const other = createTestApp({ ...variables, [name]: value });
     const token = await seal(claims, header);
     expectInvalidToken(await observe(() => other.fetch(path, { headers: bearer(token) })), why);
   });
@@ -477,8 +478,8 @@ describe("a good token in the wrong place", () => {
     if (why === undefined) expectNoCredentials(observed);
     else expectInvalidToken(observed, why);
     expectNoLeak(observed, [token]);
-    expect((await database.counters()).received).toBe(0);
-    expect((await unasked.counters()).received).toBe(0);
+    expect(await database.received()).toBe(0);
+    expect(await unasked.received()).toBe(0);
   };
 
   test.for<[string, Record<string, string>]>([

@@ -1,7 +1,7 @@
 // Which keys of a set are usable, where no token could show it: keys of these sizes are not made in a test's time.
 import { expect, test } from "vitest";
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
-import { toBase64url } from "./forge.ts";
+import { toBase64url } from "../support/forged-token.ts";
 
 /** An odd number of so many bits, in base64url. */
 function numberOf(bits: number): string {

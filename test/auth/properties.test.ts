@@ -1,12 +1,14 @@
 // Whatever header, claims and encoding somebody comes up with: nobody gets in without the issuer's signature, what the issuer
 // signed gets in exactly where the policy says so, and nothing makes the Worker fail.
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
-import { type SigningKey, makeKey, openIssuer } from "../issuer.ts";
-import { insertRun } from "../rows.ts";
-import { type Worker, bearer, startWorker } from "../worker.ts";
-import { encode, forge, toBase64url } from "./forge.ts";
+import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
+import { encode, forge, toBase64url } from "../support/forged-token.ts";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
 
 type Members = Record<string, unknown>;
 
@@ -18,7 +20,7 @@ const ISSUER_KEY_ID = "issuer-key";
 const NO_RUN = "/api/crew-runs/no-id";
 
 const ISSUER = "https://issuer.test/properties";
-const { JWT_AUDIENCE: AUDIENCE } = inject("stack").variables;
+const { JWT_AUDIENCE: AUDIENCE } = inject("localStack").variables;
 /** The clock stands here. */
 const NOW = Math.floor(Date.now() / 1_000);
 const [PAST, SOON] = [NOW - 300, NOW + 300];
@@ -27,29 +29,30 @@ const GOOD_CLAIMS: Members = { iss: ISSUER, aud: AUDIENCE, sub: "owner", exp: SO
 
 let ec: SigningKey;
 let attacker: SigningKey;
-let worker: Worker;
+let app: TestApp;
 /** A run of somebody else: 200 for an admin, else 404. */
 let path: string;
 
+const clock = controlClock();
+beforeEach(() => clock.stopAt(NOW * 1_000));
+
 beforeAll(async () => {
   vi.spyOn(console, "log").mockImplementation(() => {});
-  vi.useFakeTimers({ toFake: ["Date"], now: NOW * 1_000 });
   ec = await makeKey("ES256", { kid: ISSUER_KEY_ID });
   attacker = await makeKey("ES256", { kid: ISSUER_KEY_ID });
   const { variables } = await openIssuer([ec, await makeKey("EdDSA"), await makeKey("RS256")]);
-  worker = startWorker({ ...variables, JWT_ISSUER: ISSUER });
+  app = createTestApp({ ...variables, JWT_ISSUER: ISSUER });
   path = `/api/crew-runs/${await insertRun({ owner_id: "somebody-else" })}`;
   // The keys are known from here on: what follows meets them.
   expect(await send(`Bearer ${await forge(GOOD_HEADER, GOOD_CLAIMS, ec)}`)).toBe(422);
 });
 
 afterAll(() => {
-  vi.useRealTimers();
   vi.restoreAllMocks();
 });
 
 async function send(authorization: string, target: string = NO_RUN): Promise<number> {
-  const response = await worker.fetch(target, { headers: { authorization } });
+  const response = await app.fetch(target, { headers: { authorization } });
   await response.body?.cancel();
   const challenge = response.headers.get("www-authenticate") ?? "";
   expect(challenge.startsWith("Bearer ")).toBe(response.status === 401);
@@ -237,7 +240,7 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
     );
     const property = fc.asyncProperty(fc.array(segment, { maxLength: 4 }), fc.boolean(), async (segments, below) => {
       const target = `${below ? path : "/api/crew-runs"}/${segments.join("/")}`;
-      const response = await worker.fetch(target, { headers: bearer("a.b.c") });
+      const response = await app.fetch(target, { headers: bearer("a.b.c") });
       expect([401, 404]).toContain(response.status);
       expect(await response.text()).not.toContain("somebody-else");
     });

@@ -2,12 +2,13 @@
 // admin get in, and what the same issuer signs for another purpose does not.
 import { beforeAll, describe, expect, test } from "vitest";
 import documentation from "../../docs/providers.md?raw";
-import { type SigningKey, makeKey, openIssuer } from "../issuer.ts";
-import { insertRun } from "../rows.ts";
-import { type Worker, bearer, startWorker } from "../worker.ts";
-import { forge } from "./forge.ts";
+import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
+import { forge } from "../support/forged-token.ts";
 import { PROVIDERS, type Provider, USER } from "./providers.ts";
-import { expectInvalidToken, observe } from "./refusal.ts";
+import { expectInvalidToken, observe } from "../support/refusal.ts";
+import { insertRun } from "../support/database.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
 
 type Members = Record<string, unknown>;
 
@@ -27,7 +28,7 @@ beforeAll(async () => {
 
 describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin, nearMisses }) => {
   const settings = DOCUMENTED.get(name) ?? {};
-  let start: () => Worker;
+  let start: () => TestApp;
 
   beforeAll(async () => {
     const key = keys[algorithm];
@@ -35,7 +36,7 @@ describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin,
     // Some publish a key for encryption next to it.
     const forEncryption = { ...key.jwk, use: "enc", alg: "RSA-OAEP" };
     await issuer.publish([forEncryption, { ...key.jwk, ...jwk }]);
-    start = () => startWorker({ ...settings, JWKS_URL: issuer.variables.JWKS_URL });
+    start = () => createTestApp({ ...settings, JWKS_URL: issuer.variables.JWKS_URL });
   });
 
   function issue(claimChanges: Members = {}, headerChanges: Members = {}): Promise<string> {
@@ -74,7 +75,7 @@ describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin,
 
   test("docs/providers.md has its settings, and they are sound", async () => {
     expect(settings["JWKS_URL"]).toMatch(/^https:/);
-    expect((await startWorker(settings).fetch("/api/crew-runs/x")).status).toBe(401);
+    expect((await createTestApp(settings).fetch("/api/crew-runs/x")).status).toBe(401);
   });
 });
 

@@ -1,17 +1,18 @@
 // What an isolate remembers of tokens is bounded: their number, their length, and one spelling each.
 import { expect, test } from "vitest";
-import { makeKey, openIssuer } from "../issuer.ts";
-import { catchLines } from "../reliability/log-lines.ts";
-import { startWorker } from "../worker.ts";
+import { catchLines } from "../support/log-lines.ts";
+import { createTestApp } from "../support/test-app.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { makeKey } from "../support/signing.ts";
 
 const lines = catchLines();
 const path = `/api/crew-runs/no-uuid`;
 
 async function setScene() {
   const issuer = await openIssuer([await makeKey("ES256")]);
-  const worker = startWorker(issuer.variables);
+  const app = createTestApp(issuer.variables);
   const send = async (authorization: string) => {
-    const response = await worker.fetch(path, { headers: { authorization } });
+    const response = await app.fetch(path, { headers: { authorization } });
     expect(response.status).toBe(422);
     const id = response.headers.get("x-request-id") ?? "";
     return JSON.parse(lines.all().findLast((line) => line.includes(id)) ?? "{}").auth;

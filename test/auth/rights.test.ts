@@ -1,9 +1,11 @@
 // What a token grants. A right is one whole word in a claim that is named for rights; nothing that looks like it is one.
 import { beforeAll, describe, expect, test } from "vitest";
-import { type TestIssuer, makeKey, openIssuer } from "../issuer.ts";
-import { insertRun } from "../rows.ts";
-import { bearer, startWorker } from "../worker.ts";
-import { expectInsufficientScope, expectInvalidToken, expectNoCredentials, observe } from "./refusal.ts";
+import { bearer, createTestApp } from "../support/test-app.ts";
+import { expectInsufficientScope, expectInvalidToken, expectNoCredentials, observe } from "../support/refusal.ts";
+import { insertRun } from "../support/database.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { makeKey } from "../support/signing.ts";
+import type { TestIssuer } from "../support/test-issuer.ts";
 
 const ADMIN = "crew-runs:admin";
 
@@ -18,7 +20,7 @@ beforeAll(async () => {
 
 async function readForeign(claims: Record<string, unknown>, variables: Record<string, string> = {}): Promise<number> {
   const headers = bearer(await issuer.sign({ scope: undefined, ...claims }));
-  const response = await startWorker({ ...issuer.variables, ...variables }).fetch(path, { headers });
+  const response = await createTestApp({ ...issuer.variables, ...variables }).fetch(path, { headers });
   await response.body?.cancel();
   return response.status;
 }
@@ -76,7 +78,7 @@ describe("no foreign run is shown to who has, for a right,", () => {
   test("it in the token's header, in the query, a header or a cookie of the request", async () => {
     const token = await issuer.sign({ scope: undefined }, { header: { scope: ADMIN, scp: [ADMIN] } });
     const headers = { ...bearer(token), "x-scope": ADMIN, cookie: `scope=${ADMIN}` };
-    const response = await startWorker(issuer.variables).fetch(`${path}?scope=${ADMIN}`, { headers });
+    const response = await createTestApp(issuer.variables).fetch(`${path}?scope=${ADMIN}`, { headers });
     expect(response.status).toBe(404);
   });
 });
@@ -125,7 +127,7 @@ describe("rights in claims that the deployment names", () => {
 
 describe("where a scope is required to read at all", () => {
   const required = { REQUIRED_SCOPE: "crew-runs:read" };
-  const start = () => startWorker({ ...issuer.variables, ...required });
+  const start = () => createTestApp({ ...issuer.variables, ...required });
 
   test.for<[string, unknown]>([
     ["no scope", undefined],
@@ -140,17 +142,17 @@ describe("where a scope is required to read at all", () => {
 
   test("it is a 404 for a foreign run and a 200 for the own one", async () => {
     const headers = bearer(await issuer.sign({ scope: "openid crew-runs:read" }));
-    const worker = start();
-    expect((await worker.fetch(path, { headers })).status).toBe(404);
+    const app = start();
+    expect((await app.fetch(path, { headers })).status).toBe(404);
     const own = `/api/crew-runs/${await insertRun({ owner_id: "owner" })}`;
-    expect((await worker.fetch(own, { headers })).status).toBe(200);
+    expect((await app.fetch(own, { headers })).status).toBe(200);
   });
 
   test("who has it not is told so before the id is looked at, each time anew", async () => {
     const headers = bearer(await issuer.sign({ scope: "openid" }));
-    const worker = start();
+    const app = start();
     for (const id of ["no-uuid", crypto.randomUUID(), "no-uuid"]) {
-      const response = await worker.fetch(`/api/crew-runs/${id}`, { headers });
+      const response = await app.fetch(`/api/crew-runs/${id}`, { headers });
       expect(response.status).toBe(403);
     }
   });

@@ -1,11 +1,14 @@
 // Ways in that somebody would try who has read the source: what is remembered, what is cached, what the path, the method and
 // the names of claims may do. None is one.
-import { afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
-import { type SigningKey, type TestIssuer, makeKey, openIssuer } from "../issuer.ts";
-import { openLane } from "../lane.ts";
-import { insertRun } from "../rows.ts";
-import { type Worker, bearer, startWorker } from "../worker.ts";
-import { expectInvalidToken, expectNoCredentials, expectNoLeak, observe } from "./refusal.ts";
+import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
+import { expectInvalidToken, expectNoCredentials, expectNoLeak, observe } from "../support/refusal.ts";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
+import type { TestIssuer } from "../support/test-issuer.ts";
 
 const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "secret-of-the-run" } as const;
 
@@ -13,6 +16,8 @@ let key: SigningKey;
 let issuer: TestIssuer;
 let id: string;
 let startMs: number;
+
+const clock = controlClock();
 
 beforeAll(async () => {
   key = await makeKey("ES256");
@@ -22,52 +27,48 @@ beforeAll(async () => {
 
 beforeEach(() => {
   startMs = Date.now();
-  vi.useFakeTimers({ toFake: ["Date"], now: startMs });
+  clock.stopAt(startMs);
 });
 
-afterEach(() => {
-  vi.useRealTimers();
-});
-
-async function read(worker: Worker, token: string, run: string = id, init: RequestInit = {}): Promise<number> {
+async function read(app: TestApp, token: string, run: string = id, init: RequestInit = {}): Promise<number> {
   const headers = { ...init.headers, ...bearer(token) };
-  const response = await worker.fetch(`/api/crew-runs/${run}`, { ...init, headers });
+  const response = await app.fetch(`/api/crew-runs/${run}`, { ...init, headers });
   await response.body?.cancel();
   return response.status;
 }
 
 describe("a token that is remembered", () => {
   test("is refused from the second on that it expires", async () => {
-    const worker = startWorker(issuer.variables);
+    const app = createTestApp(issuer.variables);
     const exp = Math.floor(startMs / 1_000) + 60;
     const token = await issuer.sign({ exp });
-    expect(await read(worker, token)).toBe(200);
-    vi.setSystemTime((exp + 10) * 1_000 - 1);
-    expect(await read(worker, token)).toBe(200);
-    vi.setSystemTime((exp + 10) * 1_000);
-    expect(await read(worker, token)).toBe(401);
+    expect(await read(app, token)).toBe(200);
+    clock.stopAt((exp + 10) * 1_000 - 1);
+    expect(await read(app, token)).toBe(200);
+    clock.stopAt((exp + 10) * 1_000);
+    expect(await read(app, token)).toBe(401);
     // Nor does a clock that is set back bring it back unseen: it is verified anew.
-    vi.setSystemTime(startMs);
-    expect(await read(worker, token)).toBe(200);
+    clock.stopAt(startMs);
+    expect(await read(app, token)).toBe(200);
   });
 
   test("is not known to a deployment with other settings", async () => {
     const token = await issuer.sign();
-    expect(await read(startWorker(issuer.variables), token)).toBe(200);
+    expect(await read(createTestApp(issuer.variables), token)).toBe(200);
     for (const other of [
       { JWT_AUDIENCE: "https://other.example.com" },
       { JWT_ISSUER: "https://other.example.com" },
       { JWT_ALGORITHMS: "RS256" },
       { SUBJECT_CLAIM: "uid" },
     ]) {
-      expect(await read(startWorker({ ...issuer.variables, ...other }), token)).toBe(401);
+      expect(await read(createTestApp({ ...issuer.variables, ...other }), token)).toBe(401);
     }
   });
 });
 
 test("many at once get each their own answer, on a cold isolate and on a warm one", async () => {
   const attacker = await makeKey("ES256", { kid: key.jwk.kid });
-  const worker = startWorker(issuer.variables);
+  const app = createTestApp(issuer.variables);
   const tokens = await Promise.all([
     issuer.sign(),
     issuer.sign({ sub: "somebody-else" }),
@@ -77,7 +78,7 @@ test("many at once get each their own answer, on a cold isolate and on a warm on
   ]);
   const round = Array.from({ length: 8 }, () => tokens).flat();
   for (let time = 0; time < 2; time += 1) {
-    const statuses = await Promise.all(round.map((token) => read(worker, token)));
+    const statuses = await Promise.all(round.map((token) => read(app, token)));
     expect(statuses).toEqual(round.map((_, at) => [200, 404, 401, 401, 200][at % 5]));
   }
 });
@@ -92,29 +93,29 @@ describe("a finished run that is kept", () => {
   const subjects = "..|admins|../admins|%2E%2E/admins|of/owner|Owner|owner |own%65r|owner/|owner?|owner#".split("|");
 
   test("is shown to nobody whose subject looks like its owner's or like a place in the cache", async () => {
-    const warm = startWorker(issuer.variables);
+    const warm = createTestApp(issuer.variables);
     const owner = await issuer.sign();
     const admin = await issuer.sign({ sub: "x", scope: "crew-runs:admin" });
     for (const token of [owner, admin]) expect(await read(warm, token, run)).toBe(200);
     await warm.settle();
-    for (const worker of [warm, startWorker(issuer.variables)]) {
+    for (const app of [warm, createTestApp(issuer.variables)]) {
       for (const sub of subjects) {
-        expect(await read(worker, await issuer.sign({ sub }), run)).toBe(404);
+        expect(await read(app, await issuer.sign({ sub }), run)).toBe(404);
       }
     }
-    const response = await startWorker(issuer.variables).fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
+    const response = await createTestApp(issuer.variables).fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
     expect(response.headers.get("server-timing")).toContain("cache;desc=hit");
   });
 
   test.for(["no token", "a bad token"])("is not told of by a condition, with %s", async (which) => {
-    const worker = startWorker(issuer.variables);
+    const app = createTestApp(issuer.variables);
     const owner = await issuer.sign();
-    const kept = await worker.fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
+    const kept = await app.fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
     const etag = kept.headers.get("etag") ?? "";
     const credentials = which === "no token" ? {} : bearer(await issuer.sign({ exp: 1 }));
     for (const tag of [etag, "*"]) {
       const headers = { ...credentials, "if-none-match": tag, prefer: "wait=60" };
-      const response = await worker.fetch(`/api/crew-runs/${run}`, { headers });
+      const response = await app.fetch(`/api/crew-runs/${run}`, { headers });
       expect(response.status).toBe(401);
       expect(response.headers.has("etag")).toBe(false);
     }
@@ -130,10 +131,10 @@ const PATHS = `
 
 describe("without a token", () => {
   test.for(PATHS.trim().split(/\s+/))("%s tells nothing of a run, by whatever method", async (pattern) => {
-    const database = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+    const database = await openDatabaseProxy();
     const CORS_ORIGINS = "https://app.example.com";
-    const worker = startWorker({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, CORS_ORIGINS });
-    const { received } = await issuer.lane.counters();
+    const app = createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, CORS_ORIGINS });
+    const received = await issuer.proxy.received();
     const headers = {
       origin: CORS_ORIGINS,
       "access-control-request-method": "GET",
@@ -142,23 +143,23 @@ describe("without a token", () => {
       "x-forwarded-user": "owner",
     };
     for (const method of ["GET", "HEAD", "POST", "OPTIONS", "QUERY"]) {
-      const { response, body } = await observe(() => worker.fetch(pattern.replaceAll("ID", id), { method, headers }));
+      const { response, body } = await observe(() => app.fetch(pattern.replaceAll("ID", id), { method, headers }));
       expect([204, 401, 404, 405]).toContain(response.status);
       expect(body).not.toContain("owner");
     }
-    await worker.settle();
-    expect((await database.counters()).received).toBe(0);
+    await app.settle();
+    expect(await database.received()).toBe(0);
     // A request without a credential has no business with the issuer.
-    expect((await issuer.lane.counters()).received).toBe(received);
+    expect(await issuer.proxy.received()).toBe(received);
   });
 
   test("a run that is there, one that is not and an id that is none are refused alike, with a bad token as well", async () => {
-    const worker = startWorker(issuer.variables);
+    const app = createTestApp(issuer.variables);
     for (const run of [id, crypto.randomUUID(), "no-uuid", "x".repeat(4_000), "%00", "%"]) {
-      expectNoCredentials(await observe(() => worker.fetch(`/api/crew-runs/${run}`)));
-      const head = await worker.fetch(`/api/crew-runs/${run}`, { method: "HEAD" });
+      expectNoCredentials(await observe(() => app.fetch(`/api/crew-runs/${run}`)));
+      const head = await app.fetch(`/api/crew-runs/${run}`, { method: "HEAD" });
       expect([head.status, await head.text()]).toEqual([401, ""]);
-      expect(await read(worker, "a.b.c", run)).toBe(401);
+      expect(await read(app, "a.b.c", run)).toBe(401);
     }
   });
 });
@@ -166,9 +167,9 @@ describe("without a token", () => {
 describe("a claim that the deployment names", () => {
   test.for(["__proto__", "constructor", "toString"])("is none that every object has: %s", async (name) => {
     const send = async (variables: Record<string, string>) => {
-      const worker = startWorker({ ...issuer.variables, ...variables });
+      const app = createTestApp({ ...issuer.variables, ...variables });
       const headers = bearer(await issuer.sign());
-      return observe(() => worker.fetch(`/api/crew-runs/${id}`, { headers }));
+      return observe(() => app.fetch(`/api/crew-runs/${id}`, { headers }));
     };
     expectInvalidToken(await send({ SUBJECT_CLAIM: name }), `no_subject: ${name}`);
     for (const audience of ["Object", "function", "[object", "undefined", name]) {
@@ -177,13 +178,13 @@ describe("a claim that the deployment names", () => {
   });
 
   test("counts alone: neither a path to it nor the usual claim of the name stands in for it", async () => {
-    const aud = inject("stack").variables.JWT_AUDIENCE;
+    const aud = inject("localStack").variables.JWT_AUDIENCE;
     const token = await issuer.sign({ act: { sub: "owner", aud }, uid: undefined, azp: undefined });
     for (const SUBJECT_CLAIM of ["act.sub", "uid"]) {
-      expect(await read(startWorker({ ...issuer.variables, SUBJECT_CLAIM }), token)).toBe(401);
+      expect(await read(createTestApp({ ...issuer.variables, SUBJECT_CLAIM }), token)).toBe(401);
     }
     for (const AUDIENCE_CLAIM of ["act.aud", "azp"]) {
-      expect(await read(startWorker({ ...issuer.variables, AUDIENCE_CLAIM }), token)).toBe(401);
+      expect(await read(createTestApp({ ...issuer.variables, AUDIENCE_CLAIM }), token)).toBe(401);
     }
   });
 });
@@ -194,10 +195,10 @@ describe("the log", () => {
     ["hash", "4c1029697ee358715d3a14a2add817c4"],
     ["plain", "owner"],
   ] as const)("names the reader as LOG_SUBJECT says (%s), and holds nothing of the token", async ([policy, name]) => {
-    const worker = startWorker({ ...issuer.variables, LOG_SUBJECT: policy });
+    const app = createTestApp({ ...issuer.variables, LOG_SUBJECT: policy });
     const token = await issuer.sign();
     for (const auth of ["verified", "remembered"]) {
-      const observed = await observe(() => worker.fetch(`/api/crew-runs/${id}`, { headers: bearer(token) }));
+      const observed = await observe(() => app.fetch(`/api/crew-runs/${id}`, { headers: bearer(token) }));
       expect(observed.response.status).toBe(200);
       expectNoLeak({ ...observed, body: "" }, [token]);
       const line: { subject?: string } = JSON.parse(observed.lines[0] ?? "");
@@ -207,11 +208,11 @@ describe("the log", () => {
   });
 
   test("holds nothing of a token that is put where none belongs", async () => {
-    const worker = startWorker(issuer.variables);
+    const app = createTestApp(issuer.variables);
     const token = await issuer.sign();
     const headers = { "x-request-id": token, traceparent: token, referer: token, "user-agent": token, cookie: token };
     for (const path of [`/api/crew-runs/${token}`, `/api/crew-runs/${id}?access_token=${token}`, `/${token}`]) {
-      const observed = await observe(() => worker.fetch(path, { headers }));
+      const observed = await observe(() => app.fetch(path, { headers }));
       expect([401, 404]).toContain(observed.response.status);
       expectNoLeak(observed, [token]);
     }

@@ -1,11 +1,10 @@
 // The documents in Chromium, as readers have them: wide and narrow, light and dark, with and without JavaScript; and *Try it*
 // against the local stack. Leaves screenshots in dist/screenshots/ for somebody to look at.
-import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { promisify } from "node:util";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { PAGES } from "../../docs/pages.ts";
@@ -29,14 +28,14 @@ let served: ServedStack;
 let browser: Browser;
 let axe: string;
 
-before(async () => {
+beforeAll(async () => {
   await mkdir(SCREENSHOTS, { recursive: true });
   axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
   served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
   browser = await launchChromium();
 });
 
-after(async () => {
+afterAll(async () => {
   await browser?.close();
   await served?.close();
 });
@@ -55,11 +54,11 @@ async function visit(
   await page.goto(`${served.url}${path}`, { waitUntil: "networkidle" });
   await use(page, record);
   await context.close();
-  assert.equal(record.messages.length, expectedMessages.length, record.messages.join("\n"));
-  for (const [index, expected] of expectedMessages.entries()) assert.match(record.messages[index] ?? "", expected);
+  expect(record.messages.length, record.messages.join("\n")).toBe(expectedMessages.length);
+  for (const [index, expected] of expectedMessages.entries()) expect(record.messages[index] ?? "").toMatch(expected);
   const known = [served.url, served.stack.authorizationServer.issuer];
   const strange = [...record.origins].filter((origin) => !known.includes(origin));
-  assert.deepEqual(strange, []);
+  expect(strange).toEqual([]);
 }
 
 for (const path of PATHS) {
@@ -74,8 +73,8 @@ for (const path of PATHS) {
             `axe.run({ preload: false }).then(({ violations }) =>
               violations.map(({ id, nodes }) => id + " " + nodes.map(({ html }) => html).join(" ")))`,
           );
-          assert.deepEqual(findings, []);
-          assert.equal(await page.evaluate("document.documentElement.scrollWidth - innerWidth"), 0);
+          expect(findings).toEqual([]);
+          expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBe(0);
           const name = path.slice(1).replace("/", "-");
           await page.reload({ waitUntil: "networkidle" });
           await page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
@@ -95,14 +94,14 @@ test("the reference weighs less than 100 KB", async () => {
   await page.goto(`${served.url}/docs`, { waitUntil: "networkidle" });
   await context.close();
   console.log(`/docs: ${transferred} bytes`);
-  assert.ok(transferred > 5_000 && transferred < MAX_TRANSFERRED_BYTES, `${transferred} bytes`);
+  expect(transferred > 5_000 && transferred < MAX_TRANSFERRED_BYTES, `${transferred} bytes`).toBe(true);
 });
 
 test("without JavaScript everything but Try it is there, and tabs work", async () => {
   await visit("/docs", { javaScriptEnabled: false }, async (page) => {
     await page.getByText("The form needs JavaScript").waitFor();
-    assert.equal(await page.locator("#try").isVisible(), false);
-    assert.equal(await page.getByText("urllib.request.urlopen").isVisible(), false);
+    expect(await page.locator("#try").isVisible()).toBe(false);
+    expect(await page.getByText("urllib.request.urlopen").isVisible()).toBe(false);
     await page.locator("label", { hasText: "Python" }).first().click();
     await page.getByText("urllib.request.urlopen").waitFor();
     await page.locator("label", { hasText: "failed" }).click();
@@ -121,9 +120,9 @@ test("the samples work as they stand on the page", async () => {
       const env = { ...process.env, TOKEN: token };
       return (await execute(command, [flag, (await sample(label)) ?? ""], { env })).stdout;
     };
-    assert.match(await run("sh", "-c", "curl"), new RegExp(`^\\{"id":"${OWN}"`));
-    assert.match(await run(process.execPath, "--eval", "JavaScript"), /^completed # Trams/);
-    assert.match(await run("python3", "-c", "Python"), /^completed # Trams/);
+    expect(await run("sh", "-c", "curl")).toMatch(new RegExp(`^\\{"id":"${OWN}"`));
+    expect(await run(process.execPath, "--eval", "JavaScript")).toMatch(/^completed # Trams/);
+    expect(await run("python3", "-c", "Python")).toMatch(/^completed # Trams/);
   });
 });
 
@@ -146,22 +145,22 @@ async function send(page: Page, id: string): Promise<string> {
 test("owner and stranger log in and see their own run, and a 404 in place of the other's; an admin sees both", async () => {
   const use = async (page: Page, record: PageRecord) => {
     await logIn(page, "owner");
-    assert.equal(page.url(), `${served.url}/docs#try-it`);
-    assert.equal(await page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length"), 0);
-    assert.match(await send(page, OWN), /^200/);
+    expect(page.url()).toBe(`${served.url}/docs#try-it`);
+    expect(await page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length")).toBe(0);
+    expect(await send(page, OWN)).toMatch(/^200/);
     await page.screenshot({ path: join(SCREENSHOTS, "try-it.png") });
     const origins = [served.url, served.stack.authorizationServer.issuer];
-    assert.deepEqual([...record.origins].toSorted(), origins.toSorted());
-    assert.match(await send(page, FOREIGN), /^404/);
-    assert.match(await page.locator("#body").innerText(), /"code": "run_not_found"/);
+    expect([...record.origins].toSorted()).toEqual(origins.toSorted());
+    expect(await send(page, FOREIGN)).toMatch(/^404/);
+    expect(await page.locator("#body").innerText()).toMatch(/"code": "run_not_found"/);
     await logIn(page, "stranger");
-    assert.match(await send(page, OWN), /^404/);
-    assert.match(await send(page, FOREIGN), /^200/);
+    expect(await send(page, OWN)).toMatch(/^404/);
+    expect(await send(page, FOREIGN)).toMatch(/^200/);
     await logIn(page, "admin");
-    assert.match(await send(page, OWN), /^200/);
-    assert.match(await send(page, FOREIGN), /^200/);
+    expect(await send(page, OWN)).toMatch(/^200/);
+    expect(await send(page, FOREIGN)).toMatch(/^200/);
     await page.reload();
-    assert.equal(await page.getByLabel("Access token").inputValue(), "");
+    expect(await page.getByLabel("Access token").inputValue()).toBe("");
   };
   const refused = /^Failed to load resource: the server responded with a status of 404/;
   await visit("/docs", {}, use, [refused, refused]);
@@ -173,33 +172,33 @@ test("a pasted token reads a run, which is shown digit by digit, with its header
   const body = await sent.text();
   await visit("/docs", { viewport: { width: 390, height: 844 } }, async (page) => {
     await page.getByLabel("Access token").fill(token);
-    assert.match(await send(page, EXACT), /^200/);
+    expect(await send(page, EXACT)).toMatch(/^200/);
     const shown = page.locator("#body");
     const indented = (await shown.textContent()) ?? "";
-    assert.match(indented, /\n    "long_decimal": 3\.14159265358979323846264338327950288419716939937510,\n/);
+    expect(indented).toMatch(/\n    "long_decimal": 3\.14159265358979323846264338327950288419716939937510,\n/);
     const withoutBlanks = (text: string) => text.replaceAll(/\s/g, "");
-    assert.equal(withoutBlanks(indented), withoutBlanks(body));
+    expect(withoutBlanks(indented)).toBe(withoutBlanks(body));
     await page.getByLabel("Indent").uncheck();
-    assert.equal(await shown.textContent(), body);
+    expect(await shown.textContent()).toBe(body);
     const headers = (await page.locator("#answer-headers").textContent()) ?? "";
-    assert.match(headers, /^cache-control: private, max-age=3600$/m);
+    expect(headers).toMatch(/^cache-control: private, max-age=3600$/m);
     const curl = (await page.locator("#curl").textContent()) ?? "";
-    assert.equal(curl, `curl -i -H "Authorization: Bearer $TOKEN" \\\n  '${served.url}/api/crew-runs/${EXACT}'`);
+    expect(curl).toBe(`curl -i -H "Authorization: Bearer $TOKEN" \\\n  '${served.url}/api/crew-runs/${EXACT}'`);
     await page.screenshot({ path: join(SCREENSHOTS, "try-it-narrow.png"), fullPage: true });
     const { stdout } = await execute("sh", ["-c", curl], { env: { ...process.env, TOKEN: token } });
-    assert.ok(stdout.endsWith(body));
+    expect(stdout.endsWith(body)).toBe(true);
   });
 });
 
 test("a return from the issuer that nobody asked for, or with another state, gives no token", async () => {
   await visit("/docs?code=x&state=y", {}, async (page) => {
-    assert.equal(page.url(), `${served.url}/docs#try-it`);
-    assert.equal(await page.locator("#message").textContent(), "");
+    expect(page.url()).toBe(`${served.url}/docs#try-it`);
+    expect(await page.locator("#message").textContent()).toBe("");
     await page.getByRole("button", { name: "Log in" }).click();
     await page.getByRole("button", { name: "owner" }).waitFor();
     await page.goto(`${served.url}/docs?code=x&state=y&iss=${served.stack.authorizationServer.issuer}`);
     await page.getByText(`unexpected "state" response parameter value`).waitFor();
-    assert.equal(await page.getByLabel("Access token").inputValue(), "");
+    expect(await page.getByLabel("Access token").inputValue()).toBe("");
   });
 });
 
@@ -211,7 +210,7 @@ test("where the issuer cannot be reached, the page says so and takes a pasted to
     await page.getByRole("button", { name: "Log in" }).click();
     await page.getByText(`The metadata of ${issuer} cannot be read from a browser.`).waitFor();
     await page.getByLabel("Access token").fill(token);
-    assert.match(await send(page, OWN), /^200/);
+    expect(await send(page, OWN)).toMatch(/^200/);
   };
   await visit("/docs", {}, use, [/net::ERR_FAILED/, /net::ERR_FAILED/]);
 });

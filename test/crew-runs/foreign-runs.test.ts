@@ -1,10 +1,10 @@
 // A run of somebody else is no run at all: to a stranger it is the answer and the work of a missing run, however it is asked
 // for, whatever is remembered of it, and from the moment on at which it changed hands.
-import { expect, inject, test, vi } from "vitest";
-import { fetchToken } from "../issuer.ts";
-import { openLane } from "../lane.ts";
-import { connectAsOwner, insertRun } from "../rows.ts";
-import { bearer, startWorker } from "../worker.ts";
+import { expect, test, vi } from "vitest";
+import { bearer, createTestApp } from "../support/test-app.ts";
+import { insertRun, updateRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { fetchToken } from "../support/issuer.ts";
 
 /** All of an answer that a client can compare, without what differs from request to request. */
 async function describeAnswer(response: Response) {
@@ -22,26 +22,26 @@ test.each<[string, string, Record<string, string>]>([
   ["with a wait", "GET", { prefer: "wait=5" }],
   ["with a range", "GET", { range: "bytes=0-1" }],
 ])("a stranger who asks for a run %s gets what a missing run gives", async (_, method, given) => {
-  const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
-  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url });
+  const proxy = await openDatabaseProxy();
+  const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
   const match = vi.spyOn(Cache.prototype, "match");
   const [owner, stranger] = await Promise.all([fetchToken("owner"), fetchToken("stranger")]);
   for (const status of ["running", "completed"] as const) {
     const id = await insertRun({ status });
-    const own = await worker.fetch(`/api/crew-runs/${id}`, { headers: bearer(owner) });
+    const own = await app.fetch(`/api/crew-runs/${id}`, { headers: bearer(owner) });
     const tag = own.headers.get("etag") ?? "";
     expect(tag).not.toBe("");
-    await worker.settle();
+    await app.settle();
     const headers = {
       ...JSON.parse(JSON.stringify(given).replace("TAG", tag.replaceAll('"', '\\"'))),
       ...bearer(stranger),
     };
     const ask = async (target: string) => {
       match.mockClear();
-      const before = (await lane.counters()).received;
-      const answer = await describeAnswer(await worker.fetch(`/api/crew-runs/${target}`, { method, headers }));
+      const before = await proxy.received();
+      const answer = await describeAnswer(await app.fetch(`/api/crew-runs/${target}`, { method, headers }));
       const lookUps = match.mock.calls.filter(([key]) => String(key).includes(target)).length;
-      return { ...answer, queries: (await lane.counters()).received - before, lookUps };
+      return { ...answer, queries: (await proxy.received()) - before, lookUps };
     };
     const theirs = await ask(id);
     expect(theirs).toEqual(await ask(crypto.randomUUID()));
@@ -52,15 +52,15 @@ test.each<[string, string, Record<string, string>]>([
 });
 
 test("an unfinished run that changed hands is shown to neither by an old tag, an old memory or a wait", async () => {
-  const worker = startWorker();
+  const app = createTestApp();
   const id = await insertRun();
   const [owner, stranger] = await Promise.all([fetchToken("owner"), fetchToken("stranger")]);
   const read = (token: string, more: Record<string, string> = {}) =>
-    worker.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), ...more } });
+    app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), ...more } });
   const tag = (await read(owner)).headers.get("etag") ?? "";
   const waiting = read(owner, { prefer: "wait=1" });
   await scheduler.wait(200);
-  await connectAsOwner().query("update crew_runs set owner_id = 'stranger' where id = $1", [id]);
+  await updateRun(id, "owner_id = 'stranger'");
   expect((await waiting).status).toBe(404);
   expect((await read(owner, { "if-none-match": tag })).status).toBe(404);
   const theirs = await read(stranger, { "if-none-match": tag });

@@ -1,21 +1,22 @@
 // The record: all keys in order, each value as it is stored, defaults where the contract has them; a row that breaks the
 // contract is a 500 that names the field to the log alone. The tag tells one body from another.
 import { expect, test } from "vitest";
-import { makeReply } from "../database-reply.ts";
-import { fetchToken } from "../issuer.ts";
-import { openLane } from "../lane.ts";
-import { expectAsDocumented } from "../reliability/fault-table.ts";
-import { catchLines } from "../reliability/log-lines.ts";
-import { type Answer, readRun } from "../reliability/reader.ts";
-import { type NewRun, insertRun } from "../rows.ts";
-import { bearer, startWorker } from "../worker.ts";
+import { makeReply } from "../support/database-reply.ts";
+import { expectAsDocumented } from "../support/fault-table.ts";
+import { catchLines } from "../support/log-lines.ts";
+import { type Answer, readRun } from "../support/read-run.ts";
+import { bearer, createTestApp } from "../support/test-app.ts";
+import { insertRun } from "../support/database.ts";
+import { openFaultProxy } from "../support/fault-proxy.ts";
+import { fetchToken } from "../support/issuer.ts";
+import type { NewRun } from "../support/runs.ts";
 
 const SECRET = "a value that nobody but the owner may see";
 const lines = catchLines();
 
 async function readText(run: NewRun): Promise<string> {
   const headers = bearer(await fetchToken("owner"));
-  const response = await startWorker().fetch(`/api/crew-runs/${await insertRun(run)}`, { headers });
+  const response = await createTestApp().fetch(`/api/crew-runs/${await insertRun(run)}`, { headers });
   expect(response.status).toBe(200);
   return response.text();
 }
@@ -92,9 +93,9 @@ test("a result of 5 MB arrives whole", async () => {
 
 /** Reads a run for which the database answers this row. */
 async function readRow(change: object): Promise<Answer> {
-  const lane = await openLane({ text: makeReply(change) });
-  const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url });
-  return readRun(worker, crypto.randomUUID(), await fetchToken("owner"), lines);
+  const proxy = await openFaultProxy({ text: makeReply(change) });
+  const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
+  return readRun(app, crypto.randomUUID(), await fetchToken("owner"), lines);
 }
 
 test.each([

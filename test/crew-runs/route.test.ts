@@ -1,16 +1,16 @@
 // The one path of the API: which spellings of an id and which methods it takes, and the headers of its answers.
 // Conditional requests, strangers and waits have files of their own.
-import { expect, inject, test } from "vitest";
-import { type User, fetchToken } from "../issuer.ts";
-import { openLane } from "../lane.ts";
-import { insertRun } from "../rows.ts";
-import { bearer, startWorker } from "../worker.ts";
+import { expect, test } from "vitest";
+import { bearer, createTestApp } from "../support/test-app.ts";
+import { insertRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { type User, fetchToken } from "../support/issuer.ts";
 
 const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "done" } as const;
 
 async function get(path: string, user: User, init: RequestInit = {}, variables = {}) {
   const headers = { ...bearer(await fetchToken(user)), ...init.headers };
-  return startWorker(variables).fetch(path, { ...init, headers });
+  return createTestApp(variables).fetch(path, { ...init, headers });
 }
 
 test("HEAD answers as GET does, without a body", async () => {
@@ -26,7 +26,7 @@ test("HEAD answers as GET does, without a body", async () => {
 test.each(["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])(
   "%s is a 405 that allows GET and HEAD",
   async (method) => {
-    const response = await startWorker().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { method });
+    const response = await createTestApp().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { method });
     expect(response.status).toBe(405);
     expect(response.headers.get("allow")).toBe("GET, HEAD");
     expect(await response.json()).toEqual({
@@ -48,7 +48,7 @@ test.each([
   "/api/crew-runs/11111111-1111-4111-8111-111111111111/result",
   "/%E0%A4%A",
 ])("%s is no path of ours: a JSON 404 that asks for no credentials", async (path) => {
-  const response = await startWorker().fetch(path);
+  const response = await createTestApp().fetch(path);
   expect(response.status).toBe(404);
   expect(response.headers.get("content-type")).toBe("application/json");
   expect(await response.json()).toMatchObject({ detail: "Not Found", code: "not_found" });
@@ -69,10 +69,10 @@ test.each([
   ["percent-encoded", (id: string) => `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`],
 ])("an id %s finds the run, and the answer bears the canonical id", async (_, spell) => {
   const id = await insertRun(FINISHED);
-  const worker = startWorker();
+  const app = createTestApp();
   const headers = bearer(await fetchToken("owner"));
-  await worker.fetch(`/api/crew-runs/${id}`, { headers });
-  const response = await worker.fetch(`/api/crew-runs/${spell(id)}`, { headers });
+  await app.fetch(`/api/crew-runs/${id}`, { headers });
+  const response = await app.fetch(`/api/crew-runs/${spell(id)}`, { headers });
   expect(response.status).toBe(200);
   expect(await response.json()).toMatchObject({ id });
   // By whatever spelling, it is the same run that is kept.
@@ -106,7 +106,7 @@ test.each([
   ["an encoded slash", "a%2Fb", "a/b"],
   ["2,000 characters", "a".repeat(2_000), `${"a".repeat(100)}…`],
 ])("%s is a 422 that costs no query", async (_, segment, input = segment) => {
-  const database = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const database = await openDatabaseProxy();
   const response = await get(`/api/crew-runs/${segment}`, "owner", {}, { NEON_FETCH_ENDPOINT: database.url });
   expect(response.status).toBe(422);
   expect(response.headers.get("cache-control")).toBe("no-store");
@@ -115,7 +115,7 @@ test.each([
     code: "invalid_run_id",
     request_id: response.headers.get("x-request-id"),
   });
-  expect((await database.counters()).received).toBe(0);
+  expect(await database.received()).toBe(0);
 });
 
 test("a finished run is private and fresh for the setting's time, an unfinished one is revalidated each time", async () => {

@@ -1,6 +1,6 @@
 // By what histories are judged: the states of a run's row, and what was so and when, by the clock that the Worker has.
-import type { User } from "../issuer.ts";
-import { connectAsOwner } from "../rows.ts";
+import { connectAsOwner } from "../support/database.ts";
+import type { User } from "../support/issuer.ts";
 
 /** A state of a run's row. */
 export interface Version {
@@ -35,8 +35,8 @@ export class Chronicle<World> {
     this.#begin(world);
   }
 
-  /** Makes the world another one by `effect`. While that takes effect, either may be seen. */
-  async become(world: World, effect: () => Promise<unknown>): Promise<void> {
+  /** Makes the world another one by `effect`. Until that has taken effect, either may be seen. */
+  async change(world: World, effect: () => Promise<unknown>): Promise<void> {
     const old = this.#chapters.at(-1);
     if (old !== undefined) old.toMs = Number.POSITIVE_INFINITY;
     this.#begin(world);

@@ -3,13 +3,14 @@
 // and nothing fails while they are well. A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, inject, test, vi } from "vitest";
-import { type SigningKey, type User, makeKey, openIssuer } from "../issuer.ts";
-import { openLane } from "../lane.ts";
-import { adjustClock } from "../reliability/clock.ts";
-import { insertRun } from "../rows.ts";
-import type { Fault } from "../stack/lane-protocol.ts";
-import { type Worker, bearer, startWorker } from "../worker.ts";
+import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import type { Fault } from "../support/fault-proxy-protocol.ts";
+import { type User, openIssuer } from "../support/issuer.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
 
 /** In the title, so that every run says it. To repeat a run, write its seed here. */
 const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
@@ -40,7 +41,7 @@ interface World {
   rows: readonly (Version | undefined)[];
 }
 
-const isIll = ({ issuer }: World) => issuer === "refusing" || issuer === "failing";
+const isIssuerFailing = ({ issuer }: World) => issuer === "refusing" || issuer === "failing";
 
 const asks = fc.record({
   run: fc.constantFrom(1, 1, 1, 0, 0, 2),
@@ -92,7 +93,7 @@ const settings = fc.record({
 });
 type Settings = ReturnType<typeof settings.generate>["value"];
 
-const clock = adjustClock();
+const clock = controlClock();
 let keys: [SigningKey, SigningKey];
 /** Every 404 so far, but for the request's id: one. */
 const notFound = new Set<string>();
@@ -110,7 +111,7 @@ afterAll(() => {
 });
 
 interface Isolate {
-  worker: Worker;
+  app: TestApp;
   /** The finished runs that must be in memory, and when they were read at the earliest. */
   kept: Map<number, { version: Version; readMs: number }>;
   lastFetch: { atMs: number; hasFailed: boolean } | undefined;
@@ -121,9 +122,9 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
   const staleMs = variables.JWKS_MAX_STALE_SECONDS * 1_000;
   const ttlMs = variables.FINISHED_RUN_TTL_SECONDS * 1_000;
   const issuer = await openIssuer([keys[0]]);
-  const database = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
+  const database = await openDatabaseProxy();
   const environment = { ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables };
-  const start = (): Isolate => ({ worker: startWorker(environment), kept: new Map(), lastFetch: undefined });
+  const start = (): Isolate => ({ app: createTestApp(environment), kept: new Map(), lastFetch: undefined });
   const isolates: [Isolate, Isolate] = [start(), start()];
 
   const ids = [await insertRun(), await insertRun(), crypto.randomUUID()] as const;
@@ -159,7 +160,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const tag = isConditional ? heldTags.get(`${reader} ${run}`) : undefined;
     const kept = isolate.kept.get(run);
     const begunMs = Date.now();
-    const response = await isolate.worker.fetch(`/api/crew-runs/${ids[run]}`, {
+    const response = await isolate.app.fetch(`/api/crew-runs/${ids[run]}`, {
       headers: { ...bearer(text), ...(tag !== undefined && { "if-none-match": tag }) },
     });
     const body = await response.text();
@@ -168,7 +169,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
 
     const was = (agoMs: number, isSo: (world: World) => boolean) => chronicle.was(begunMs - agoMs, endedMs, isSo);
     const hasKey = (world: World) => world.keys.includes(key);
-    const keyServesMs = was(FAILURE_MEMORY_MS, isIll) ? staleMs : OLD_KEY_MS;
+    const keyServesMs = was(FAILURE_MEMORY_MS, isIssuerFailing) ? staleMs : OLD_KEY_MS;
     const { rows, isDatabaseDown } = chronicle.now;
     const current = rows[run];
     const isKept =
@@ -180,7 +181,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     }
     must(begunMs < deadMs, "an expired token ends");
     if (status === 503 && body.includes("key_set_unavailable")) {
-      must(was(BACKOFF_MS, isIll), "no 5xx while the issuer is well");
+      must(was(BACKOFF_MS, isIssuerFailing), "no 5xx while the issuer is well");
       return attempts;
     }
     must(was(keyServesMs, hasKey), "a withdrawn key ends within its bound");
@@ -226,11 +227,11 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const { isDatabaseDown } = chronicle.now;
     const isFaulty = lostQueries > 0 && !isDatabaseDown;
     if (isFaulty) await database.fail({ kind: "drop", times: lostQueries });
-    const count = () => Promise.all([database, issuer.lane].map(async (lane) => (await lane.counters()).received));
+    const count = () => Promise.all([database, issuer.proxy].map(async (proxy) => await proxy.received()));
     const [queriesBefore = 0, fetchesBefore = 0] = await count();
     const begunMs = Date.now();
     const budgets = await Promise.all(all.map((each) => ask(isolate, each, isFaulty || isDatabaseDown ? 3 : 1)));
-    await isolate.worker.settle();
+    await isolate.app.settle();
     const [queries = 0, fetches = 0] = await count();
     if (isFaulty) await database.heal();
 
@@ -240,7 +241,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const pauseMs = lastFetch?.hasFailed ? BACKOFF_MS : NEW_KEY_MS;
     const isPausing = lastFetch !== undefined && lastFetch.atMs <= begunMs && Date.now() < lastFetch.atMs + pauseMs;
     must(fetches - fetchesBefore <= (isPausing ? 0 : 1), "the keys are fetched once, and then not for a while");
-    if (fetches > fetchesBefore) isolate.lastFetch = { atMs: begunMs, hasFailed: isIll(chronicle.now) };
+    if (fetches > fetchesBefore) isolate.lastFetch = { atMs: begunMs, hasFailed: isIssuerFailing(chronicle.now) };
   }
 
   async function write({ run, what }: Extract<Step, { kind: "write" }>): Promise<void> {
@@ -255,7 +256,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       version = { ...row, ...change, name: `version ${versions.length}` };
       versions.push(version);
     }
-    await chronicle.become({ ...now, rows: now.rows.with(run, version) }, () => writeVersion(ids[run] ?? "", version));
+    await chronicle.change({ ...now, rows: now.rows.with(run, version) }, () => writeVersion(ids[run] ?? "", version));
   }
 
   return async (each) => {
@@ -268,13 +269,13 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
         return write(each);
       case "publish": {
         const published = each.keys.map((key) => keys[key === 0 ? 0 : 1].jwk);
-        return chronicle.become({ ...now, keys: each.keys }, () => issuer.publish(published));
+        return chronicle.change({ ...now, keys: each.keys }, () => issuer.publish(published));
       }
       case "issuer":
-        return chronicle.become({ ...now, issuer: each.is }, () => issuer.lane.fail(ISSUER_FAULTS[each.is]));
+        return chronicle.change({ ...now, issuer: each.is }, () => issuer.proxy.fail(ISSUER_FAULTS[each.is]));
       case "database": {
         const kind = each.isDown ? "drop" : "none";
-        return chronicle.become({ ...now, isDatabaseDown: each.isDown }, () => database.fail({ kind }));
+        return chronicle.change({ ...now, isDatabaseDown: each.isDown }, () => database.fail({ kind }));
       }
       case "restart":
         isolates[each.isolate === 0 ? 0 : 1] = start();

@@ -3,11 +3,12 @@
 // Time runs three times as fast. A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, inject, test, vi } from "vitest";
-import { type User, fetchToken } from "../issuer.ts";
-import { openLane } from "../lane.ts";
-import { insertRun } from "../rows.ts";
-import { type Worker, bearer, startWorker } from "../worker.ts";
+import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { type User, fetchToken } from "../support/issuer.ts";
 
 /** In the title, so that every run says it. To repeat a run, write its seed here. */
 const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
@@ -46,28 +47,25 @@ const histories = fc.record({
 });
 const LOST_QUERIES = 2;
 
-let pause: (milliseconds: number) => Promise<void>;
+const clock = controlClock();
+const pause = (milliseconds: number) => scheduler.wait(milliseconds);
 
 beforeAll(async () => {
   vi.spyOn(console, "log").mockImplementation(() => {});
   vi.spyOn(console, "error").mockImplementation(() => {});
   await Promise.all((["owner", "stranger", "admin"] as const).map(fetchToken));
-  const [now, wait, startMs] = [Date.now, scheduler.wait.bind(scheduler), Date.now()];
-  vi.spyOn(Date, "now").mockImplementation(() => startMs + (now() - startMs) * PACE);
-  vi.spyOn(scheduler, "wait").mockImplementation((milliseconds, options) => wait(milliseconds / PACE, options));
-  pause = (milliseconds) => scheduler.wait(milliseconds);
 });
 afterAll(() => {
   vi.restoreAllMocks();
 });
 
 /** Plays a scene, judges its answers, and gives the number of queries that it may have cost. */
-async function play(worker: Worker, scene: Scene): Promise<number> {
+async function play(app: TestApp, scene: Scene): Promise<number> {
   const id = await insertRun({ correlation_id: "version 0" });
   const versions: Version[] = [{ name: "version 0", owner: "owner", status: "pending" }];
   const chronicle = new Chronicle(versions[0]);
   const get = async (reader: User, headers: Record<string, string>) =>
-    worker.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(await fetchToken(reader)), ...headers } });
+    app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(await fetchToken(reader)), ...headers } });
   const tag = (await get("owner", {})).headers.get("etag") ?? "";
 
   async function change({ afterMs, what }: Scene["changes"][number]): Promise<void> {
@@ -80,7 +78,7 @@ async function play(worker: Worker, scene: Scene): Promise<number> {
       version = { ...row, ...members, name: `version ${versions.length}` };
       versions.push(version);
     }
-    await chronicle.become(version, () => writeVersion(id, version));
+    await chronicle.change(version, () => writeVersion(id, version));
   }
 
   async function wait({ reader, fromMs, seconds, hasTag }: Scene["waits"][number]): Promise<void> {
@@ -132,18 +130,19 @@ async function play(worker: Worker, scene: Scene): Promise<number> {
 
 describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
   test("waits keep their promises in every history", async () => {
+    clock.speedUp(PACE);
     const property = fc.asyncProperty(histories, async (history) => {
-      const lane = await openLane(inject("stack").variables.NEON_FETCH_ENDPOINT);
-      const worker = startWorker({ NEON_FETCH_ENDPOINT: lane.url, MAX_WAIT_SECONDS: 60 });
-      const loss = pause(history.lossMs).then(() => lane.fail({ kind: "drop", times: LOST_QUERIES }));
-      const outcomes = await Promise.allSettled(history.scenes.map((scene) => play(worker, scene)));
+      const proxy = await openDatabaseProxy();
+      const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, MAX_WAIT_SECONDS: 60 });
+      const loss = pause(history.lossMs).then(() => proxy.fail({ kind: "drop", times: LOST_QUERIES }));
+      const outcomes = await Promise.allSettled(history.scenes.map((scene) => play(app, scene)));
       await loss;
       let budget = LOST_QUERIES;
       for (const outcome of outcomes) {
         if (outcome.status === "rejected") throw outcome.reason;
         budget += outcome.value;
       }
-      must((await lane.counters()).received <= budget, `those who wait for a run share ${budget} queries`);
+      must((await proxy.received()) <= budget, `those who wait for a run share ${budget} queries`);
     });
     await fc.assert(property, { seed: SEED, numRuns: HISTORIES, interruptAfterTimeLimit: TIME_LIMIT_MS * PACE });
   });

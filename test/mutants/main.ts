@@ -26,11 +26,15 @@ try {
       source.replace(from, () => to),
     );
     const files = tests.split(" ").map((name) => `test/${name}.test.ts`);
-    const { status } = spawnSync(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "--bail=1", ...files], {
-      cwd: directory,
-      stdio: "ignore",
-      timeout: RUN_TIMEOUT_MS,
-    });
+    const { status } = spawnSync(
+      process.execPath,
+      ["node_modules/vitest/vitest.mjs", "run", "--project=workerd", "--bail=1", ...files],
+      {
+        cwd: directory,
+        stdio: "ignore",
+        timeout: RUN_TIMEOUT_MS,
+      },
+    );
     await writeFile(path, source);
     tried += 1;
     const name = `${file}: ${from.trim()} → ${to.trim()}`;

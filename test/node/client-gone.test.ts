@@ -1,44 +1,42 @@
 // Clients that leave, against workerd as a process: their waits end, and what they began for others goes on.
-// Runs in Node (node --test test/node/*.test.ts): inside workerd there is no client to leave, and the proxy of `wrangler dev`
-// does not tell of one that does.
-import assert from "node:assert/strict";
+// In Node, because inside workerd there is no client that could leave, and `wrangler dev`'s proxy hides one that does.
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
-import { bundleProduct } from "../../bench/bundle.ts";
-import { type Workerd, startWorkerd } from "../../bench/workerd.ts";
 import { type Stack, startStack } from "../../dev/stack.ts";
-import { finishRun, insertRun } from "../stack/runs.ts";
-import { type OpenLane, type UnreliableUpstream, startUnreliableUpstream } from "../stack/unreliable-upstream.ts";
+import { bundleProduct } from "../support/node/bundle.ts";
+import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
+import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
+import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
+import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
 
 let stack: Stack;
-let upstream: UnreliableUpstream;
-let database: OpenLane;
-let keys: OpenLane;
+let proxies: FaultProxyServer;
+let database: FaultProxy;
+let keys: FaultProxy;
 let worker: Workerd;
 let directory: string;
-const limits = { timeout: 60_000 };
 
-before(async () => {
+beforeAll(async () => {
   stack = await startStack();
-  upstream = await startUnreliableUpstream();
-  database = upstream.openLane(stack.variables.NEON_FETCH_ENDPOINT);
-  keys = upstream.openLane(stack.variables.JWKS_URL);
+  proxies = await startFaultProxyServer();
+  database = proxies.open(stack.variables.NEON_FETCH_ENDPOINT);
+  keys = proxies.open(stack.variables.JWKS_URL);
   directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   worker = await startWorkerd({
     bundle: await bundleProduct(directory),
     variables: { ...stack.variables, NEON_FETCH_ENDPOINT: database.url, JWKS_URL: keys.url },
   });
-}, limits);
+});
 
-after(async () => {
+afterAll(async () => {
   await worker?.end();
   await rm(directory, { recursive: true, force: true });
-  await upstream?.close();
+  await proxies?.close();
   await stack?.close();
 });
 
@@ -54,35 +52,38 @@ async function askAndLeave(path: string, headers: Record<string, string>, afterM
 }
 
 // First, while the Worker knows no keys.
-test("a client that leaves while it fetches the keys keeps nobody waiting, nor costs a fetch", limits, async () => {
+test("a client that leaves while it fetches the keys keeps nobody waiting, nor costs a fetch", async () => {
   const token = await stack.authorizationServer.fetchToken("owner");
-  const path = `/api/crew-runs/${await insertRun(stack.database)}`;
+  const path = `/api/crew-runs/${await insertRunBy(stack.database, { status: "running" })}`;
   const headers = { authorization: `Bearer ${token}` };
-  keys.fail({ kind: "delay", milliseconds: 700 });
+  await keys.fail({ kind: "delay", milliseconds: 700 });
   const leaving = askAndLeave(path, headers, 300);
   await sleep(200);
   const answers = await Promise.all(Array.from({ length: 50 }, () => fetch(worker.origin + path, { headers })));
   await leaving;
-  for (const answer of answers) assert.equal(answer.status, 200);
-  assert.equal(keys.state().received, 1);
+  for (const answer of answers) expect(answer.status).toBe(200);
+  expect(await keys.received()).toBe(1);
 });
 
-test("a wait ends with its client, and others go on", limits, async () => {
+test("a wait ends with its client, and others go on", async () => {
   const token = await stack.authorizationServer.fetchToken("owner");
-  const [left, stayed] = [await insertRun(stack.database), await insertRun(stack.database)];
+  const [left, stayed] = [
+    await insertRunBy(stack.database, { status: "running" }),
+    await insertRunBy(stack.database, { status: "running" }),
+  ];
   const headers = { authorization: `Bearer ${token}`, prefer: "wait=30" };
   const leaving = askAndLeave(`/api/crew-runs/${left}`, headers, 1_000);
   const waiting = fetch(`${worker.origin}/api/crew-runs/${stayed}`, { headers });
   await leaving;
   await sleep(300);
-  const queries = (id: string) => database.state().requests.filter(({ body }) => body.includes(id)).length;
-  const [before, stayedBefore] = [queries(left), queries(stayed)];
-  assert.ok(before >= 2, "it had been waiting");
+  const queries = async (id: string) => (await database.requests()).filter(({ body }) => body.includes(id)).length;
+  const [before, stayedBefore] = [await queries(left), await queries(stayed)];
+  expect(before, "it had been waiting").toBeGreaterThanOrEqual(2);
   await sleep(4_000);
-  assert.equal(queries(left), before);
-  assert.ok(queries(stayed) > stayedBefore, "the other still waits");
-  await finishRun(stack.database, stayed);
+  expect(await queries(left)).toBe(before);
+  expect(await queries(stayed), "the other still waits").toBeGreaterThan(stayedBefore);
+  await updateRunBy(stack.database, stayed, FINISH);
   const answer = await waiting;
-  assert.equal(answer.status, 200);
-  assert.equal(((await answer.json()) as { status: string }).status, "completed");
+  expect(answer.status).toBe(200);
+  expect(((await answer.json()) as { status: string }).status).toBe("completed");
 });

@@ -1,17 +1,15 @@
 // `npm run dev` as a black box: what its lines do, and that nothing is left of it, however it ends.
 // Runs in Node (node --test test/node/*.test.ts): it starts processes, which the tests inside workerd cannot.
-import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { type TestContext, test } from "node:test";
+import { expect, onTestFinished, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 const execute = promisify(execFile);
 const ROOT = `${import.meta.dirname}/../..`;
 const FREE_PORTS = ["--port", "0", "--sql-port", "0", "--issuer-port", "0"];
-const LIMITS = { timeout: 60_000 };
 
 interface Process {
   pid: number;
@@ -19,59 +17,56 @@ interface Process {
   command: string;
 }
 
-test("the lines that it prints read runs, and Ctrl-C leaves nothing behind", LIMITS, async (context) => {
+test("the lines that it prints read runs, and Ctrl-C leaves nothing behind", async () => {
   const before = await readGitStatus();
-  const dev = startDev(context, FREE_PORTS);
+  const dev = startDev(FREE_PORTS);
   await dev.waitFor("client_credentials");
   const [own, foreign, admin, newToken] = dev.output().match(/^curl .*$/gm) ?? [];
-  assert.match(await paste(own), /"owner_id":"owner".*\n200$/);
-  assert.match(await paste(foreign), /"code":"run_not_found".*\n404$/);
-  assert.match(await paste(admin), /"owner_id":"stranger".*\n200$/);
-  assert.match(await paste(newToken), /"access_token".*\n200$/);
+  expect(await paste(own)).toMatch(/"owner_id":"owner".*\n200$/);
+  expect(await paste(foreign)).toMatch(/"code":"run_not_found".*\n404$/);
+  expect(await paste(admin)).toMatch(/"owner_id":"stranger".*\n200$/);
+  expect(await paste(newToken)).toMatch(/"access_token".*\n200$/);
 
   const processes = await listDescendants(dev.process);
-  assert.ok(
-    processes.some(({ command }) => command.includes("workerd")),
-    "workerd is among its processes",
-  );
-  assert.ok(!processes.some(({ command }) => command.includes("postgres")), "a process shows a connection string");
+  expect(processes.some(({ command }) => command.includes("workerd"))).toBe(true);
+  expect(processes.filter(({ command }) => command.includes("postgres"))).toEqual([]);
   dev.signal("SIGINT");
   // The shell between npm and Node may die of the signal, too: the exit code depends on the shell.
   await dev.exitCode;
-  assert.match(dev.output(), /\nstopping\nstopped\n$/);
-  assert.deepEqual(await waitUntilGone(processes), []);
-  assert.equal(await readGitStatus(), before);
+  expect(dev.output()).toMatch(/\nstopping\nstopped\n$/);
+  expect(await waitUntilGone(processes)).toEqual([]);
+  expect(await readGitStatus()).toBe(before);
 });
 
-test("a SIGTERM during the start ends what had started", LIMITS, async (context) => {
+test("a SIGTERM during the start ends what had started", async () => {
   const stopDuring = async (step: string) => {
-    const dev = startDev(context, FREE_PORTS);
+    const dev = startDev(FREE_PORTS);
     await dev.waitFor(`starting: ${step}`);
     await sleep(400);
     const processes = await listDescendants(dev.process);
     dev.signal("SIGTERM");
     await dev.exitCode;
-    assert.deepEqual(await waitUntilGone(processes), []);
-    assert.doesNotMatch(dev.output(), /Error|    at /);
+    expect(await waitUntilGone(processes)).toEqual([]);
+    expect(dev.output()).not.toMatch(/Error|    at /);
   };
   await Promise.all([stopDuring("database"), stopDuring("Worker")]);
 });
 
-test("when wrangler dies, all ends with an error", LIMITS, async (context) => {
-  const dev = startDev(context, FREE_PORTS);
+test("when wrangler dies, all ends with an error", async () => {
+  const dev = startDev(FREE_PORTS);
   await dev.waitFor("Ctrl-C ends everything");
   const processes = await listDescendants(dev.process);
   const wrangler = processes.find(({ command }) => command.includes("wrangler-dist"));
-  assert.ok(wrangler !== undefined);
+  if (wrangler === undefined) throw new Error("wrangler is not among the processes");
   process.kill(wrangler.pid, "SIGKILL");
-  assert.equal(await dev.exitCode, 1);
-  assert.match(dev.output(), /wrangler dev ended by itself/);
-  assert.deepEqual(await waitUntilGone(processes), []);
+  expect(await dev.exitCode).toBe(1);
+  expect(dev.output()).toMatch(/wrangler dev ended by itself/);
+  expect(await waitUntilGone(processes)).toEqual([]);
 });
 
-test("what it cannot start with is one message and an exit code of 1", LIMITS, async (context) => {
+test("what it cannot start with is one message and an exit code of 1", async () => {
   const server = createServer().listen(0, "127.0.0.1");
-  context.after(() => server.close());
+  onTestFinished(() => void server.close());
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   for (const [flags, message] of [
@@ -82,14 +77,14 @@ test("what it cannot start with is one message and an exit code of 1", LIMITS, a
     [["--issuer-port", "65536"], `--issuer-port must be a port from 0 to 65535, not "65536"`],
     [["--prot", "1"], "Unknown option '--prot'; npm run dev -- --help lists the options"],
   ] as const) {
-    const dev = startDev(context, [...FREE_PORTS, ...flags]);
-    assert.equal(await dev.exitCode, 1);
-    assert.equal(dev.output(), `${message}\n`);
+    const dev = startDev([...FREE_PORTS, ...flags]);
+    expect(await dev.exitCode).toBe(1);
+    expect(dev.output()).toBe(`${message}\n`);
   }
 });
 
 /** In a process group of its own, which gets the signals: so does a terminal's foreground job. */
-function startDev(context: TestContext, flags: string[]) {
+function startDev(flags: string[]) {
   const child = spawn("npm", ["run", "--silent", "dev", "--", ...flags], { cwd: ROOT, detached: true });
   const chunks: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
@@ -102,7 +97,7 @@ function startDev(context: TestContext, flags: string[]) {
     return code;
   });
   const signal = (name: NodeJS.Signals) => process.kill(-(child.pid ?? 0), name);
-  context.after(async () => {
+  onTestFinished(async () => {
     if (!hasEnded) signal("SIGTERM");
     await exitCode;
   });
@@ -113,7 +108,7 @@ function startDev(context: TestContext, flags: string[]) {
     signal,
     async waitFor(text: string): Promise<void> {
       while (!output().includes(text)) {
-        assert.ok(!hasEnded, `ended before it said "${text}":\n${output()}`);
+        if (hasEnded) throw new Error(`it ended without the line "${text}":\n${output()}`);
         await sleep(20);
       }
     },
@@ -122,7 +117,7 @@ function startDev(context: TestContext, flags: string[]) {
 
 /** Gives the body, and the status in a line of its own. */
 async function paste(line: string | undefined): Promise<string> {
-  assert.ok(line !== undefined);
+  if (line === undefined) throw new Error("a line is missing");
   const { stdout } = await execute("sh", ["-c", `${line} -w '\\n%{http_code}'`]);
   return stdout;
 }

@@ -1,9 +1,8 @@
 // The documents as a deployment serves them: files with their headers, beside the Worker's routes; and what they say.
-import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 import { PAGES } from "../../docs/pages.ts";
-import type { OpenApi } from "../documented.ts";
+import type { OpenApi } from "../support/openapi-document.ts";
 
 const START_TIMEOUT_MS = 60_000;
 const NAMES = Object.keys(PAGES);
@@ -11,11 +10,11 @@ const GUIDES = NAMES.filter((name) => name !== "get-run");
 
 let served: ServedStack;
 
-before(async () => {
+beforeAll(async () => {
   served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
 });
 
-after(async () => served?.close());
+afterAll(async () => served?.close());
 
 async function get(path: string, init: RequestInit = {}): Promise<Response> {
   return fetch(`${served.url}${path}`, { redirect: "manual", ...init });
@@ -23,7 +22,7 @@ async function get(path: string, init: RequestInit = {}): Promise<Response> {
 
 async function read(path: string): Promise<string> {
   const response = await get(path);
-  assert.equal(response.status, 200, path);
+  expect(response.status, path).toBe(200);
   return response.text();
 }
 
@@ -38,19 +37,19 @@ test("pages, Markdown, llms.txt and the OpenAPI document have their types", asyn
   ];
   for (const [path, type, content] of expected) {
     const response = await get(path);
-    assert.equal(response.status, 200, path);
-    assert.equal(response.headers.get("content-type"), type, path);
-    assert.equal(response.headers.get("x-content-type-options"), "nosniff");
-    assert.equal(response.headers.get("referrer-policy"), "no-referrer");
-    assert.equal(response.headers.get("cross-origin-opener-policy"), null);
-    assert.match(await response.text(), content);
+    expect(response.status, path).toBe(200);
+    expect(response.headers.get("content-type"), path).toBe(type);
+    expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(response.headers.get("referrer-policy")).toBe("no-referrer");
+    expect(response.headers.get("cross-origin-opener-policy")).toBeNull();
+    expect(await response.text()).toMatch(content);
   }
 });
 
 test("a page runs only our own files, may talk to any issuer over https, and cannot be framed", async () => {
   for (const path of ["/docs", ...GUIDES.map((name) => `/docs/${name}`)]) {
     const policy = (await get(path)).headers.get("content-security-policy") ?? "";
-    assert.deepEqual(policy.split("; "), [
+    expect(policy.split("; ")).toEqual([
       "default-src 'none'",
       "script-src 'self'",
       "style-src 'self'",
@@ -66,28 +65,28 @@ test("a page runs only our own files, may talk to any issuer over https, and can
 test("a page of any origin can read the public documents, but not the HTML", async () => {
   const grants = async (path: string) => (await get(path)).headers.get("access-control-allow-origin");
   for (const path of ["/openapi.json", "/llms.txt", ...NAMES.map((name) => `/docs/${name}.md`)]) {
-    assert.equal(await grants(path), "*", path);
+    expect(await grants(path), path).toBe("*");
   }
-  assert.equal(await grants("/docs"), null);
+  expect(await grants("/docs")).toBeNull();
 });
 
 test("a document that is still so is a 304, and style and scripts may be kept for ever", async () => {
   const page = await get("/docs");
-  assert.equal(page.headers.get("cache-control"), "public, max-age=0, must-revalidate");
+  expect(page.headers.get("cache-control")).toBe("public, max-age=0, must-revalidate");
   const etag = page.headers.get("etag") ?? "";
-  assert.equal((await get("/docs", { headers: { "if-none-match": etag } })).status, 304);
+  expect((await get("/docs", { headers: { "if-none-match": etag } })).status).toBe(304);
   const assets = (await page.text()).match(/\/docs\/assets\/[\w.-]+/g) ?? [];
-  assert.equal(assets.length, 2);
+  expect(assets.length).toBe(2);
   for (const asset of assets) {
-    assert.equal((await get(asset)).headers.get("cache-control"), "public, max-age=31536000, immutable");
+    expect((await get(asset)).headers.get("cache-control")).toBe("public, max-age=31536000, immutable");
   }
 });
 
 test("the root and the reference's other address lead to the page", async () => {
   for (const path of ["/", "/docs/get-run"]) {
     const response = await get(path);
-    assert.equal(response.status, 302);
-    assert.equal(response.headers.get("location"), "/docs");
+    expect(response.status).toBe(302);
+    expect(response.headers.get("location")).toBe("/docs");
   }
 });
 
@@ -101,32 +100,32 @@ test("a path without a file is the Worker's JSON 404", async () => {
     "/page.js",
   ]) {
     const response = await get(path);
-    assert.equal(response.status, 404, path);
-    assert.equal(((await response.json()) as { code: string }).code, "not_found");
+    expect(response.status, path).toBe(404);
+    expect(((await response.json()) as { code: string }).code).toBe("not_found");
   }
 });
 
 test("each page names its Markdown", async () => {
   for (const name of NAMES) {
     const html = await read(name === "get-run" ? "/docs" : `/docs/${name}`);
-    assert.ok(html.includes(`<link rel="alternate" type="text/markdown" href="/docs/${name}.md">`), name);
+    expect(html, name).toContain(`<link rel="alternate" type="text/markdown" href="/docs/${name}.md">`);
   }
 });
 
 test("llms.txt is as llmstxt.org has it: title, summary, sections of links, and lists each page's Markdown", async () => {
   const text = await read("/llms.txt");
-  assert.match(text, /^# Crew runs\n\n> A read-only HTTP API/);
-  assert.deepEqual(text.match(/^## .*$/gm), ["## Docs", "## API", "## Optional"]);
+  expect(text).toMatch(/^# Crew runs\n\n> A read-only HTTP API/);
+  expect(text.match(/^## .*$/gm)).toEqual(["## Docs", "## API", "## Optional"]);
   const items = text.slice(text.indexOf("## Docs")).match(/^- .*$/gm) ?? [];
-  for (const item of items) assert.match(item, /^- \[[^\]]+\]\(\/[^)]+\): \S/);
-  for (const name of NAMES) assert.ok(text.includes(`(/docs/${name}.md)`), name);
+  for (const item of items) expect(item).toMatch(/^- \[[^\]]+\]\(\/[^)]+\): \S/);
+  for (const name of NAMES) expect(text, name).toContain(`(/docs/${name}.md)`);
 });
 
 test("the OpenAPI document stands for any deployment: no host, no issuer", async () => {
   const { servers, security, components } = JSON.parse(await read("/openapi.json")) as OpenApi;
-  assert.deepEqual(servers, [{ url: "/" }]);
-  assert.deepEqual(security, [{ bearer: [] }]);
-  assert.deepEqual(Object.keys(components.securitySchemes), ["bearer"]);
+  expect(servers).toEqual([{ url: "/" }]);
+  expect(security).toEqual([{ bearer: [] }]);
+  expect(Object.keys(components.securitySchemes)).toEqual(["bearer"]);
 });
 
 test("page and Markdown of the reference name each parameter, field and header, and the page each error", async () => {
@@ -134,21 +133,21 @@ test("page and Markdown of the reference name each parameter, field and header, 
   const fields = ["CrewRun", "CrewConfig", "AgentConfig", "TaskConfig"].flatMap((name) =>
     Object.keys(components.schemas[name]?.properties ?? {}),
   );
-  assert.equal(fields.length, 12 + 5 + 8 + 4);
+  expect(fields.length).toBe(12 + 5 + 8 + 4);
   const names = [...fields, "run_id", "If-None-Match", "Prefer", "X-Request-Id", "ETag", "Cache-Status", "Retry-After"];
   const [html, markdown, errors] = await Promise.all(["/docs", "/docs/get-run.md", "/docs/errors.md"].map(read));
   for (const name of names) {
-    assert.ok(html?.includes(`<dt><code>${name}</code>`), name);
-    assert.match(markdown ?? "", new RegExp(`^\\| \`(.*\\.)?${name}\` +\\|`, "m"));
+    expect(html, name).toContain(`<dt><code>${name}</code>`);
+    expect(markdown ?? "").toMatch(new RegExp(`^\\| \`(.*\\.)?${name}\` +\\|`, "m"));
   }
   const responses = Object.entries(paths["/api/crew-runs/{run_id}"]?.get.responses ?? {});
   const failures = responses.filter(([status]) => Number(status) >= 400);
   const codes = failures.flatMap(([status, { content }]) =>
     Object.keys(content?.["application/json"]?.examples ?? {}).map((code) => [status, code]),
   );
-  assert.ok(codes.length > 12);
+  expect(codes.length).toBeGreaterThan(12);
   for (const [status, code] of codes) {
-    assert.ok(html?.includes(`<summary><b>${status}</b> ${code}</summary>`), code);
-    assert.match(errors ?? "", new RegExp(`^\\| ${status} +\\| \\[\`${code}\`\\]\\(#${code}\\) +\\|`, "m"));
+    expect(html, code).toContain(`<summary><b>${status}</b> ${code}</summary>`);
+    expect(errors ?? "").toMatch(new RegExp(`^\\| ${status} +\\| \\[\`${code}\`\\]\\(#${code}\\) +\\|`, "m"));
   }
 });

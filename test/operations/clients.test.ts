@@ -1,30 +1,29 @@
 // Clients as others write them, against the real Worker and the local authorization server: a strict OAuth library that is
 // told nothing but the API's address, and the programs of docs/webhooks.md as they stand there.
-import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import * as oauth from "oauth4webapi";
 import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
-import { finishRun, insertRun } from "../stack/runs.ts";
-import { type Deployment, startDeployment } from "./deployment.ts";
+import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
 
 const COMPLETED = "11111111-1111-4111-8111-111111111111";
 const FOREIGN = "66666666-6666-4666-8666-666666666666";
 
 const execute = promisify(execFile);
-let deployment: Deployment;
+let localStack: LocalStack;
 
-before(async () => {
-  deployment = await startDeployment();
+beforeAll(async () => {
+  localStack = await startLocalStack();
 });
 
-after(() => deployment?.close());
+afterAll(() => localStack?.close());
 
 describe("oauth4webapi", () => {
   // The loopback has no TLS.
@@ -33,13 +32,13 @@ describe("oauth4webapi", () => {
   const redirectUri = "http://127.0.0.1:54321/callback";
 
   const readRun = (token: string, id: string) => {
-    const url = new URL(`/api/crew-runs/${id}`, deployment.url);
+    const url = new URL(`/api/crew-runs/${id}`, localStack.url);
     return oauth.protectedResourceRequest(token, "GET", url, undefined, null, insecure);
   };
 
   /** Finds the issuer from the API's address, and gets a token by code and PKCE. */
   async function logIn(account: string, scope: Record<string, string>): Promise<oauth.TokenEndpointResponse> {
-    const resourceUrl = new URL(deployment.url);
+    const resourceUrl = new URL(localStack.url);
     const found = await oauth.resourceDiscoveryRequest(resourceUrl, insecure);
     const { resource, authorization_servers } = await oauth.processResourceDiscoveryResponse(resourceUrl, found);
     const issuer = new URL(authorization_servers?.[0] ?? "");
@@ -58,7 +57,7 @@ describe("oauth4webapi", () => {
       code_challenge_method: "S256",
     }).toString();
     const redirected = await signIn(request, account);
-    assert.ok(redirected.href.startsWith(`${redirectUri}?`));
+    expect(`${redirected.origin}${redirected.pathname}`).toBe(redirectUri);
     const code = oauth.validateAuthResponse(server, client, redirected, state);
     const options = { ...insecure, additionalParameters: { resource } };
     const grant = [server, client, oauth.None(), code, redirectUri, verifier, options] as const;
@@ -73,22 +72,20 @@ describe("oauth4webapi", () => {
   ] as const) {
     test(`signs ${account} in who asks for ${JSON.stringify(asked)}; a run of the stranger is a ${status}`, async () => {
       const { access_token: token, scope } = await logIn(account, asked);
-      assert.equal(scope, granted);
+      expect(scope).toBe(granted);
       const answer = await readRun(token, COMPLETED);
-      assert.equal(answer.status, 200);
-      assert.equal(((await answer.json()) as { id: string }).id, COMPLETED);
-      assert.equal((await readRun(token, FOREIGN)).status, status);
+      expect(answer.status).toBe(200);
+      expect(((await answer.json()) as { id: string }).id).toBe(COMPLETED);
+      expect((await readRun(token, FOREIGN)).status).toBe(status);
     });
   }
 
   test("reads the challenge of a worthless token, which leads back to the metadata", async () => {
-    await assert.rejects(readRun("worthless", COMPLETED), (error) => {
-      assert.ok(error instanceof oauth.WWWAuthenticateChallengeError);
-      const [challenge] = error.cause;
-      assert.equal(challenge?.parameters.error, "invalid_token");
-      const metadataUrl = challenge?.parameters["resource_metadata"];
-      assert.equal(metadataUrl, `${deployment.url}/.well-known/oauth-protected-resource`);
-      return true;
+    const error = await readRun("worthless", COMPLETED).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(oauth.WWWAuthenticateChallengeError);
+    expect((error as oauth.WWWAuthenticateChallengeError).cause[0]?.parameters).toMatchObject({
+      error: "invalid_token",
+      resource_metadata: `${localStack.url}/.well-known/oauth-protected-resource`,
     });
   });
 });
@@ -120,7 +117,7 @@ const PROGRAM_TIMEOUT_MS = 30_000;
 const RETRY_AFTER_SECONDS = 1;
 
 for (const [language, command, file, main] of PROGRAMS) {
-  const skip = spawnSync(command, ["--version"]).status === 0 ? false : `${command} is not on this machine`;
+  const skip = spawnSync(command, ["--version"]).status !== 0;
 
   describe(`the receiver of docs/webhooks.md in ${language}`, { skip }, () => {
     let folder: string;
@@ -129,7 +126,7 @@ for (const [language, command, file, main] of PROGRAMS) {
     const refusals: [status: number, code: string][] = [];
     const askedMs: number[] = [];
 
-    before(async () => {
+    beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
       const page = await readFile(`${import.meta.dirname}/../../docs/webhooks.md`, "utf8");
       const [, code] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
@@ -143,19 +140,19 @@ for (const [language, command, file, main] of PROGRAMS) {
           return;
         }
         const passed = { authorization, prefer: String(prefer), "accept-encoding": "identity" };
-        const answer = await fetch(`${deployment.url}${url}`, { headers: passed });
+        const answer = await fetch(`${localStack.url}${url}`, { headers: passed });
         response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
       });
       front = await listenOnLoopback(server);
     });
 
-    after(async () => {
+    afterAll(async () => {
       await front?.close();
       await rm(folder, { recursive: true, force: true });
     });
 
     async function receive(client: "owner" | "admin", runId: string): Promise<{ id: string; status: string }> {
-      const { clients, tokenEndpoint } = deployment.stack.authorizationServer;
+      const { clients, tokenEndpoint } = localStack.stack.authorizationServer;
       const { id, secret } = clients[client];
       askedMs.length = 0;
       const settings = { API: front.url, TOKEN_ENDPOINT: tokenEndpoint, CLIENT_ID: id, CLIENT_SECRET: secret };
@@ -165,15 +162,15 @@ for (const [language, command, file, main] of PROGRAMS) {
     }
 
     test("reads a run of its own; with the admin right, anybody's", async () => {
-      assert.equal((await receive("owner", COMPLETED)).id, COMPLETED);
-      assert.equal((await receive("admin", FOREIGN)).id, FOREIGN);
+      expect((await receive("owner", COMPLETED)).id).toBe(COMPLETED);
+      expect((await receive("admin", FOREIGN)).id).toBe(FOREIGN);
     });
 
     test("stops at a 404 and at a 422", async () => {
-      await assert.rejects(receive("owner", FOREIGN), /404.*run_not_found/);
-      assert.equal(askedMs.length, 1);
-      await assert.rejects(receive("owner", "not/a/uuid"), /422.*invalid_run_id/);
-      assert.equal(askedMs.length, 1);
+      await expect(receive("owner", FOREIGN)).rejects.toThrow(/404.*run_not_found/);
+      expect(askedMs.length).toBe(1);
+      await expect(receive("owner", "not/a/uuid")).rejects.toThrow(/422.*invalid_run_id/);
+      expect(askedMs.length).toBe(1);
     });
 
     for (const refusal of [
@@ -182,23 +179,26 @@ for (const [language, command, file, main] of PROGRAMS) {
     ] as const) {
       test(`waits for Retry-After at a ${refusal[0]} and asks again`, async () => {
         refusals.push([...refusal]);
-        assert.equal((await receive("owner", COMPLETED)).id, COMPLETED);
+        expect((await receive("owner", COMPLETED)).id).toBe(COMPLETED);
         const [first = 0, second = 0] = askedMs;
-        assert.equal(askedMs.length, 2);
-        assert.ok(second - first >= RETRY_AFTER_SECONDS * 1000);
+        expect(askedMs.length).toBe(2);
+        expect(second - first >= RETRY_AFTER_SECONDS * 1000).toBe(true);
       });
     }
 
     test("waits for a run whose hook came early, through an outage too", async () => {
-      const { database } = deployment.stack;
-      const id = await insertRun(database);
-      await deployment.breakDatabase({ kind: "drop", times: 3 });
-      const linesBefore = deployment.lines.length;
-      const [run] = await Promise.all([receive("owner", id), sleep(7_000).then(() => finishRun(database, id))]);
-      assert.equal(run.status, "completed");
-      const lines = deployment.lines.slice(linesBefore).join("\n");
-      assert.match(lines, /"status":503/);
-      assert.match(lines, /"waited_ms":\d/);
+      const { database } = localStack.stack;
+      const id = await insertRunBy(database, { status: "running" });
+      await localStack.databaseProxy.fail({ kind: "drop", times: 3 });
+      const linesBefore = localStack.lines.length;
+      const [run] = await Promise.all([
+        receive("owner", id),
+        sleep(7_000).then(() => updateRunBy(database, id, FINISH)),
+      ]);
+      expect(run.status).toBe("completed");
+      const lines = localStack.lines.slice(linesBefore).join("\n");
+      expect(lines).toMatch(/"status":503/);
+      expect(lines).toMatch(/"waited_ms":\d/);
     });
   });
 }

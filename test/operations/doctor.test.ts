@@ -1,11 +1,10 @@
 // The doctor against the local stack: all ✓ while it is healthy, and the right ✗ for each mistake that it promises to find.
-import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { formatFinding } from "../../dev/checklist.ts";
@@ -21,7 +20,7 @@ let directory: string;
 let loopback: Loopback;
 const answers = new Map<string, { status: number; text: string }>();
 
-before(async () => {
+beforeAll(async () => {
   stack = await startStack();
   directory = await mkdtemp(join(tmpdir(), "doctor-"));
   const server = createServer((request, response) => {
@@ -31,7 +30,7 @@ before(async () => {
   loopback = await listenOnLoopback(server);
 });
 
-after(async () => {
+afterAll(async () => {
   await Promise.all([stack.close(), loopback.close(), rm(directory, { recursive: true })]);
 });
 
@@ -45,9 +44,9 @@ async function examine(variables: Variables = {}, options: Partial<DoctorOptions
   for (const finding of findings) {
     for (const url of [all["DATABASE_URL"], stack.ownerDatabaseUrl]) {
       const password = URL.parse(url ?? "")?.password ?? "";
-      assert.ok(password === "" || !formatFinding(finding).includes(password), "a finding holds a password");
+      expect(password === "" || !formatFinding(finding).includes(password), "a finding holds a password").toBe(true);
     }
-    assert.ok(finding.mark !== "bad" || finding.remedy !== undefined, finding.text);
+    expect(finding.mark !== "bad" || finding.remedy !== undefined, finding.text).toBe(true);
   }
   return findings.map(formatFinding);
 }
@@ -55,13 +54,13 @@ async function examine(variables: Variables = {}, options: Partial<DoctorOptions
 /** Expects one finding that this matches, and nothing else to complain of. Gives it. */
 async function expectOnly(pattern: RegExp, ...args: Parameters<typeof examine>): Promise<string> {
   const found = (await examine(...args)).filter((finding) => /^[✗·]/.test(finding));
-  assert.equal(found.length, 1, found.join("\n"));
-  assert.match(String(found[0]), pattern);
+  expect(found.length, found.join("\n")).toBe(1);
+  expect(String(found[0])).toMatch(pattern);
   return String(found[0]);
 }
 
 async function expectHealthy(...args: Parameters<typeof examine>): Promise<void> {
-  for (const finding of await examine(...args)) assert.match(finding, /^✓/);
+  for (const finding of await examine(...args)) expect(finding).toMatch(/^✓/);
 }
 
 function serve(text: string, status = 200): string {
@@ -75,16 +74,16 @@ test("a healthy stack is all ✓", () => expectHealthy());
 describe("settings", () => {
   test("one that is missing is named, and the rest is checked all the same", async () => {
     const texts = (await examine({ DATABASE_URL: undefined, JWT_AUDIENCE: "" })).join("\n");
-    assert.match(texts, /^✗ DATABASE_URL is required\n.*npx wrangler secret put DATABASE_URL\n/m);
-    assert.match(texts, /^✗ JWT_AUDIENCE is required\n.*wrangler\.toml under \[vars\]/m);
-    assert.match(texts, /^✓ 2 of 2 keys at/m);
-    assert.match(texts, /^– not checked: DATABASE_URL must be set first/m);
+    expect(texts).toMatch(/^✗ DATABASE_URL is required\n.*npx wrangler secret put DATABASE_URL\n/m);
+    expect(texts).toMatch(/^✗ JWT_AUDIENCE is required\n.*wrangler\.toml under \[vars\]/m);
+    expect(texts).toMatch(/^✓ 2 of 2 keys at/m);
+    expect(texts).toMatch(/^– not checked: DATABASE_URL must be set first/m);
   });
 
   test("a malformed one is told by its rule and its origin, without its value", async () => {
     const DATABASE_URL = "postgresql://u:hunter2@h";
     const finding = await expectOnly(/^✗ DATABASE_URL must be postgresql:.*\n.*: environment\.$/m, { DATABASE_URL });
-    assert.doesNotMatch(finding, /hunter2/);
+    expect(finding).not.toMatch(/hunter2/);
   });
 
   test("production is the top level; another environment has its own variables and secrets, and inherits none", async () => {
@@ -94,11 +93,11 @@ describe("settings", () => {
     const lines = Object.entries(others).map(([name, value]) => `${name} = "${value}"`);
     const config = [`name = "x"`, "[vars]", `JWT_AUDIENCE = "x"`, ...lines, "[env.staging.vars]", ...lines].join("\n");
     const [production] = await examine({}, { config, variables: {} });
-    assert.match(production ?? "", /JWT_AUDIENCE \(wrangler\.toml\).*DATABASE_URL \(\.env\.production\)/);
+    expect(production ?? "").toMatch(/JWT_AUDIENCE \(wrangler\.toml\).*DATABASE_URL \(\.env\.production\)/);
     const staging = { config, environmentName: "staging", variables: {} };
     await expectOnly(/^✗ JWT_AUDIENCE is required\n.*\[env\.staging\.vars\]/, {}, staging);
     const [fromShell] = await examine({}, { ...staging, variables: { JWT_AUDIENCE, DATABASE_URL } });
-    assert.match(fromShell ?? "", /DATABASE_URL \(environment\).*JWT_AUDIENCE \(environment\)/);
+    expect(fromShell ?? "").toMatch(/DATABASE_URL \(environment\).*JWT_AUDIENCE \(environment\)/);
   });
 
   for (const [title, pattern, options] of [
@@ -153,7 +152,7 @@ describe("issuer", () => {
     const strange = { kty: "RSA", use: "enc", alg: "RSA-OAEP", kid: "for encryption" };
     const JWKS_URL = serve(JSON.stringify({ keys: [...keys, strange] }));
     const texts = (await examine({ JWKS_URL }, { withoutMetadata: true })).join("\n");
-    assert.match(texts, /✓ 2 of 3 keys at .* can be used: RS256 \S+, ES256 \S+$/m);
+    expect(texts).toMatch(/✓ 2 of 3 keys at .* can be used: RS256 \S+, ES256 \S+$/m);
     await expectOnly(/no usable signature key/, { JWT_ALGORITHMS: "EdDSA" });
   });
 });
@@ -234,7 +233,7 @@ describe("database", () => {
     test(`it says: ${finding}`, async () => {
       await stack.database.exec(breakIt);
       const found = await expectOnly(/\n/).finally(() => stack.database.exec(mendIt));
-      assert.equal(found.split("\n")[0], finding);
+      expect(found.split("\n")[0]).toBe(finding);
       await expectHealthy();
     });
   }
@@ -249,7 +248,10 @@ test("as a command: exit code 0 when healthy, 1 and the remedy below the ✗ whe
     promisify(execFile)(process.execPath, [`${import.meta.dirname}/../../dev/doctor.ts`], {
       env: { PATH: process.env["PATH"], ...stack.variables, ...variables },
     });
-  assert.match((await run({})).stdout, /\n\d+ ✓, 0 ✗\n$/);
+  expect((await run({})).stdout).toMatch(/\n\d+ ✓, 0 ✗\n$/);
   const failed = run({ JWT_ISSUER: `${stack.variables.JWT_ISSUER}/` });
-  await assert.rejects(failed, { code: 1, stdout: /\n✗ JWT_ISSUER is .*\n {4}They must be equal/ });
+  await expect(failed).rejects.toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(/\n✗ JWT_ISSUER is .*\n {4}They must be equal/),
+  });
 });

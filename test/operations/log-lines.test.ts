@@ -1,12 +1,13 @@
 // The log as its pages tell it: each line of docs/troubleshooting.md and docs/logging.md is made again by its fault, on the
 // real Worker. What changes from run to run (ids, milliseconds) is not compared.
-import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Fault } from "../stack/lane-protocol.ts";
-import { type Deployment, startDeployment } from "./deployment.ts";
-import { type Signer, startSigner } from "./signer.ts";
+import type { Fault } from "../support/fault-proxy-protocol.ts";
+import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
+import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import { makeKey } from "../support/signing.ts";
+import { type TestIssuer, openIssuerAt } from "../support/test-issuer.ts";
 
 type Line = Record<string, unknown>;
 
@@ -21,40 +22,42 @@ const KEY_SET_BACK_OFF_MS = 3_100;
 const LINE_TIMEOUT_MS = 2_000;
 const DROP: Fault = { kind: "drop" };
 
-let deployment: Deployment;
+let localStack: LocalStack;
 /** Trusts the signer, whose tokens have the mistakes that an honest issuer does not make. */
-let strict: Deployment;
-let misconfigured: Deployment;
-let locked: Deployment;
-const deployments: Deployment[] = [];
-let signer: Signer;
+let strict: LocalStack;
+let misconfigured: LocalStack;
+let locked: LocalStack;
+const localStacks: LocalStack[] = [];
+let proxies: FaultProxyServer;
+let signer: TestIssuer;
 let token: string;
 
-before(async () => {
-  signer = await startSigner("owner");
+beforeAll(async () => {
+  proxies = await startFaultProxyServer();
+  signer = await openIssuerAt(proxies.open, [await makeKey("ES256")]);
   const start = async (variables: Record<string, string>) => {
-    const started = await startDeployment(variables);
-    deployments.push(started);
+    const started = await startLocalStack(variables);
+    localStacks.push(started);
     return started;
   };
   // A short patience, so that time-outs cost the test a second.
-  deployment = await start({ DATABASE_ATTEMPT_TIMEOUT_MS: "300", REQUEST_TIMEOUT_MS: "1500" });
+  localStack = await start({ DATABASE_ATTEMPT_TIMEOUT_MS: "300", REQUEST_TIMEOUT_MS: "1500" });
   strict = await start({ ...signer.variables, REQUIRED_SCOPE: "crew-runs:read", LOG_SUBJECT: "plain" });
   misconfigured = await start({ JWKS_URL: "http://issuer.example.com/jwks", MAX_WAIT_SECONDS: "61" });
   locked = await start({ DATABASE_URL: "postgresql://crew_runs_reader:wrong@127.0.0.1/postgres" });
-  token = await deployment.stack.authorizationServer.fetchToken("owner");
-  await deployment.stack.database.exec(
+  token = await localStack.stack.authorizationServer.fetchToken("owner");
+  await localStack.stack.database.exec(
     `insert into crew_runs (id, correlation_id, owner_id, status, crew_config) values ('${BROKEN}', '', 'owner', 'pending', '{}')`,
   );
 });
 
-after(async () => {
-  for (const started of deployments) await started.close();
-  await signer.close();
+afterAll(async () => {
+  for (const started of localStacks) await started.close();
+  await proxies.close();
 });
 
 /** Sends a request and gives its line. */
-async function request({ url, lines }: Deployment, path: string, headers = {}, method = "GET"): Promise<Line> {
+async function request({ url, lines }: LocalStack, path: string, headers = {}, method = "GET"): Promise<Line> {
   const id = crypto.randomUUID();
   await (await fetch(url + path, { method, headers: { ...headers, "x-request-id": id } })).arrayBuffer();
   for (const deadlineMs = Date.now() + LINE_TIMEOUT_MS; Date.now() < deadlineMs; await sleep(20)) {
@@ -64,22 +67,22 @@ async function request({ url, lines }: Deployment, path: string, headers = {}, m
   throw new Error(`no line for ${method} ${path}`);
 }
 
-const read = (worker: Deployment, id: string, bearer: string, headers = {}) =>
+const read = (worker: LocalStack, id: string, bearer: string, headers = {}) =>
   request(worker, `/api/crew-runs/${id}`, { authorization: `Bearer ${bearer}`, ...headers });
-const readRun = (id: string, headers = {}) => read(deployment, id, token, headers);
+const readRun = (id: string, headers = {}) => read(localStack, id, token, headers);
 
 async function readSigned(claims = {}, header = {}, id = RUNNING): Promise<Line> {
-  return read(strict, id, await signer.sign(claims, header));
+  return read(strict, id, await signer.sign(claims, { header }));
 }
 
 async function withFault(fault: Fault, ask = () => readRun(RUNNING)): Promise<Line> {
-  await deployment.breakDatabase(fault);
-  return ask().finally(() => deployment.breakDatabase({ kind: "none" }));
+  await localStack.databaseProxy.fail(fault);
+  return ask().finally(() => localStack.databaseProxy.fail({ kind: "none" }));
 }
 
 async function withSql(breakIt: string, mendIt: string): Promise<Line> {
-  await deployment.stack.database.exec(breakIt);
-  return readRun(RUNNING).finally(() => deployment.stack.database.exec(mendIt));
+  await localStack.stack.database.exec(breakIt);
+  return readRun(RUNNING).finally(() => localStack.stack.database.exec(mendIt));
 }
 
 function answer(status: number, text = "", contentType = "text/plain"): Fault {
@@ -108,8 +111,8 @@ const readText = (path: string) => readFile(new URL(`../../${path}`, import.meta
 
 function expectLine(actual: Line, { members }: Documented): void {
   for (const [name, value] of Object.entries(members)) {
-    if (VOLATILE.has(name)) assert.equal(typeof actual[name], typeof value, `${name} of ${JSON.stringify(actual)}`);
-    else assert.deepEqual(actual[name], value, `${name} of ${JSON.stringify(actual)}`);
+    if (VOLATILE.has(name)) expect(typeof actual[name], `${name} of ${JSON.stringify(actual)}`).toBe(typeof value);
+    else expect(actual[name], `${name} of ${JSON.stringify(actual)}`).toEqual(value);
   }
 }
 
@@ -118,7 +121,7 @@ const nowSeconds = Math.floor(Date.now() / 1_000);
 /** By heading, and in the order of the page. */
 const FAULTS: Record<string, (() => Promise<Line>)[]> = {
   "Everything is a 500": [() => request(misconfigured, `/api/crew-runs/${RUNNING}`)],
-  "Nobody is let in": [() => request(deployment, `/api/crew-runs/${RUNNING}`)],
+  "Nobody is let in": [() => request(localStack, `/api/crew-runs/${RUNNING}`)],
   "A token is refused": [
     () => read(strict, RUNNING, "x"),
     () => readSigned({ iss: `${signer.variables.JWT_ISSUER}/` }),
@@ -126,7 +129,7 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
     () => readSigned({ exp: nowSeconds - 60 }),
     () => readSigned({ nbf: nowSeconds + 600 }),
     () => readSigned({ sub: undefined }),
-    () => readSigned({ nonce: "n" }),
+    () => readSigned({ nonce: "n" }, { typ: "JWT" }),
     () => readSigned({}, { typ: "dpop+jwt" }),
     () => read(strict, RUNNING, "opaque"),
     async () =>
@@ -134,13 +137,13 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
     () => readSigned({}, { kid: "rotated-out" }),
     async () => read(strict, RUNNING, (await signer.sign()).replace(/.{8}(?=.{8}$)/, "AAAAAAAA")),
   ],
-  "A good token is a 403": [() => readSigned()],
+  "A good token is a 403": [() => readSigned({ scope: undefined })],
   "A run that exists is a 404": [() => readSigned({ scope: "crew-runs:read" }, {}, FOREIGN)],
   "An id is a 422": [() => readRun("no-uuid")],
   "A browser may not call": [
     () => {
       const headers = { origin: "https://app.example.com", "access-control-request-method": "GET" };
-      return request(deployment, `/api/crew-runs/${RUNNING}`, headers, "OPTIONS");
+      return request(localStack, `/api/crew-runs/${RUNNING}`, headers, "OPTIONS");
     },
   ],
   "One run is a 500": [() => readRun(BROKEN)],
@@ -158,7 +161,7 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
   ],
   "Answers are slow": [() => withFault({ kind: "hang", times: 1 })],
   "A corrected run shows its old state": [() => readRun(COMPLETED).then(() => readRun(COMPLETED))],
-  "/ready": [() => withFault(DROP, () => request(deployment, "/ready"))],
+  "/ready": [() => withFault(DROP, () => request(localStack, "/ready"))],
 };
 
 const KEY_SET_FAULTS = [DROP, DROP, answer(404), answer(302), answer(200, "{}"), answer(200, `{"keys":[]}`)];
@@ -166,7 +169,7 @@ const KEY_SET_HEADING = "Runs are a 503, the keys";
 
 async function expectDocumented(heading: string, makeLines: (() => Promise<Line>)[]): Promise<void> {
   const documented = (await readPage("troubleshooting.md")).filter((each) => each.heading === heading);
-  assert.equal(documented.length, makeLines.length, "lines on the page, and lines that this test makes");
+  expect(documented.length, "lines on the page, and lines that this test makes").toBe(makeLines.length);
   for (const [index, expected] of documented.entries()) expectLine((await makeLines[index]?.()) ?? {}, expected);
 }
 
@@ -174,7 +177,7 @@ describe("docs/troubleshooting.md", () => {
   // First, while the Worker knows no key.
   test(KEY_SET_HEADING, async () => {
     const readAfter = async (fault: Fault) => {
-      await deployment.breakKeySet(fault);
+      await localStack.keySetProxy.fail(fault);
       await sleep(KEY_SET_BACK_OFF_MS);
       return readRun(RUNNING);
     };
@@ -182,14 +185,14 @@ describe("docs/troubleshooting.md", () => {
       KEY_SET_HEADING,
       KEY_SET_FAULTS.map((fault) => () => readAfter(fault)),
     );
-    assert.equal((await readAfter({ kind: "none" }))["status"], 200);
+    expect((await readAfter({ kind: "none" }))["status"]).toBe(200);
   });
 
   for (const [heading, makeLines] of Object.entries(FAULTS)) test(heading, () => expectDocumented(heading, makeLines));
 
   test("has no line that is not made here", async () => {
     const headings = new Set((await readPage("troubleshooting.md")).map(({ heading }) => heading));
-    assert.deepEqual([...headings].toSorted(), [...Object.keys(FAULTS), KEY_SET_HEADING].toSorted());
+    expect([...headings].toSorted()).toEqual([...Object.keys(FAULTS), KEY_SET_HEADING].toSorted());
   });
 });
 
@@ -199,7 +202,7 @@ describe("docs/logging.md", () => {
     const notes = (await readText("src/trace.ts")).matchAll(/"(\w+)"/g);
     const fixed = /JSON\.stringify\(\{(.*?)\.\.\.notes/s.exec(await readText("src/request.ts"))?.[1] ?? "";
     const names = [...notes, ...fixed.matchAll(/^ +(\w+)\??[:,]/gm)].map(([, name]) => name);
-    assert.deepEqual(documented.toSorted(), [...new Set(names)].toSorted());
+    expect(documented.toSorted()).toEqual([...new Set(names)].toSorted());
   });
 
   test("has examples that the Worker writes again, to the member", async () => {
@@ -211,20 +214,20 @@ describe("docs/logging.md", () => {
       await readRun(RUNNING, { prefer: "wait=2" }),
       await withFault({ kind: "drop", times: 1 }),
     ];
-    assert.equal(examples.length, made.length);
+    expect(examples.length).toBe(made.length);
     for (const [index, example] of examples.entries()) {
       const line = made[index] ?? {};
       expectLine(line, example);
-      assert.deepEqual(Object.keys(line).toSorted(), Object.keys(example.members).toSorted());
+      expect(Object.keys(line).toSorted()).toEqual(Object.keys(example.members).toSorted());
     }
   });
 
   test("no line holds a token, a password or what a record holds", () => {
-    const lines = deployments.flatMap((each) => each.lines).join("\n");
+    const lines = localStacks.flatMap((each) => each.lines).join("\n");
     const [, claims = "", signature = ""] = token.split(".");
-    const { password } = new URL(deployment.stack.variables.DATABASE_URL);
+    const { password } = new URL(localStack.stack.variables.DATABASE_URL);
     for (const secret of [claims, signature, password, "wrong@", "issuer.example.com/jwks", "tram"]) {
-      assert.ok(!lines.includes(secret), secret);
+      expect(lines, secret).not.toContain(secret);
     }
   });
 });

@@ -1,32 +1,31 @@
 // The loops of docs/polling.md as they stand there, against the real Worker: each polls a run that is not finished, meets an
 // outage of the database, and ends with the finished run. With `Prefer: wait` they ask again at once after a full wait.
-import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { finishRun, insertRun } from "../stack/runs.ts";
-import { type Deployment, startDeployment } from "./deployment.ts";
+import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
 
 const PROGRAM_TIMEOUT_MS = 30_000;
 
 const execute = promisify(execFile);
 const page = await readFile(`${import.meta.dirname}/../../docs/polling.md`, "utf8");
-let deployment: Deployment;
+let localStack: LocalStack;
 let folder: string;
 let token: string;
 
-before(async () => {
-  deployment = await startDeployment();
+beforeAll(async () => {
+  localStack = await startLocalStack();
   folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-  token = await deployment.stack.authorizationServer.fetchToken("owner");
+  token = await localStack.stack.authorizationServer.fetchToken("owner");
 });
 
-after(async () => {
-  await deployment?.close();
+afterAll(async () => {
+  await localStack?.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -49,7 +48,7 @@ const PROGRAMS: Record<string, (url: string, headers: object, loop: string) => s
 /** Runs the page's loop for the run, and gives what it ends with. */
 async function poll(language: string, id: string, preference: Record<string, string> = {}): Promise<unknown> {
   const [, loop = ""] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
-  const url = `${deployment.url}/api/crew-runs/${id}`;
+  const url = `${localStack.url}/api/crew-runs/${id}`;
   const headers = { authorization: `Bearer ${token}`, ...preference };
   const [command = "", ...words] = PROGRAMS[language]?.(url, headers, loop) ?? [];
   const cwd = await mkdtemp(join(folder, "program-"));
@@ -60,38 +59,38 @@ async function poll(language: string, id: string, preference: Record<string, str
 
 /** The log lines of the run's requests, in their order. */
 const listRequests = (id: string) =>
-  deployment.lines.filter((line) => line.includes(id)).map((line) => JSON.parse(line) as Record<string, number>);
+  localStack.lines.filter((line) => line.includes(id)).map((line) => JSON.parse(line) as Record<string, number>);
 
 for (const language of Object.keys(PROGRAMS)) {
   test(`the loop in ${language} waits for Retry-After, through an outage too, and ends with the finished run`, async () => {
-    const id = await insertRun(deployment.stack.database);
-    await deployment.breakDatabase({ kind: "drop", times: 3 });
+    const id = await insertRunBy(localStack.stack.database, { status: "running" });
+    await localStack.databaseProxy.fail({ kind: "drop", times: 3 });
     const [run] = await Promise.all([
       poll(language, id),
-      sleep(7_000).then(() => finishRun(deployment.stack.database, id)),
+      sleep(7_000).then(() => updateRunBy(localStack.stack.database, id, FINISH)),
     ]);
-    assert.deepEqual([(run as { id: string }).id, (run as { status: string }).status], [id, "completed"]);
+    expect([(run as { id: string }).id, (run as { status: string }).status]).toEqual([id, "completed"]);
     const [first, ...later] = listRequests(id);
-    assert.equal(first?.["status"], 503);
+    expect(first?.["status"]).toBe(503);
     // Five seconds after the outage, then one or two at most: the run is young.
-    assert.ok(later.length >= 1 && later.length <= 4, `${later.length} requests`);
-    assert.ok(later.every(({ status }) => status === 200));
+    expect(later.length >= 1 && later.length <= 4, `${later.length} requests`).toBe(true);
+    expect(new Set(later.map(({ status }) => status))).toEqual(new Set([200]));
   });
 }
 
 for (const language of ["JavaScript", "Python"]) {
   test(`with Prefer: wait the loop in ${language} asks again at once after a full wait`, async () => {
-    const id = await insertRun(deployment.stack.database);
+    const id = await insertRunBy(localStack.stack.database, { status: "running" });
     const startedMs = performance.now();
     const [run] = await Promise.all([
       poll(language, id, { prefer: "wait=1" }),
-      sleep(3_500).then(() => finishRun(deployment.stack.database, id)),
+      sleep(3_500).then(() => updateRunBy(localStack.stack.database, id, FINISH)),
     ]);
     const elapsedMs = performance.now() - startedMs;
-    assert.equal((run as { status: string }).status, "completed");
+    expect((run as { status: string }).status).toBe("completed");
     const waitedMs = listRequests(id).reduce((sum, { waited_ms = 0 }) => sum + waited_ms, 0);
-    assert.ok(listRequests(id).length >= 3);
+    expect(listRequests(id).length).toBeGreaterThanOrEqual(3);
     // What is left is the program's start and the way there and back.
-    assert.ok(elapsedMs - waitedMs < 2_000, `${elapsedMs - waitedMs} ms were not spent in waits`);
+    expect(elapsedMs - waitedMs, `${elapsedMs - waitedMs} ms were not spent in waits`).toBeLessThan(2_000);
   });
 }

@@ -1,7 +1,6 @@
 // What docs/settings.md and wrangler.toml tell of the settings is what src/settings.ts does: names, defaults, bounds.
-import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { test } from "node:test";
+import { expect, test } from "vitest";
 import { SettingsSchema, readSettings } from "../../src/settings.ts";
 
 const NAMES = Object.keys(SettingsSchema.shape);
@@ -22,7 +21,7 @@ const rows = [...page.matchAll(/^\| `([A-Z_]+)` +\| (.+?) +\| (.+?) +\|$/gm)].ma
 function readDefault(name: string): string | undefined {
   if (Object.hasOwn(MINIMUM, name)) return undefined;
   const settings = readSettings(MINIMUM);
-  assert.ok(settings.ok);
+  if (!settings.ok) throw new Error("the least settings are refused");
   const value: unknown = Reflect.get(settings.settings, name);
   return Array.isArray(value) ? value.join(" ") : String(value ?? "");
 }
@@ -35,20 +34,17 @@ function readBounds(name: string): string[] | undefined {
 }
 
 test("docs/settings.md has one row and one section for each setting, in one order", () => {
-  assert.deepEqual(rows.map(({ name }) => name).toSorted(), NAMES.toSorted());
+  expect(rows.map(({ name }) => name).toSorted()).toEqual(NAMES.toSorted());
   const sections = [...page.matchAll(/^### (.+)$/gm)].map(([, name]) => name);
-  assert.deepEqual(
-    sections,
-    rows.map(({ name }) => name),
-  );
+  expect(sections).toEqual(rows.map(({ name }) => name));
 });
 
 test("docs/settings.md tells each default and each bound", () => {
   for (const { name, byDefault, meaning } of rows) {
     const value = readDefault(name);
-    assert.equal(byDefault, value === undefined ? "required" : value === "" ? "none" : `\`${value}\``, name);
+    expect(byDefault, name).toBe(value === undefined ? "required" : value === "" ? "none" : `\`${value}\``);
     const bounds = readBounds(name)?.map((bound) => Number(bound).toLocaleString("en"));
-    if (bounds !== undefined) assert.match(meaning, new RegExp(`; ${bounds.join("( \\(off\\))? to ")}$`), name);
+    if (bounds !== undefined) expect(meaning, name).toMatch(new RegExp(`; ${bounds.join("( \\(off\\))? to ")}$`));
   }
 });
 
@@ -56,15 +52,12 @@ test("wrangler.toml has a line for every variable, in the order of docs/settings
   const toml = await read("wrangler.toml");
   // An operator fills lines in; those that are still comments tell the defaults.
   const lines = [...toml.slice(toml.indexOf("\n[vars]")).matchAll(/^(# )?([A-Z_]+) = "(.*)"$/gm)];
-  assert.deepEqual(
-    ["DATABASE_URL", ...lines.map(([, , name]) => name)],
-    rows.map(({ name }) => name),
-  );
-  assert.match(toml, /^required = \["DATABASE_URL"\]$/m);
+  expect(["DATABASE_URL", ...lines.map(([, , name]) => name)]).toEqual(rows.map(({ name }) => name));
+  expect(toml).toMatch(/^required = \["DATABASE_URL"\]$/m);
   for (const [, hash, name = "", value] of lines) {
     const byDefault = readDefault(name);
-    if (byDefault !== undefined && hash !== undefined) assert.equal(value, byDefault, name);
+    if (byDefault !== undefined && hash !== undefined) expect(value, name).toBe(byDefault);
   }
   const given = Object.fromEntries(lines.map(([, , name, value]) => [name, value]));
-  assert.ok(readSettings({ ...MINIMUM, ...given }).ok);
+  expect(readSettings({ ...MINIMUM, ...given }).ok).toBe(true);
 });

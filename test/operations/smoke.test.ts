@@ -1,8 +1,7 @@
-// What smoke says where something is wrong. That a right deployment passes, `npm run smoke -- --local` shows.
-import assert from "node:assert/strict";
+// What smoke says where something is wrong. That a right local stack passes, `npm run smoke -- --local` shows.
 import { execFile } from "node:child_process";
 import { createServer } from "node:http";
-import { test } from "node:test";
+import { expect, test } from "vitest";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { smoke } from "../../dev/smoke.ts";
 
@@ -25,22 +24,22 @@ test("a server that answers 200 to everything fails every check", async () => {
   const marks = [];
   for await (const { mark } of findings) marks.push(mark);
   await close();
-  assert.ok(marks.length > 20);
-  assert.deepEqual(new Set(marks), new Set(["bad"]));
+  expect(marks.length).toBeGreaterThan(20);
+  expect(new Set(marks)).toEqual(new Set(["bad"]));
 });
 
 test("as a command: each reason, how many checks held, an exit code of 1, and no token", async () => {
   const { code, output } = await run("http://127.0.0.1:1", "--run", RUN_ID);
-  assert.equal(code, 1);
-  assert.match(output, /^✗ \/health says that the Worker runs, under the request id that was sent: bad port\n/);
-  assert.match(output, /\n0 of \d\d checks held\n$/);
-  assert.doesNotMatch(output, /claims|signature/);
+  expect(code).toBe(1);
+  expect(output).toMatch(/^✗ \/health says that the Worker runs, under the request id that was sent: bad port\n/);
+  expect(output).toMatch(/\n0 of \d\d checks held\n$/);
+  expect(output).not.toMatch(/claims|signature/);
 });
 
 test("without an address, or with one that is none, it prints its usage", async () => {
   for (const args of [[], ["runs.example.com"]]) {
     const { code, output } = await run(...args);
-    assert.equal(code, 1);
-    assert.match(output, /^Usage: npm run smoke -- ORIGIN/);
+    expect(code).toBe(1);
+    expect(output).toMatch(/^Usage: npm run smoke -- ORIGIN/);
   }
 });

@@ -1,11 +1,10 @@
 // docs/writing-runs.md and docs/adopting-a-table.md by their own SQL: each statement runs as it stands on the page, on real
 // Postgres, as the owner of the table or the role that the page makes; and the Worker reads what comes of it.
-import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, describe, test } from "node:test";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "../../dev/database.ts";
 import { diagnose } from "../../dev/doctor.ts";
-import { type Deployment, startDeployment } from "./deployment.ts";
+import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
 
 const WRITER_ROLE = "crew_runs_writer";
 
@@ -30,14 +29,14 @@ describe("docs/writing-runs.md", () => {
   /** By the name in the block's first line. */
   const statements = new Map<string, string>();
 
-  before(async () => {
+  beforeAll(async () => {
     database = await startDatabase();
     for (const block of await readBlocks("docs/writing-runs.md")) {
       statements.set(/^-- ([a-z ]+)/.exec(block)?.[1]?.trim() ?? "", block.replace(/^--.*\n/, ""));
     }
     await runAs(database, OWNER_ROLE, statements.get("a role for the back end") ?? "");
   });
-  after(() => database.close());
+  afterAll(() => database.close());
 
   /** As the page's writer. Gives the number of rows. */
   async function run(name: string, ...values: unknown[]): Promise<number> {
@@ -51,7 +50,7 @@ describe("docs/writing-runs.md", () => {
 
   async function accept(): Promise<string> {
     const id = crypto.randomUUID();
-    assert.equal(await run("accept", id, "c", "owner", null, null, `{"n": 1.0}`), 1);
+    expect(await run("accept", id, "c", "owner", null, null, `{"n": 1.0}`)).toBe(1);
     return id;
   }
 
@@ -62,46 +61,51 @@ describe("docs/writing-runs.md", () => {
   }
 
   test("has these statements and no others", () => {
-    assert.deepEqual(
-      [...statements.keys()],
-      ["a role for the back end", "accept", "start", "complete", "fail", "give up", "a constraint in two steps"],
-    );
+    expect([...statements.keys()]).toEqual([
+      "a role for the back end",
+      "accept",
+      "start",
+      "complete",
+      "fail",
+      "give up",
+      "a constraint in two steps",
+    ]);
   });
 
   test("a run is accepted once, started once, completed once, and never changed again", async () => {
     const id = await accept();
-    assert.equal(await run("accept", id, "c", "another", null, null, null), 0);
-    assert.equal(await run("complete", id, "too early"), 0);
+    expect(await run("accept", id, "c", "another", null, null, null)).toBe(0);
+    expect(await run("complete", id, "too early")).toBe(0);
     const pending = { status: "pending", result: null, error: null, started: false, completed: false };
-    assert.deepEqual(await find(id), pending);
-    assert.equal(await run("start", id), 1);
-    assert.equal(await run("start", id), 0);
-    assert.deepEqual(await find(id), { ...pending, status: "running", started: true });
-    assert.equal(await run("complete", id, "done"), 1);
+    expect(await find(id)).toEqual(pending);
+    expect(await run("start", id)).toBe(1);
+    expect(await run("start", id)).toBe(0);
+    expect(await find(id)).toEqual({ ...pending, status: "running", started: true });
+    expect(await run("complete", id, "done")).toBe(1);
     const completed = { status: "completed", result: "done", error: null, started: true, completed: true };
-    assert.deepEqual(await find(id), completed);
-    assert.equal(await run("start", id), 0);
-    assert.equal(await run("complete", id, "again"), 0);
-    assert.equal(await run("fail", id, "late"), 0);
-    assert.deepEqual(await find(id), completed);
+    expect(await find(id)).toEqual(completed);
+    expect(await run("start", id)).toBe(0);
+    expect(await run("complete", id, "again")).toBe(0);
+    expect(await run("fail", id, "late")).toBe(0);
+    expect(await find(id)).toEqual(completed);
   });
 
   test("a run fails while it runs, and before it starts", async () => {
     const [started, waiting] = [await accept(), await accept()];
     await run("start", started);
-    assert.equal(await run("fail", started, "no answer"), 1);
-    assert.equal(await run("fail", waiting, "nobody free"), 1);
+    expect(await run("fail", started, "no answer")).toBe(1);
+    expect(await run("fail", waiting, "nobody free")).toBe(1);
     const failed = { status: "failed", result: null, completed: true };
-    assert.deepEqual(await find(started), { ...failed, error: "no answer", started: true });
-    assert.deepEqual(await find(waiting), { ...failed, error: "nobody free", started: false });
+    expect(await find(started)).toEqual({ ...failed, error: "no answer", started: true });
+    expect(await find(waiting)).toEqual({ ...failed, error: "nobody free", started: false });
   });
 
   test("a creation time ahead of the database's clock stops no transition", async () => {
     const [completing, failing] = [await accept(), await accept()];
     await database.exec("update crew_runs set created_at = now() + interval '1 minute' where status = 'pending'");
-    assert.equal(await run("start", completing), 1);
-    assert.equal(await run("complete", completing, ""), 1);
-    assert.equal(await run("fail", failing, ""), 1);
+    expect(await run("start", completing)).toBe(1);
+    expect(await run("complete", completing, "")).toBe(1);
+    expect(await run("fail", failing, "")).toBe(1);
   });
 
   test("abandoned runs are given up, others are not", async () => {
@@ -110,14 +114,14 @@ describe("docs/writing-runs.md", () => {
     const earlier = "now() - interval '2 hours'";
     await database.query(`update crew_runs set created_at = ${earlier}, started_at = ${earlier} where id = $1`, [old]);
     await run("start", recent);
-    assert.equal(await run("give up", "1 hour"), 1);
-    assert.equal(await run("complete", old, ""), 0);
-    assert.equal(await run("complete", recent, ""), 1);
+    expect(await run("give up", "1 hour")).toBe(1);
+    expect(await run("complete", old, "")).toBe(0);
+    expect(await run("complete", recent, "")).toBe(1);
   });
 
   test("the writer can neither delete nor change the table", async () => {
-    await assert.rejects(runAs(database, WRITER_ROLE, "delete from crew_runs"), /permission denied/);
-    await assert.rejects(runAs(database, WRITER_ROLE, "alter table crew_runs add n int"), /must be owner/);
+    await expect(runAs(database, WRITER_ROLE, "delete from crew_runs")).rejects.toThrow("permission denied");
+    await expect(runAs(database, WRITER_ROLE, "alter table crew_runs add n int")).rejects.toThrow("must be owner");
   });
 
   test("schema.sql adds the constraints that are missing, or stops at a row that breaks one and changes nothing", async () => {
@@ -132,27 +136,27 @@ describe("docs/writing-runs.md", () => {
       return rows.length;
     };
     await runAs(database, OWNER_ROLE, `${drop} update crew_runs set status = 'unheard-of' where id = '${id}'`);
-    await assert.rejects(runAs(database, OWNER_ROLE, schema), /crew_runs_status_known/);
-    assert.equal(await count(), 0);
+    await expect(runAs(database, OWNER_ROLE, schema)).rejects.toThrow("crew_runs_status_known");
+    expect(await count()).toBe(0);
     await runAs(database, OWNER_ROLE, `update crew_runs set status = 'pending' where id = '${id}'`);
     await runAs(database, OWNER_ROLE, statements.get("a constraint in two steps") ?? "");
     await runAs(database, OWNER_ROLE, schema);
-    assert.equal(await count(), 2);
+    expect(await count()).toBe(2);
   });
 });
 
 describe("docs/adopting-a-table.md", () => {
-  let deployment: Deployment;
+  let localStack: LocalStack;
   let database: Database;
   let blocks: string[];
   const idOf = (digit: number) => `0b4b0f0e-0000-4000-8000-00000000000${digit}`;
 
-  before(async () => {
-    deployment = await startDeployment();
-    ({ database } = deployment.stack);
+  beforeAll(async () => {
+    localStack = await startLocalStack();
+    ({ database } = localStack.stack);
     await database.exec(`drop table crew_runs; drop owned by ${READER_ROLE}; drop role ${READER_ROLE}`);
     blocks = await readBlocks("docs/adopting-a-table.md");
-    assert.equal(blocks.length, 6);
+    expect(blocks.length).toBe(6);
     for (const block of blocks.slice(0, 4)) await runAs(database, OWNER_ROLE, block);
     await database.exec(
       `insert into app.users (auth_subject) values ('owner'), ('stranger');
@@ -166,25 +170,25 @@ describe("docs/adopting-a-table.md", () => {
          ('${idOf(4)}', null, 2, 'STARTED', null, null, null, null, null, '2026-03-01 10:00', '2026-03-01 10:00', null)`,
     );
   });
-  after(() => deployment?.close());
+  afterAll(() => localStack?.close());
 
   async function get(digit: number): Promise<{ status: number; text: string }> {
-    const token = await deployment.stack.authorizationServer.fetchToken("owner");
+    const token = await localStack.stack.authorizationServer.fetchToken("owner");
     const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${deployment.url}/api/crew-runs/${idOf(digit)}`, { headers });
+    const response = await fetch(`${localStack.url}/api/crew-runs/${idOf(digit)}`, { headers });
     return { status: response.status, text: await response.text() };
   }
 
   async function expectHealthy(): Promise<void> {
     const configFile = new URL("../../wrangler.toml", import.meta.url);
-    const { variables } = deployment.stack;
+    const { variables } = localStack.stack;
     const findings = await diagnose({ configFile, environmentName: undefined, withoutMetadata: false, variables });
     const complaints = findings.filter(({ mark }) => mark !== "ok");
-    assert.deepEqual(complaints, []);
+    expect(complaints).toEqual([]);
   }
 
   test("the Worker reads through the view, exactly, and the doctor finds view and role right", async () => {
-    assert.deepEqual(await get(2), {
+    expect(await get(2)).toEqual({
       status: 200,
       text:
         `{"id":"${idOf(2)}","correlation_id":"t-2","owner_id":"owner","status":"completed",` +
@@ -196,9 +200,9 @@ describe("docs/adopting-a-table.md", () => {
         `"completed_at":"2026-03-01T10:05:00.000000Z"}`,
     });
     const pending = new RegExp(`"correlation_id":"${idOf(1)}".*"status":"pending".*"task_input":null`);
-    assert.match((await get(1)).text, pending);
-    assert.match((await get(3)).text, /"status":"failed".*"error":"Cancelled"/);
-    assert.equal((await get(4)).status, 404);
+    expect((await get(1)).text).toMatch(pending);
+    expect((await get(3)).text).toMatch(/"status":"failed".*"error":"Cancelled"/);
+    expect((await get(4)).status).toBe(404);
     await expectHealthy();
   });
 
@@ -211,26 +215,26 @@ describe("docs/adopting-a-table.md", () => {
     const { rows } = await database.query(
       `explain select * from crew_runs where id = '${idOf(1)}' and (owner_id::text = 'owner' or false)`,
     );
-    assert.match(JSON.stringify(rows), /executions_run_id/);
+    expect(JSON.stringify(rows)).toMatch(/executions_run_id/);
   });
 
   test("the page's query finds what the Worker would refuse, and nothing else", async () => {
     const query = blocks[4] ?? "";
-    assert.deepEqual((await database.query(query)).rows, []);
+    expect((await database.query(query)).rows).toEqual([]);
     await database.exec(
       `insert into app.executions (execution_id, user_id, state, config, inputs, queued_at)
        values ('${idOf(9)}', 1, 'QUEUED', '{"agents": {}}', '[]', 'infinity')`,
     );
     const { rows } = await database.query<{ problem: string }>(query);
     const problems = rows.map(({ problem }) => problem).toSorted();
-    assert.deepEqual(problems, ["created_at", "crew_config.agents", "crew_config.tasks", "task_input"]);
-    assert.equal((await get(9)).status, 500);
+    expect(problems).toEqual(["created_at", "crew_config.agents", "crew_config.tasks", "task_input"]);
+    expect((await get(9)).status).toBe(500);
   });
 
   // Last: it changes where the role looks.
   test("a view in a schema of its own serves where the name is taken", async () => {
     await runAs(database, OWNER_ROLE, blocks[5] ?? "");
-    assert.equal((await get(1)).status, 200);
+    expect((await get(1)).status).toBe(200);
     await expectHealthy();
   });
 });

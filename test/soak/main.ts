@@ -7,14 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { SignJWT, generateKeyPair } from "jose";
-import { bundleProduct } from "../../bench/bundle.ts";
+import { bundleProduct } from "../support/node/bundle.ts";
 import { quantile } from "../../bench/statistics.ts";
 import { startUpstream } from "../../bench/upstream.ts";
-import { startWorkerd } from "../../bench/workerd.ts";
+import { startWorkerd } from "../support/node/workerd.ts";
 import { type Stack, startStack } from "../../dev/stack.ts";
-import type { Fault } from "../stack/lane-protocol.ts";
-import { type UnreliableUpstream, startUnreliableUpstream } from "../stack/unreliable-upstream.ts";
+import type { Fault } from "../support/fault-proxy-protocol.ts";
+import { makeKey, signToken } from "../support/signing.ts";
+import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
 import { type Answered, type Question, USERS, type User, judge, openRuns } from "./runs.ts";
 
 const CLIENTS = 24;
@@ -58,19 +58,19 @@ function pick<T>(list: readonly T[]): T {
   return one;
 }
 
-/** A lane that fails now and then, and remembers when. */
-function openTroubledLane(upstream: UnreliableUpstream, target: string, echoMs: number) {
-  const lane = upstream.openLane(target);
+/** A fault proxy that fails now and then, and remembers when. */
+function openTroubledProxy(server: FaultProxyServer, target: string, echoMs: number) {
+  const proxy = server.open(target);
   const spells: { fromMs: number; untilMs: number }[] = [];
   return {
-    url: lane.url,
-    describe: () => `${spells.length} faults in ${lane.state().received} requests`,
+    url: proxy.url,
+    describe: async () => `${spells.length} faults in ${await proxy.received()} requests`,
     async strike(signal: AbortSignal): Promise<void> {
       const spell = { fromMs: Date.now(), untilMs: Number.POSITIVE_INFINITY };
       spells.push(spell);
-      lane.fail(pick(FAULTS));
+      await proxy.fail(pick(FAULTS));
       await sleep(1_000 + Math.random() * 4_000, undefined, { signal }).catch(() => {});
-      lane.fail({ kind: "none" });
+      await proxy.heal();
       spell.untilMs = Date.now();
     },
     /** Whether a fault can have been felt within the time. */
@@ -80,9 +80,9 @@ function openTroubledLane(upstream: UnreliableUpstream, target: string, echoMs: 
 }
 
 async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
-  const upstream = await startUnreliableUpstream();
-  const database = openTroubledLane(upstream, stack.variables.NEON_FETCH_ENDPOINT, DATABASE_FAULT_ECHO_MS);
-  const keySet = openTroubledLane(upstream, stack.variables.JWKS_URL, KEY_FAULT_ECHO_MS);
+  const proxies = await startFaultProxyServer();
+  const database = openTroubledProxy(proxies, stack.variables.NEON_FETCH_ENDPOINT, DATABASE_FAULT_ECHO_MS);
+  const keySet = openTroubledProxy(proxies, stack.variables.JWKS_URL, KEY_FAULT_ECHO_MS);
   const figures: Figures = { statuses: new Map(), latenciesMs: [], waits: 0, kept: 0, wrong: [], memoryMegabytes: [] };
   // Its cache keeps entries beyond their time: that none is served too long is then the Worker's own doing.
   const cache = await startUpstream(stack.variables.NEON_FETCH_ENDPOINT, "");
@@ -99,12 +99,9 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
   const endMs = Date.now() + milliseconds;
   const tokens = new Map<User, string>();
   const runs = openRuns(stack.database, TTL_SECONDS);
-  const forger = await generateKeyPair("RS256");
+  const forger = await makeKey("RS256");
   const { JWT_ISSUER: iss, JWT_AUDIENCE: aud } = stack.variables;
-  const forgeToken = () =>
-    new SignJWT({ iss, aud, sub: "owner", exp: Math.floor(Date.now() / 1_000) + 300 })
-      .setProtectedHeader({ alg: "RS256", typ: "at+jwt", kid: crypto.randomUUID() })
-      .sign(forger.privateKey);
+  const forgeToken = () => signToken(forger, { iss, aud });
 
   async function renewTokens(): Promise<void> {
     for (const user of USERS) tokens.set(user, await stack.authorizationServer.fetchToken(user));
@@ -179,11 +176,11 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
       loop(measureMemory, () => MEMORY_INTERVAL_MS),
       ...Array.from({ length: CLIENTS }, () => loop(ask, () => Math.random() * 150)),
     ]);
-    console.log(`database: ${database.describe()}; issuer: ${keySet.describe()}`);
+    console.log(`database: ${await database.describe()}; issuer: ${await keySet.describe()}`);
   } finally {
     await worker.end();
     cache.close();
-    await upstream.close();
+    await proxies.close();
     await rm(directory, { recursive: true, force: true });
   }
   return figures;

@@ -8,12 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { bundleProduct } from "../../bench/bundle.ts";
-import { type Workerd, startWorkerd } from "../../bench/workerd.ts";
+import { bundleProduct } from "../support/node/bundle.ts";
+import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { startStack } from "../../dev/stack.ts";
 import { MAX_REPLY_BYTES } from "../../src/crew-runs/reply-budget.ts";
-import { makeReply } from "../database-reply.ts";
+import { makeReply } from "../support/database-reply.ts";
 
 const HEAP_MEGABYTES = 128;
 /** What the isolate keeps of finished runs: enough of these fill it. */

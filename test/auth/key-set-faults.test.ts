@@ -1,0 +1,123 @@
+// Each way in which the key endpoint can fail, met by a burst in a cold isolate and by a warm one.
+// The cases run side by side, on one clock: what takes an issuer's time-out takes it once.
+import { afterAll, expect, test } from "vitest";
+import { createTestApp } from "../support/test-app.ts";
+import { expectAsDocumented } from "../support/fault-table.ts";
+import { catchLines } from "../support/log-lines.ts";
+import { readRun } from "../support/read-run.ts";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import type { Fault } from "../support/fault-proxy-protocol.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
+
+const lines = catchLines();
+const clock = controlClock();
+const sent: string[] = [];
+
+const reply = (status: number, text: string): Fault => ({
+  kind: "status",
+  status,
+  text,
+  contentType: "application/json",
+});
+
+const lost = "key set: the connection is lost, no key known";
+const late = "key set: no answer in time, no key known";
+const refused = "key set: another status than 200, no key known";
+const garbled = "key set: a reply that is no key set, no key known";
+
+/** With the line of docs/faults.md where no key is known. */
+const CASES: readonly (readonly [what: string, line: string, fault: Fault])[] = [
+  ["a connection that is dropped", lost, { kind: "drop" }],
+  ["a connection that is dropped in the body", lost, { kind: "drop-in-body" }],
+  ["no answer", late, { kind: "hang" }],
+  ["a body that stops", late, { kind: "hang-in-body" }],
+  ["a body that trickles", late, { kind: "trickle", bytes: 2, intervalMs: 200 }],
+  ["a 500 with a key set", refused, reply(500, `{"keys":[]}`)],
+  ["a 204", refused, reply(204, "")],
+  ["a redirect", refused, { kind: "redirect", location: "http://127.0.0.1:9/" }],
+  ["HTML", garbled, reply(200, "<h1>Sign in</h1>")],
+  ["an empty 200", garbled, reply(200, "")],
+  ["half of the JSON", garbled, { kind: "truncated" }],
+  ["JSON without keys", garbled, reply(200, `{"error":"later"}`)],
+  ["a set without a usable key", garbled, reply(200, `{"keys":[{"kty":"oct","k":"AA"},null,7]}`)],
+  ["a reply of 1 MB", garbled, { kind: "huge-body", megabytes: 1 }],
+];
+
+/** Opens an issuer and an isolate for each case; the issuer publishes `key` and will have published `nextKey`. */
+async function setScenes() {
+  const [key, nextKey] = [await makeKey("ES256"), await makeKey("ES256")];
+  const id = await insertRun({ status: "running" });
+  return Promise.all(
+    CASES.map(async ([what, line, fault]) => {
+      const issuer = await openIssuer([key]);
+      const app = createTestApp(issuer.variables);
+      const exp = Math.floor(Date.now() / 1_000) + 36_000;
+      const read = async (signer: SigningKey) => {
+        const token = await issuer.sign({ exp }, { key: signer });
+        sent.push(token);
+        return readRun(app, id, token, lines);
+      };
+      const fetches = async () => await issuer.proxy.received();
+      return { what, line, fault, issuer, app, key, nextKey, read, fetches };
+    }),
+  );
+}
+
+type Scene = Awaited<ReturnType<typeof setScenes>>[number];
+
+/** Takes every case through a step. */
+async function each(scenes: readonly Scene[], step: (scene: Scene) => Promise<void>): Promise<void> {
+  const named = async (scene: Scene) => {
+    await step(scene).catch((cause: unknown) => {
+      throw new Error(`${scene.what}: ${String(cause)}`, { cause });
+    });
+  };
+  await Promise.all(scenes.map(named));
+}
+
+test("in a cold isolate each fault costs one fetch, is answered as documented, and is over within seconds", async () => {
+  const scenes = await setScenes();
+  await each(scenes, async ({ line, fault, issuer, read, key, fetches }) => {
+    await issuer.proxy.fail(fault);
+    const burst = await Promise.all(Array.from({ length: 12 }, () => read(key)));
+    const soon = await read(key);
+    for (const answer of [...burst, soon]) {
+      expectAsDocumented(line, answer);
+      expect(answer.response.headers.get("www-authenticate")).toBeNull();
+      expect(answer.milliseconds).toBeLessThan(6_000);
+    }
+    expect(soon.milliseconds).toBeLessThan(1_500);
+    expect(await fetches()).toBe(1);
+    await issuer.proxy.heal();
+  });
+  clock.advance(3);
+  await each(scenes, async ({ read, key }) => expect((await read(key)).response.status).toBe(200));
+}, 20_000);
+
+test("in a warm isolate each fault delays no request with a known key and refuses none", async () => {
+  const scenes = await setScenes();
+  await each(scenes, async ({ read, key }) => expect((await read(key)).response.status).toBe(200));
+  clock.advance(500);
+  await each(scenes, async ({ fault, issuer, app, read, key, nextKey, fetches }) => {
+    await issuer.proxy.fail(fault);
+    const due = await read(key);
+    expect(due.response.status).toBe(200);
+    expect(due.milliseconds).toBeLessThan(1_500);
+    await app.settle();
+    expectAsDocumented("key set: any fault, the token's key known", await read(key));
+    const unknown = await read(nextKey);
+    expectAsDocumented("key set: any fault, the token's key not known", unknown);
+    expect(unknown.response.headers.get("www-authenticate")).toBeNull();
+    expect(await fetches()).toBe(2);
+    await issuer.publish([key.jwk, nextKey.jwk]);
+    await issuer.proxy.heal();
+  });
+  clock.advance(3);
+  await each(scenes, async ({ read, nextKey }) => expect((await read(nextKey)).response.status).toBe(200));
+}, 20_000);
+
+afterAll(() => {
+  for (const text of lines.all()) for (const token of sent) expect(text).not.toContain(token);
+});

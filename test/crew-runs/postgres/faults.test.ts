@@ -1,0 +1,152 @@
+// Each way in which the SQL endpoint can fail, met by a cold isolate, by a warm one and by some of a burst.
+import { afterAll, describe, expect, inject, test } from "vitest";
+import { bearer, createTestApp } from "../../support/test-app.ts";
+import { expectAsDocumented } from "../../support/fault-table.ts";
+import { catchLines } from "../../support/log-lines.ts";
+import { readRun } from "../../support/read-run.ts";
+import { insertRun } from "../../support/database.ts";
+import { openDatabaseProxy } from "../../support/fault-proxy.ts";
+import type { Fault } from "../../support/fault-proxy-protocol.ts";
+import { type User, fetchToken } from "../../support/issuer.ts";
+
+const USERS: readonly User[] = ["owner", "stranger", "admin"];
+const lines = catchLines();
+const bodies: string[] = [];
+
+const reply = (status: number, text: string, contentType = "application/json"): Fault => ({
+  kind: "status",
+  status,
+  text,
+  contentType,
+});
+const sqlError = (code: string, message: string) => reply(400, JSON.stringify({ message, code, severity: "FATAL" }));
+
+/** Lines of docs/faults.md. */
+const LOST = "database: connection lost";
+const LATE = "database: no answer in time";
+const FAILING = "database: the endpoint answers with an error";
+const GARBLED = "database: a reply that is no result";
+const BUSY = "database: full, starting or stopping";
+const REFUSED = "database: wrong password or database name";
+const WRONG = "database: the statement fails";
+const TOO_LARGE = "database: a record beyond 16 MB";
+const SLOW = "database: a statement takes too long";
+const UNWRITABLE = "database: a value that Postgres cannot write";
+/** What passes is tried three times. */
+const PASSING = [LOST, LATE, FAILING, GARBLED, BUSY];
+
+const CASES: readonly (readonly [what: string, line: string, fault: Fault])[] = [
+  ["a connection that is refused", LOST, { kind: "refuse" }],
+  ["a connection that is dropped", LOST, { kind: "drop" }],
+  ["a connection that is dropped in the body", LOST, { kind: "drop-in-body" }],
+  ["no answer", LATE, { kind: "hang" }],
+  ["a body that stops", LATE, { kind: "hang-in-body" }],
+  ["a body that trickles", LATE, { kind: "trickle", bytes: 10, intervalMs: 100 }],
+  ["a 500 without a body", FAILING, reply(500, "")],
+  ["a 502 in HTML", FAILING, reply(502, "<h1>Bad gateway</h1>", "text/html")],
+  ["a 429", FAILING, reply(429, "slow down")],
+  ["a compute that is waking up", FAILING, reply(500, `{"message":"Couldn't connect to compute node","code":null}`)],
+  ["the control plane's failure", FAILING, reply(400, `{"message":"Control plane request failed","code":""}`)],
+  ["a 200 in HTML", GARBLED, reply(200, "<h1>Welcome</h1>", "text/html")],
+  ["a 400 in HTML", GARBLED, reply(400, "<h1>Bad request</h1>", "text/html")],
+  ["an empty 200", GARBLED, reply(200, "")],
+  ["JSON null", GARBLED, reply(200, "null")],
+  ["JSON of another shape", GARBLED, reply(200, `{"rows":{}}`)],
+  ["half of the JSON", GARBLED, { kind: "truncated" }],
+  ["a reply of 17 MB", TOO_LARGE, { kind: "huge-body", megabytes: 17 }],
+  ["a reply beyond the endpoint's own limit", TOO_LARGE, reply(507, `{"message":"response is too large","code":""}`)],
+  ["too many connections", BUSY, sqlError("53300", "sorry, too many clients already")],
+  ["a server that starts", BUSY, sqlError("57P03", "the database system is starting up")],
+  ["a server that stops", BUSY, sqlError("57P01", "terminating connection")],
+  ["a serialisation failure", BUSY, sqlError("40001", "canceling statement due to conflict with recovery")],
+  ["a lock that is not available", BUSY, sqlError("55P03", "canceling statement due to lock timeout")],
+  ["an error of the system", BUSY, sqlError("58030", "could not read file")],
+  ["an internal error", BUSY, sqlError("XX000", "unexpected data beyond EOF")],
+  ["a redirect", REFUSED, { kind: "redirect", location: "http://127.0.0.1:9/" }],
+  ["the proxy's refusal", REFUSED, reply(400, `{"message":"password authentication failed for user 'r'","code":""}`)],
+  ["a statement time-out", SLOW, sqlError("57014", "canceling statement due to statement timeout")],
+  ["a value that Postgres cannot write", UNWRITABLE, sqlError("22P02", 'invalid syntax for type json: "SECRET TEXT"')],
+  ["a missing table", WRONG, sqlError("42P01", `relation "crew_runs" does not exist`)],
+];
+
+describe.concurrent.each(CASES)("%s", (_what, line, fault) => {
+  const attempts = PASSING.includes(line) ? 3 : 1;
+  const start = async (attemptMs: number) => {
+    const proxy = await openDatabaseProxy();
+    // Only where the time-out is the point is it short: this machine may be busy.
+    const limits = line === LATE ? { DATABASE_ATTEMPT_TIMEOUT_MS: attemptMs } : {};
+    return { proxy, app: createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...limits }) };
+  };
+
+  test.each([
+    ["a cold isolate", false],
+    ["a warm one", true],
+  ])("in %s is answered as documented, and over when it is over", async (_, isWarm) => {
+    const { proxy, app } = await start(400);
+    const id = await insertRun({ status: "running", result: "as stored" });
+    const token = await fetchToken("owner");
+    if (isWarm) expect((await readRun(app, id, token, lines)).response.status).toBe(200);
+    const before = await proxy.received();
+
+    await proxy.fail(fault);
+    const failed = await readRun(app, id, token, lines);
+    bodies.push(failed.body);
+    expectAsDocumented(line, failed);
+    expect(await proxy.received()).toBe(before + attempts);
+    expect(failed.log["db_attempts"]).toBe(attempts);
+    expect(String(failed.log["db_faults"]).split(" ")).toHaveLength(attempts);
+    expect(failed.milliseconds).toBeLessThan(5_000);
+
+    await proxy.heal();
+    const healed = await readRun(app, id, token, lines);
+    expect(healed.response.status).toBe(200);
+    expect(JSON.parse(healed.body)).toMatchObject({ id, result: "as stored" });
+    expect(healed.log["db_faults"]).toBeUndefined();
+  });
+
+  test("for the first four queries of a burst harms no other request", async () => {
+    const { proxy, app } = await start(1_500);
+    const runs = await Promise.all(USERS.map((user) => insertRun({ status: "running", owner_id: user })));
+    const tokens = await Promise.all(USERS.map(fetchToken));
+    // So that the burst is of queries, not of key fetches.
+    await Promise.all(tokens.map((token) => app.fetch("/api/crew-runs/x", { headers: bearer(token) })));
+    await proxy.fail({ ...fault, times: 4 });
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, async (__, index) => {
+        const [id = "", token = ""] = [runs[index % 3], tokens[index % 3]];
+        return { id, owner: USERS[index % 3], answer: await readRun(app, id, token, lines) };
+      }),
+    );
+    const failed = answers.filter(({ answer }) => answer.response.status !== 200);
+    for (const { answer } of failed) expectAsDocumented(line, answer);
+    expect(failed).toHaveLength(attempts === 1 ? 4 : 0);
+    for (const { id, owner, answer } of answers) {
+      if (answer.response.status === 200) expect(JSON.parse(answer.body)).toMatchObject({ id, owner_id: owner });
+      if (attempts === 3 && answer.log["db_faults"] !== undefined) {
+        expectAsDocumented("database: a fault that passes, met by one or two attempts", answer);
+      }
+    }
+    expect(await proxy.received()).toBe(attempts === 1 ? 12 : 16);
+  });
+});
+
+test("six records of 14 MB at once: some are refused, and the next one is read", async () => {
+  const proxy = await openDatabaseProxy();
+  const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
+  const [id, token] = [await insertRun(), await fetchToken("owner")];
+  await proxy.fail({ kind: "huge-body", megabytes: 14 });
+  const answers = await Promise.all(Array.from({ length: 6 }, () => readRun(app, id, token, lines)));
+  const refused = answers.filter(({ log }) => log["code"] === "overloaded");
+  expect(refused.length).toBeGreaterThan(2);
+  for (const answer of refused) expectAsDocumented("database: too many large records at once", answer);
+  await proxy.heal();
+  expect((await readRun(app, id, token, lines)).response.status).toBe(200);
+});
+
+afterAll(async () => {
+  const { DATABASE_URL } = inject("localStack").variables;
+  const secrets = [new URL(DATABASE_URL).password, ...(await Promise.all(USERS.map(fetchToken)))];
+  for (const text of [...lines.all(), ...bodies]) {
+    for (const secret of secrets) expect(text).not.toContain(secret);
+  }
+});

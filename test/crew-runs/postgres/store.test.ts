@@ -1,0 +1,212 @@
+// The statement against the real database: who sees what; how often it is asked and for how long; and what of Postgres's
+// complaints gets where.
+import { describe, expect, inject, test, vi } from "vitest";
+import { expectAsDocumented } from "../../support/fault-table.ts";
+import { catchLines } from "../../support/log-lines.ts";
+import { type Answer, readRun } from "../../support/read-run.ts";
+import { createTestApp } from "../../support/test-app.ts";
+import { connectAsOwner, insertRun, updateRun } from "../../support/database.ts";
+import { openFaultProxy } from "../../support/fault-proxy.ts";
+import type { CannedResponse } from "../../support/fault-proxy-protocol.ts";
+import { fetchToken, openIssuer } from "../../support/issuer.ts";
+import { makeKey } from "../../support/signing.ts";
+
+const lines = catchLines();
+const { variables } = inject("localStack");
+
+/** A Worker whose database is behind a proxy, or is these words. */
+async function openDatabase(upstream: string | CannedResponse = variables.NEON_FETCH_ENDPOINT, more: object = {}) {
+  const proxy = await openFaultProxy(upstream);
+  const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...more });
+  return {
+    proxy,
+    app,
+    read: async (id: string = crypto.randomUUID()): Promise<Answer> =>
+      readRun(app, id, await fetchToken("owner"), lines),
+    received: async () => await proxy.received(),
+  };
+}
+
+/** What the endpoint answers to a statement: real words of Postgres, which a proxy can repeat. */
+async function ask(query: string, params: readonly string[] = []): Promise<{ status: number; text: string }> {
+  const response = await fetch(variables.NEON_FETCH_ENDPOINT, {
+    method: "POST",
+    headers: {
+      "neon-connection-string": variables.DATABASE_URL,
+      "neon-raw-text-output": "true",
+      "neon-array-mode": "true",
+    },
+    body: JSON.stringify({ query, params }),
+  });
+  return { status: response.status, text: await response.text() };
+}
+
+/** The statements with which the Worker reads a run: at first, and where a wait looks for its end. */
+async function catchStatements(id: string): Promise<string[]> {
+  const { proxy, app } = await openDatabase();
+  await readRun(app, id, await fetchToken("owner"), lines, { prefer: "wait=2" });
+  return [...new Set((await proxy.requests()).map(({ body }): string => JSON.parse(body).query))];
+}
+
+describe("the statement", () => {
+  test("finds a run for its owner and for admins, for nobody else; in the looks of a wait, once it is finished", async () => {
+    const id = await insertRun({ status: "running" });
+    const [first = "", look = "", ...more] = await catchStatements(id);
+    expect(more).toEqual([]);
+    const count = async (statement: string) => {
+      const readers = ["owner", "stranger", "Owner", "%", ""].map((subject) => [id, subject, false]);
+      const found = [...readers, [id, "admin", true]].map((values) => connectAsOwner().query(statement, values));
+      return (await Promise.all(found)).map((rows) => rows.length);
+    };
+    expect(await count(first)).toEqual([1, 0, 0, 0, 0, 1]);
+    expect(await count(look)).toEqual([0, 0, 0, 0, 0, 0]);
+    await updateRun(id, "status = 'failed'");
+    expect(await count(look)).toEqual([1, 0, 0, 0, 0, 1]);
+  });
+
+  test("is one, with its values apart", async () => {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const { proxy, app } = await openDatabase(undefined, issuer.variables);
+    const id = crypto.randomUUID();
+    const sub = "x' or true --";
+    expect((await readRun(app, id, await issuer.sign({ sub }), lines)).response.status).toBe(404);
+    const [request, ...more] = await proxy.requests();
+    const { query, params } = JSON.parse(request?.body ?? "");
+    expect(query).toBe((await catchStatements(id))[0]);
+    expect(params).toEqual([id, sub, "false"]);
+    expect(more).toEqual([]);
+  });
+
+  /** Reads a run in place of whose table there is a view with these columns. */
+  async function readThrough(columns: Record<string, string>): Promise<Answer> {
+    const names =
+      "id correlation_id owner_id status created_at crew_type crew_config task_input result error started_at completed_at";
+    const view = names.split(" ").map((name) => `${columns[name] ?? name} as ${name}`);
+    const id = await insertRun({ status: "completed", result: "done" });
+    const [statement] = await catchStatements(id);
+    const query = `with crew_runs as (select ${view.join(", ")} from public.crew_runs) ${statement}`;
+    return (await openDatabase(await ask(query, [id, "owner", "false"]))).read(id);
+  }
+
+  test.each([
+    ["'0044-03-15'", 200],
+    ["'0044-03-15 BC'", 500],
+    ["'infinity'", 500],
+    ["'10000-01-01'", 500],
+  ])("serves the time %s: %i; what RFC 3339 cannot write is not served as another time", async (time, status) => {
+    const answer = await readThrough({ created_at: `${time}::timestamptz` });
+    expect(answer.response.status).toBe(status);
+    if (status === 500) expectAsDocumented("a row that does not fit the contract", answer);
+  });
+
+  test("gives the text that it compares: an owner in a char(40) is the one without blanks", async () => {
+    const columns = ["correlation_id", "owner_id", "status", "result"].map((name) => [name, `${name}::char(50)`]);
+    const { body } = await readThrough(Object.fromEntries(columns));
+    expect(JSON.parse(body)).toMatchObject({ owner_id: "owner", status: "completed", result: "done" });
+  });
+});
+
+describe("all attempts together", () => {
+  test("end within REQUEST_TIMEOUT_MS", async () => {
+    const limits = { REQUEST_TIMEOUT_MS: 1_500, DATABASE_ATTEMPT_TIMEOUT_MS: 1_000 };
+    const { proxy, read } = await openDatabase(undefined, limits);
+    await proxy.fail({ kind: "hang" });
+    const answer = await read();
+    expectAsDocumented("database: no answer in time", answer);
+    expect(answer.milliseconds).toBeLessThan(2_300);
+  });
+
+  test("are three with growing pauses of a random length", async () => {
+    const { proxy, read, received } = await openDatabase();
+    await proxy.fail({ kind: "drop" });
+    const wait = vi.spyOn(scheduler, "wait").mockResolvedValue(undefined);
+    for (let time = 0; time < 20; time += 1) await read();
+    // The other times that the Worker waits for are whole.
+    const pauses = wait.mock.calls.map(([milliseconds]) => Number(milliseconds)).filter((ms) => !Number.isInteger(ms));
+    wait.mockRestore();
+    expect([pauses.length, await received()]).toEqual([40, 60]);
+    expect(new Set(pauses).size).toBeGreaterThan(30);
+    pauses.forEach((milliseconds, index) => {
+      const middle = index % 2 === 0 ? 150 : 300;
+      expect(milliseconds).toBeGreaterThanOrEqual(middle * 0.5);
+      expect(milliseconds).toBeLessThanOrEqual(middle * 1.5);
+    });
+  });
+
+  test("are one for a check of readiness", async () => {
+    const { proxy, app, received } = await openDatabase();
+    await proxy.fail({ kind: "drop" });
+    expect((await app.fetch("/ready")).status).toBe(503);
+    expect(await received()).toBe(1);
+  });
+});
+
+describe("Postgres's refusal", () => {
+  test.each([
+    ["a missing table", "select id from crew_run", "42P01"],
+    ["a missing column", "select agent from crew_runs", "42703"],
+    ["a column of another type", "select id from crew_runs where status = 1", "42883"],
+    ["a table that the role may not read", "select * from pg_authid", "42501"],
+  ])("because of %s is in the log only, and is not asked for twice", async (_, statement, code) => {
+    const refusal = await ask(statement);
+    expect(refusal.status).toBe(400);
+    const { read, received } = await openDatabase(refusal);
+    const answer = await read();
+    expectAsDocumented("database: the statement fails", answer);
+    expect(answer.log["why"]).toContain(`sql_error: ${code}`);
+    expect(await received()).toBe(1);
+  });
+
+  test.each<Record<string, string>>([{ password: "wrong" }, { username: "postgres" }, { pathname: "/missing" }])(
+    "of %j is in the log only, without a secret, and is not asked for twice",
+    async (part) => {
+      const url = Object.assign(new URL(variables.DATABASE_URL), part);
+      const { read, received } = await openDatabase(undefined, { DATABASE_URL: url.href });
+      const answer = await read();
+      expectAsDocumented("database: wrong password or database name", answer);
+      expect(JSON.stringify(answer.log)).not.toContain(url.password);
+      expect(await received()).toBe(1);
+    },
+  );
+
+  test.each([400, 500])("that echoes the connection string shows it nowhere (%i)", async (status) => {
+    const { DATABASE_URL } = variables;
+    const { password } = new URL(DATABASE_URL);
+    const { read } = await openDatabase({
+      status,
+      text: JSON.stringify({ message: `cannot use ${DATABASE_URL} (${password})` }),
+    });
+    const { body, log } = await read();
+    expect(log["why"]).toContain("(***)");
+    expect(JSON.stringify(log) + body).not.toContain(password);
+  });
+
+  test.each([
+    [500, "invalid_value: 22P02", { code: "22P02", message: 'invalid input syntax for type json: "SECRET TEXT"' }],
+    [
+      503,
+      "sql_error: 23514 crew_runs result c",
+      { code: "23514", message: '"c" (SECRET TEXT)', table: "crew_runs", column: "result", constraint: "c" },
+    ],
+    [503, "refused: 28000", { code: "28000", message: 'role "SECRET TEXT" is not permitted to log in' }],
+    [503, "sql_error: 42501 permission denied for x", { code: "42501", message: "permission denied for x" }],
+  ])(
+    "that may hold a value or a role's name is in the log by its identifiers only: %i, %s",
+    async (status, why, error) => {
+      const { read, received } = await openDatabase({ status: 400, text: JSON.stringify(error) });
+      const answer = await read();
+      expect(answer.response.status).toBe(status);
+      expect(answer.response.headers.has("retry-after")).toBe(status === 503);
+      expect(answer.log["why"]).toBe(why);
+      expect(await received()).toBe(1);
+    },
+  );
+
+  test("is the only text that the log repeats: a reply that is no JSON is not quoted", async () => {
+    const { read } = await openDatabase({ status: 200, text: '{"fields":[],"rows":[["SECRET",]]}' });
+    const { response, log } = await read();
+    expect(response.status).toBe(503);
+    expect(log["db_faults"]).toContain("invalid_reply");
+    expect(JSON.stringify(log)).not.toContain("SECRET".slice(2));
+  });
+});

@@ -1,0 +1,81 @@
+// Every request: an id that can be trusted, the headers that each answer carries, one log line, and work that is held to its
+// end. What the log calls the reader: auth/ways-in.test.ts.
+import { beforeEach, expect, inject, test, vi } from "vitest";
+import { createApp } from "../../src/app.ts";
+import { bearer, createTestApp } from "../support/test-app.ts";
+import { insertRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { fetchToken } from "../support/issuer.ts";
+
+const log = vi.spyOn(console, "log");
+beforeEach(() => void log.mockClear());
+
+const lines = (): Record<string, unknown>[] => log.mock.calls.map(([line]) => JSON.parse(String(line)));
+
+test("a sane x-request-id is kept, in the header, the error's body and the log line", async () => {
+  const response = await createTestApp().fetch("/nowhere", { headers: { "x-request-id": "abc-123._:Z" } });
+  expect(response.headers.get("x-request-id")).toBe("abc-123._:Z");
+  expect(await response.json()).toMatchObject({ request_id: "abc-123._:Z" });
+  const line = { request_id: "abc-123._:Z", status: 404, code: "not_found" };
+  expect(lines()).toEqual([expect.objectContaining(line)]);
+  expect(lines()[0]).not.toHaveProperty("route");
+});
+
+test.each(["", "a".repeat(129), 'a"b', "a b", "é"])("the x-request-id %j is replaced by a fresh one", async (given) => {
+  const response = await createTestApp().fetch("/nowhere", { headers: { "x-request-id": given } });
+  expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test("every answer forbids sniffing and referrers; over https it pins https", async () => {
+  const app = createTestApp();
+  for (const path of ["/nowhere", "/health", "/api/crew-runs/x"]) {
+    const { headers } = await app.fetch(path);
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("referrer-policy")).toBe("no-referrer");
+    expect(headers.get("strict-transport-security")).toBe("max-age=31536000");
+  }
+});
+
+test("one line a request tells what happened, with the trace it belongs to and nothing of the token", async () => {
+  const id = await insertRun();
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const headers = { ...bearer(await fetchToken("owner")), traceparent };
+  const response = await createTestApp().fetch(`/api/crew-runs/${id}`, { headers });
+  expect(lines()).toEqual([
+    {
+      level: "info",
+      request_id: response.headers.get("x-request-id"),
+      trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+      method: "GET",
+      route: "/api/crew-runs/:run_id",
+      run_id: id,
+      status: 200,
+      ms: expect.any(Number),
+      colo: "",
+      auth: "verified",
+      key_set: expect.any(String),
+      cache: "miss",
+      db_attempts: 1,
+      db_ms: expect.any(Number),
+    },
+  ]);
+  expect(response.headers.get("server-timing")).toMatch(
+    /^total;dur=\d+, auth;desc=verified, cache;desc=miss, db;dur=\d+$/,
+  );
+});
+
+test("a check of readiness goes on when the client that began it leaves", async () => {
+  const proxy = await openDatabaseProxy();
+  await proxy.fail({ kind: "delay", milliseconds: 300 });
+  const variables = { ...inject("localStack").variables, NEON_FETCH_ENDPOINT: proxy.url };
+  const waitUntil = vi.fn();
+  // What is not handed to the context ends with its client: all who ask next would wait 9.5 s for nothing.
+  const context = { waitUntil, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;
+  const answer = createApp().fetch(new Request("https://api.test/ready"), variables, context);
+  await scheduler.wait(200);
+  const handedOver = waitUntil.mock.calls.map(([work]) =>
+    Promise.race([work, scheduler.wait(20).then(() => "on its way")]),
+  );
+  expect(await Promise.all(handedOver)).toContain("on its way");
+  expect((await answer).status).toBe(200);
+});

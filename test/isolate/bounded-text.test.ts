@@ -1,0 +1,29 @@
+// A reply is read within its reader's bound, whatever its headers say of its length.
+import { expect, test } from "vitest";
+import { readText } from "../../src/bounded-text.ts";
+
+const TEXT = "é".repeat(50_000);
+const BYTES = 100_000;
+
+async function read(headers: Record<string, string>): Promise<{ text: string; counted: number[] }> {
+  const counted: number[] = [];
+  const text = await readText(new Response(TEXT, { headers }), (bytes) => void counted.push(bytes));
+  return { text, counted };
+}
+
+test("a declared length is counted once", async () => {
+  expect(await read({ "content-length": String(BYTES) })).toEqual({ text: TEXT, counted: [BYTES] });
+});
+
+test.each<Record<string, string>>([
+  {},
+  { "content-length": "5", "transfer-encoding": "chunked" },
+  { "content-length": "5", "content-encoding": "gzip" },
+  { "content-length": "5, 5" },
+  { "content-length": "-5" },
+  { "content-length": "" },
+])("a length that is not to be believed is none: the bytes are counted as they arrive, with %j", async (headers) => {
+  const { text, counted } = await read(headers);
+  expect(text).toBe(TEXT);
+  expect(counted.reduce((sum, bytes) => sum + bytes, 0)).toBe(BYTES);
+});

@@ -1,0 +1,18 @@
+// The local stack's database, for tests in workerd, written to by the owner of the table.
+import { type NeonQueryFunction, neon, neonConfig } from "@neondatabase/serverless";
+import { inject } from "vitest";
+import { type NewRun, insertRunBy, updateRunBy } from "./runs.ts";
+
+/** The driver as the owner of the table, who may write. The endpoint is the one that the test apps have. */
+export function connectAsOwner(): NeonQueryFunction<false, false> {
+  const { ownerDatabaseUrl, faultProxyServer } = inject("localStack");
+  neonConfig.fetchEndpoint = `${faultProxyServer}/sql`;
+  return neon(ownerDatabaseUrl);
+}
+
+/** Gives the new run's id. */
+export const insertRun = (run?: NewRun): Promise<string> => insertRunBy(connectAsOwner(), run);
+
+/** `assignments` are SQL, for example `status = 'running'`. */
+export const updateRun = (id: string, assignments: string): Promise<void> =>
+  updateRunBy(connectAsOwner(), id, assignments);

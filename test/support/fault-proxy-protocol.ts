@@ -1,0 +1,66 @@
+// A fault proxy stands in front of an upstream, or in its place, and fails on command. This is the interface that tests use,
+// in workerd and in Node, and what the two sides send each other. Types only.
+
+/** How a fault proxy fails. `times` counts requests; after so many the proxy works again. */
+export type Fault = { times?: number } & (
+  | { kind: "none" }
+  /** Ends the connection when the request's head has come: nothing was read, nothing passed on. */
+  | { kind: "refuse" }
+  /** Ends the connection when the whole request has come, instead of a response; nothing is passed on. */
+  | { kind: "drop" }
+  /** Ends the connection in the middle of the response's body. */
+  | { kind: "drop-in-body" }
+  /** Takes the request and never responds. */
+  | { kind: "hang" }
+  /** Sends half of the response's body, then nothing more. */
+  | { kind: "hang-in-body" }
+  /** Responds by itself. The body is plain text unless `contentType` says otherwise. */
+  | { kind: "status"; status: number; text?: string; contentType?: string; headers?: Record<string, string> }
+  /** The response, followed by so much white space: still the same JSON. */
+  | { kind: "huge-body"; megabytes: number }
+  /** Half of the response's body, as if it were the whole. */
+  | { kind: "truncated" }
+  /** The whole response, so many bytes at a time. */
+  | { kind: "trickle"; bytes: number; intervalMs: number }
+  | { kind: "redirect"; location: string; status?: 301 | 302 | 303 | 307 | 308 }
+  /** Waits, then passes on. */
+  | { kind: "delay"; milliseconds: number }
+);
+
+/** A response that needs no upstream. */
+export interface CannedResponse {
+  /** 200 if left out. */
+  status?: number;
+  /** JSON if there is no Content-Type. */
+  headers?: Record<string, string>;
+  text: string;
+}
+
+/** The upstream's address, or the response to give in its place. */
+export type Upstream = string | CannedResponse;
+
+export interface RecordedRequest {
+  /** Empty for a request that was refused. */
+  body: string;
+}
+
+export interface FaultProxyState {
+  /** Requests whose head has come. */
+  received: number;
+  /** The last 100, oldest first. */
+  requests: RecordedRequest[];
+}
+
+export interface FaultProxy {
+  /** Give this to the program under test in place of the upstream's address. */
+  readonly url: string;
+  /** From the next request on. */
+  fail(fault: Fault): Promise<void>;
+  heal(): Promise<void>;
+  /** Changes the canned response, for example to rotate keys. */
+  serve(response: CannedResponse): Promise<void>;
+  /** The number of requests so far. */
+  received(): Promise<number>;
+  /** The last 100, oldest first. */
+  requests(): Promise<RecordedRequest[]>;
+}

@@ -1,0 +1,28 @@
+// What global setup hands to the tests in workerd: `inject("localStack")`. Types only.
+import type {} from "vitest";
+
+export interface LocalStackAddresses {
+  /** The Worker's settings; the Worker under test has them as its environment. */
+  variables: {
+    DATABASE_URL: string;
+    NEON_FETCH_ENDPOINT: string;
+    JWT_ISSUER: string;
+    JWT_AUDIENCE: string;
+    JWKS_URL: string;
+  };
+  /** A connection string of the role that owns the table: it may write. */
+  ownerDatabaseUrl: string;
+  tokenEndpoint: string;
+  /** For the client credentials grant. */
+  clients: Record<"owner" | "stranger" | "admin", { id: string; secret: string }>;
+  /** The server that fault proxies are opened at. */
+  faultProxyServer: string;
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    localStack: LocalStackAddresses;
+    /** How many histories a test of test/histories/ plays. */
+    histories: number;
+  }
+}

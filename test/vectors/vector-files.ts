@@ -1,0 +1,32 @@
+// What tests read of the files of published vectors: `inject("vectors")`. Types only.
+import type {} from "vitest";
+
+export interface Vector {
+  tcId: number;
+  comment: string;
+  jws: string;
+  result: "valid" | "invalid";
+  flags: string[];
+}
+
+export interface VectorFile {
+  numberOfTests: number;
+  testGroups: {
+    comment: string;
+    /** A key, or a set of keys; where it is missing, the keys are symmetric. */
+    public?: object;
+    private?: object;
+    tests: Vector[];
+  }[];
+}
+
+export interface VectorFiles {
+  signatures: VectorFile;
+  keys: VectorFile;
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    vectors: VectorFiles | undefined;
+  }
+}
