@@ -1,5 +1,5 @@
 // `npm run dev` as a black box: what its lines do, and that nothing is left of it, however it ends.
-// Runs in Node (node --test test/node/*.test.ts): it starts processes, which the tests inside workerd cannot.
+// Runs in Node: it starts processes, which the tests inside workerd cannot.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
