@@ -1,6 +1,7 @@
 // Every generated block. To add one: name it here, put its two markers into a Markdown file, run `npm run build:documents`.
 import { readFile } from "node:fs/promises";
 import { describeExampleRuns } from "./example-runs.ts";
+import { tabulateFaults } from "./faults.ts";
 import type { Block } from "./generated.ts";
 import { createReferenceBlocks } from "./reference.ts";
 
@@ -8,6 +9,7 @@ export async function createBlocks(): Promise<Map<string, Block>> {
   const blocks: Record<string, Block> = {
     ...(await createReferenceBlocks()),
     changes: { markdown: await listChanges() },
+    faults: { markdown: tabulateFaults() },
     "example-run": { markdown: await showExampleRun() },
   };
   return new Map(Object.entries(blocks));

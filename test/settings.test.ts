@@ -2,7 +2,7 @@
 // and never the value. That the documents tell the same: operations/settings.test.ts.
 import { expect, test } from "vitest";
 import { SettingsSchema, readSettings } from "../src/settings.ts";
-import { expectAsDocumented } from "./support/fault-table.ts";
+import { expectFault } from "./support/documented-fault.ts";
 import { catchLines } from "./support/log-lines.ts";
 import { readRun } from "./support/read-run.ts";
 import { createTestApp } from "./support/test-app.ts";
@@ -102,7 +102,7 @@ test.each<[Name, string | undefined, string]>([
 ])("%s as %j closes the API, and the log says that it %s", async (name, value, rule) => {
   const app = createTestApp({ [name]: value });
   const answer = await readRun(app, crypto.randomUUID(), SECRET, lines);
-  expectAsDocumented("a setting is missing or malformed", answer);
+  expectFault("misconfigured", answer);
   expect(answer.log["why"]).toContain(`${name} ${rule}`);
   expect(answer.body).not.toContain(name);
 

@@ -2,13 +2,14 @@
 // The cases run side by side, on one clock: what takes an issuer's time-out takes it once.
 import { afterAll, expect, test } from "vitest";
 import { createTestApp } from "../support/test-app.ts";
-import { expectAsDocumented } from "../support/fault-table.ts";
+import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
 import { openIssuer } from "../support/issuer.ts";
+import type { FaultName } from "../../docs/faults.ts";
 import { type SigningKey, makeKey } from "../support/signing.ts";
 
 const lines = catchLines();
@@ -22,27 +23,22 @@ const reply = (status: number, text: string): Fault => ({
   contentType: "application/json",
 });
 
-const lost = "key set: the connection is lost, no key known";
-const late = "key set: no answer in time, no key known";
-const refused = "key set: another status than 200, no key known";
-const garbled = "key set: a reply that is no key set, no key known";
-
-/** With the line of docs/faults.md where no key is known. */
-const CASES: readonly (readonly [what: string, line: string, fault: Fault])[] = [
-  ["a connection that is dropped", lost, { kind: "drop" }],
-  ["a connection that is dropped in the body", lost, { kind: "drop-in-body" }],
-  ["no answer", late, { kind: "hang" }],
-  ["a body that stops", late, { kind: "hang-in-body" }],
-  ["a body that trickles", late, { kind: "trickle", bytes: 2, intervalMs: 200 }],
-  ["a 500 with a key set", refused, reply(500, `{"keys":[]}`)],
-  ["a 204", refused, reply(204, "")],
-  ["a redirect", refused, { kind: "redirect", location: "http://127.0.0.1:9/" }],
-  ["HTML", garbled, reply(200, "<h1>Sign in</h1>")],
-  ["an empty 200", garbled, reply(200, "")],
-  ["half of the JSON", garbled, { kind: "truncated" }],
-  ["JSON without keys", garbled, reply(200, `{"error":"later"}`)],
-  ["a set without a usable key", garbled, reply(200, `{"keys":[{"kty":"oct","k":"AA"},null,7]}`)],
-  ["a reply of 1 MB", garbled, { kind: "huge-body", megabytes: 1 }],
+/** With the fault as it is documented if no key is known. */
+const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[] = [
+  ["a connection that is dropped", "key_set_connection_lost", { kind: "drop" }],
+  ["a connection that is dropped in the body", "key_set_connection_lost", { kind: "drop-in-body" }],
+  ["no answer", "key_set_timeout", { kind: "hang" }],
+  ["a body that stops", "key_set_timeout", { kind: "hang-in-body" }],
+  ["a body that trickles", "key_set_timeout", { kind: "trickle", bytes: 2, intervalMs: 200 }],
+  ["a 500 with a key set", "key_set_status", reply(500, `{"keys":[]}`)],
+  ["a 204", "key_set_status", reply(204, "")],
+  ["a redirect", "key_set_status", { kind: "redirect", location: "http://127.0.0.1:9/" }],
+  ["HTML", "key_set_invalid", reply(200, "<h1>Sign in</h1>")],
+  ["an empty 200", "key_set_invalid", reply(200, "")],
+  ["half of the JSON", "key_set_invalid", { kind: "truncated" }],
+  ["JSON without keys", "key_set_invalid", reply(200, `{"error":"later"}`)],
+  ["a set without a usable key", "key_set_invalid", reply(200, `{"keys":[{"kty":"oct","k":"AA"},null,7]}`)],
+  ["a reply of 1 MB", "key_set_invalid", { kind: "huge-body", megabytes: 1 }],
 ];
 
 /** Opens an issuer and an isolate for each case; the issuer publishes `key` and will have published `nextKey`. */
@@ -50,7 +46,7 @@ async function setScenes() {
   const [key, nextKey] = [await makeKey("ES256"), await makeKey("ES256")];
   const id = await insertRun({ status: "running" });
   return Promise.all(
-    CASES.map(async ([what, line, fault]) => {
+    CASES.map(async ([what, name, fault]) => {
       const issuer = await openIssuer([key]);
       const app = createTestApp(issuer.variables);
       const exp = Math.floor(Date.now() / 1_000) + 36_000;
@@ -60,7 +56,7 @@ async function setScenes() {
         return readRun(app, id, token, lines);
       };
       const fetches = async () => await issuer.proxy.received();
-      return { what, line, fault, issuer, app, key, nextKey, read, fetches };
+      return { what, name, fault, issuer, app, key, nextKey, read, fetches };
     }),
   );
 }
@@ -79,12 +75,12 @@ async function each(scenes: readonly Scene[], step: (scene: Scene) => Promise<vo
 
 test("in a cold isolate each fault costs one fetch, is answered as documented, and is over within seconds", async () => {
   const scenes = await setScenes();
-  await each(scenes, async ({ line, fault, issuer, read, key, fetches }) => {
+  await each(scenes, async ({ name, fault, issuer, read, key, fetches }) => {
     await issuer.proxy.fail(fault);
     const burst = await Promise.all(Array.from({ length: 12 }, () => read(key)));
     const soon = await read(key);
     for (const answer of [...burst, soon]) {
-      expectAsDocumented(line, answer);
+      expectFault(name, answer);
       expect(answer.response.headers.get("www-authenticate")).toBeNull();
       expect(answer.milliseconds).toBeLessThan(6_000);
     }
@@ -106,9 +102,9 @@ test("in a warm isolate each fault delays no request with a known key and refuse
     expect(due.response.status).toBe(200);
     expect(due.milliseconds).toBeLessThan(1_500);
     await app.settle();
-    expectAsDocumented("key set: any fault, the token's key known", await read(key));
+    expectFault("key_set_fault_known_key", await read(key));
     const unknown = await read(nextKey);
-    expectAsDocumented("key set: any fault, the token's key not known", unknown);
+    expectFault("key_set_fault_unknown_key", unknown);
     expect(unknown.response.headers.get("www-authenticate")).toBeNull();
     expect(await fetches()).toBe(2);
     await issuer.publish([key.jwk, nextKey.jwk]);

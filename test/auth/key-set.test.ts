@@ -2,7 +2,7 @@
 // The faults of the key endpoint are in test/reliability/key-set-faults.test.ts, random orders of events in test/histories/.
 import { expect, test, vi } from "vitest";
 import { SingleFlight } from "../../src/single-flight.ts";
-import { expectAsDocumented } from "../support/fault-table.ts";
+import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
@@ -70,7 +70,7 @@ test("a key that has just appeared is fetched at once, if the last fetch is ten 
   clock.advance(9);
   const token = await sign(young);
   const early = await read(token);
-  expectAsDocumented("the issuer signs with a new key within ten seconds of a fetch", early);
+  expectFault("new_key_within_cooldown", early);
   expect(await fetches()).toBe(1);
   clock.advance(1);
   expect(await statusOf(token)).toBe(LET_IN);

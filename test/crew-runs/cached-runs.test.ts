@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import type { Run } from "../../src/crew-runs/record.ts";
 import { createRunMemory } from "../../src/crew-runs/run-memory.ts";
-import { expectAsDocumented } from "../support/fault-table.ts";
+import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";
 import { type TestApp, createTestApp } from "../support/test-app.ts";
@@ -70,7 +70,7 @@ describe("a finished run that was read once", () => {
       [start(), "data_centre"],
     ] as const) {
       const kept = await readRun(isolate, id, token, lines);
-      expectAsDocumented("both down, a finished run that was read within an hour", kept);
+      expectFault("both_down_cached_run", kept);
       expect(kept.log["cache_layer"]).toBe(layer);
       expect(kept.body).toBe(first.body);
       expect(kept.response.headers.get("etag")).toBe(first.response.headers.get("etag"));
@@ -196,7 +196,7 @@ describe("without a data centre's cache", () => {
     expect(first.response.status).toBe(200);
     expect(first.milliseconds).toBeLessThan(4_000);
     const kept = await readRun(app, id, token, lines);
-    expectAsDocumented("the data centre's cache is broken, or there is none", kept);
+    expectFault("no_data_center_cache", kept);
     expect(kept.log["cache_layer"]).toBe("isolate");
     expect((await readRun(app, crypto.randomUUID(), token, lines)).response.status).toBe(404);
     await app.settle();

@@ -2,9 +2,9 @@
 // Waits of several readers while the row changes are in test/histories/; that a wait ends when its client goes away is in
 // test/node/client-gone.test.ts, because here there is no client.
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { expectAsDocumented } from "../support/fault-table.ts";
+import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
-import { type Answer, readRun } from "../support/read-run.ts";
+import { type ReadRun, readRun } from "../support/read-run.ts";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { controlClock } from "../support/clock.ts";
 import { connectAsOwner, insertRun } from "../support/database.ts";
@@ -22,7 +22,7 @@ async function openDatabase(variables: Record<string, string | number> = {}) {
   return { proxy, app, queries: async () => await proxy.received() };
 }
 
-async function read(app: TestApp, id: string, prefer: string, etag?: string | null): Promise<Answer> {
+async function read(app: TestApp, id: string, prefer: string, etag?: string | null): Promise<ReadRun> {
   const condition: Record<string, string> = etag ? { "if-none-match": etag } : {};
   return readRun(app, id, await fetchToken("owner"), lines, { prefer, ...condition });
 }
@@ -160,7 +160,7 @@ describe.concurrent("during a wait", () => {
     await proxy.fail({ ...fault, times: 2 });
     await finish(id);
     const answer = await waiting;
-    if (fault === failure) expectAsDocumented("database: fails during a wait and recovers", answer);
+    if (fault === failure) expectFault("recovers_during_wait", answer);
     expect(JSON.parse(answer.body)).toMatchObject({ status: "completed" });
     expect(answer.log["db_faults"]).toBe(logged);
   });
@@ -177,7 +177,7 @@ describe.concurrent("during a wait", () => {
     await pause(300);
     await proxy.fail(fault);
     const answer = await waiting;
-    if (fault === failure) expectAsDocumented("database: still fails when a wait is over", answer);
+    if (fault === failure) expectFault("fails_to_end_of_wait", answer);
     expect(answer.response.status).toBe(503);
     expect(answer.response.headers.get("preference-applied")).toBeNull();
     expect(answer.milliseconds).toBeLessThan(3_500);
@@ -193,7 +193,7 @@ describe.concurrent("during a wait", () => {
     await pause(300);
     await proxy.fail(refusal(code));
     const answer = await waiting;
-    expectAsDocumented("database: refuses or fails a statement during a wait", answer);
+    expectFault("refuses_during_wait", answer);
     expect(answer.milliseconds).toBeLessThan(5_000);
     expect(await queries()).toBe(2);
   });

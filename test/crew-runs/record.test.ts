@@ -2,9 +2,9 @@
 // contract is a 500 that names the field to the log alone. The tag tells one body from another.
 import { expect, test } from "vitest";
 import { makeReply } from "../support/database-reply.ts";
-import { expectAsDocumented } from "../support/fault-table.ts";
+import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
-import { type Answer, readRun } from "../support/read-run.ts";
+import { type ReadRun, readRun } from "../support/read-run.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun } from "../support/database.ts";
 import { openFaultProxy } from "../support/fault-proxy.ts";
@@ -92,7 +92,7 @@ test("a result of 5 MB arrives whole", async () => {
 });
 
 /** Reads a run for which the database answers this row. */
-async function readRow(change: object): Promise<Answer> {
+async function readRow(change: object): Promise<ReadRun> {
   const proxy = await openFaultProxy({ text: makeReply(change) });
   const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
   return readRun(app, crypto.randomUUID(), await fetchToken("owner"), lines);
@@ -114,7 +114,7 @@ test.each([
   "a row whose %s breaks the contract is a 500 after one attempt that names the field in the log, and no value: %j",
   async (field, change) => {
     const answer = await readRow(change);
-    expectAsDocumented("a row that does not fit the contract", answer);
+    expectFault("invalid_record", answer);
     expect(answer.log["why"]).toContain(field);
     expect(answer.log["db_attempts"]).toBe(1);
     expect(JSON.stringify(answer.log) + answer.body).not.toContain(SECRET.slice(0, 10));

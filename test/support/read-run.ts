@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { type TestApp, bearer } from "./test-app.ts";
 import type { CaughtLines } from "./log-lines.ts";
 
-export interface Answer {
+export interface ReadRun {
   response: Response;
   body: string;
   /** The request's log line. */
@@ -18,7 +18,7 @@ export async function readRun(
   token: string,
   lines: CaughtLines,
   headers: Record<string, string> = {},
-): Promise<Answer> {
+): Promise<ReadRun> {
   const startedMs = performance.now();
   const response = await app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), ...headers } });
   const body = await response.text();

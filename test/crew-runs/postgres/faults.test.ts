@@ -1,7 +1,8 @@
 // Each way in which the SQL endpoint can fail, met by a cold isolate, by a warm one and by some of a burst.
 import { afterAll, describe, expect, inject, test } from "vitest";
+import type { FaultName } from "../../../docs/faults.ts";
 import { bearer, createTestApp } from "../../support/test-app.ts";
-import { expectAsDocumented } from "../../support/fault-table.ts";
+import { expectFault } from "../../support/documented-fault.ts";
 import { catchLines } from "../../support/log-lines.ts";
 import { readRun } from "../../support/read-run.ts";
 import { insertRun } from "../../support/database.ts";
@@ -21,60 +22,67 @@ const reply = (status: number, text: string, contentType = "application/json"): 
 });
 const sqlError = (code: string, message: string) => reply(400, JSON.stringify({ message, code, severity: "FATAL" }));
 
-/** Lines of docs/faults.md. */
-const LOST = "database: connection lost";
-const LATE = "database: no answer in time";
-const FAILING = "database: the endpoint answers with an error";
-const GARBLED = "database: a reply that is no result";
-const BUSY = "database: full, starting or stopping";
-const REFUSED = "database: wrong password or database name";
-const WRONG = "database: the statement fails";
-const TOO_LARGE = "database: a record beyond 16 MB";
-const SLOW = "database: a statement takes too long";
-const UNWRITABLE = "database: a value that Postgres cannot write";
-/** What passes is tried three times. */
-const PASSING = [LOST, LATE, FAILING, GARBLED, BUSY];
-
-const CASES: readonly (readonly [what: string, line: string, fault: Fault])[] = [
-  ["a connection that is refused", LOST, { kind: "refuse" }],
-  ["a connection that is dropped", LOST, { kind: "drop" }],
-  ["a connection that is dropped in the body", LOST, { kind: "drop-in-body" }],
-  ["no answer", LATE, { kind: "hang" }],
-  ["a body that stops", LATE, { kind: "hang-in-body" }],
-  ["a body that trickles", LATE, { kind: "trickle", bytes: 10, intervalMs: 100 }],
-  ["a 500 without a body", FAILING, reply(500, "")],
-  ["a 502 in HTML", FAILING, reply(502, "<h1>Bad gateway</h1>", "text/html")],
-  ["a 429", FAILING, reply(429, "slow down")],
-  ["a compute that is waking up", FAILING, reply(500, `{"message":"Couldn't connect to compute node","code":null}`)],
-  ["the control plane's failure", FAILING, reply(400, `{"message":"Control plane request failed","code":""}`)],
-  ["a 200 in HTML", GARBLED, reply(200, "<h1>Welcome</h1>", "text/html")],
-  ["a 400 in HTML", GARBLED, reply(400, "<h1>Bad request</h1>", "text/html")],
-  ["an empty 200", GARBLED, reply(200, "")],
-  ["JSON null", GARBLED, reply(200, "null")],
-  ["JSON of another shape", GARBLED, reply(200, `{"rows":{}}`)],
-  ["half of the JSON", GARBLED, { kind: "truncated" }],
-  ["a reply of 17 MB", TOO_LARGE, { kind: "huge-body", megabytes: 17 }],
-  ["a reply beyond the endpoint's own limit", TOO_LARGE, reply(507, `{"message":"response is too large","code":""}`)],
-  ["too many connections", BUSY, sqlError("53300", "sorry, too many clients already")],
-  ["a server that starts", BUSY, sqlError("57P03", "the database system is starting up")],
-  ["a server that stops", BUSY, sqlError("57P01", "terminating connection")],
-  ["a serialisation failure", BUSY, sqlError("40001", "canceling statement due to conflict with recovery")],
-  ["a lock that is not available", BUSY, sqlError("55P03", "canceling statement due to lock timeout")],
-  ["an error of the system", BUSY, sqlError("58030", "could not read file")],
-  ["an internal error", BUSY, sqlError("XX000", "unexpected data beyond EOF")],
-  ["a redirect", REFUSED, { kind: "redirect", location: "http://127.0.0.1:9/" }],
-  ["the proxy's refusal", REFUSED, reply(400, `{"message":"password authentication failed for user 'r'","code":""}`)],
-  ["a statement time-out", SLOW, sqlError("57014", "canceling statement due to statement timeout")],
-  ["a value that Postgres cannot write", UNWRITABLE, sqlError("22P02", 'invalid syntax for type json: "SECRET TEXT"')],
-  ["a missing table", WRONG, sqlError("42P01", `relation "crew_runs" does not exist`)],
+/** These are tried three times. */
+const TRANSIENT: readonly FaultName[] = [
+  "connection_lost",
+  "database_timeout",
+  "endpoint_error",
+  "invalid_reply",
+  "server_busy",
 ];
 
-describe.concurrent.each(CASES)("%s", (_what, line, fault) => {
-  const attempts = PASSING.includes(line) ? 3 : 1;
+const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[] = [
+  ["a connection that is refused", "connection_lost", { kind: "refuse" }],
+  ["a connection that is dropped", "connection_lost", { kind: "drop" }],
+  ["a connection that is dropped in the body", "connection_lost", { kind: "drop-in-body" }],
+  ["no answer", "database_timeout", { kind: "hang" }],
+  ["a body that stops", "database_timeout", { kind: "hang-in-body" }],
+  ["a body that trickles", "database_timeout", { kind: "trickle", bytes: 10, intervalMs: 100 }],
+  ["a 500 without a body", "endpoint_error", reply(500, "")],
+  ["a 502 in HTML", "endpoint_error", reply(502, "<h1>Bad gateway</h1>", "text/html")],
+  ["a 429", "endpoint_error", reply(429, "slow down")],
+  [
+    "a compute that is waking up",
+    "endpoint_error",
+    reply(500, `{"message":"Couldn't connect to compute node","code":null}`),
+  ],
+  ["the control plane's failure", "endpoint_error", reply(400, `{"message":"Control plane request failed","code":""}`)],
+  ["a 200 in HTML", "invalid_reply", reply(200, "<h1>Welcome</h1>", "text/html")],
+  ["a 400 in HTML", "invalid_reply", reply(400, "<h1>Bad request</h1>", "text/html")],
+  ["an empty 200", "invalid_reply", reply(200, "")],
+  ["JSON null", "invalid_reply", reply(200, "null")],
+  ["JSON of another shape", "invalid_reply", reply(200, `{"rows":{}}`)],
+  ["half of the JSON", "invalid_reply", { kind: "truncated" }],
+  ["a reply of 17 MB", "reply_too_large", { kind: "huge-body", megabytes: 17 }],
+  [
+    "a reply beyond the endpoint's own limit",
+    "reply_too_large",
+    reply(507, `{"message":"response is too large","code":""}`),
+  ],
+  ["too many connections", "server_busy", sqlError("53300", "sorry, too many clients already")],
+  ["a server that starts", "server_busy", sqlError("57P03", "the database system is starting up")],
+  ["a server that stops", "server_busy", sqlError("57P01", "terminating connection")],
+  ["a serialisation failure", "server_busy", sqlError("40001", "canceling statement due to conflict with recovery")],
+  ["a lock that is not available", "server_busy", sqlError("55P03", "canceling statement due to lock timeout")],
+  ["an error of the system", "server_busy", sqlError("58030", "could not read file")],
+  ["an internal error", "server_busy", sqlError("XX000", "unexpected data beyond EOF")],
+  ["a redirect", "refused", { kind: "redirect", location: "http://127.0.0.1:9/" }],
+  ["the proxy's refusal", "refused", reply(400, `{"message":"password authentication failed for user 'r'","code":""}`)],
+  ["a statement time-out", "statement_timeout", sqlError("57014", "canceling statement due to statement timeout")],
+  [
+    "a value that Postgres cannot write",
+    "invalid_value",
+    sqlError("22P02", 'invalid syntax for type json: "SECRET TEXT"'),
+  ],
+  ["a missing table", "sql_error", sqlError("42P01", `relation "crew_runs" does not exist`)],
+];
+
+describe.concurrent.each(CASES)("%s", (_what, name, fault) => {
+  const attempts = TRANSIENT.includes(name) ? 3 : 1;
   const start = async (attemptMs: number) => {
     const proxy = await openDatabaseProxy();
     // Only where the time-out is the point is it short: this machine may be busy.
-    const limits = line === LATE ? { DATABASE_ATTEMPT_TIMEOUT_MS: attemptMs } : {};
+    const limits = name === "database_timeout" ? { DATABASE_ATTEMPT_TIMEOUT_MS: attemptMs } : {};
     return { proxy, app: createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...limits }) };
   };
 
@@ -91,7 +99,7 @@ describe.concurrent.each(CASES)("%s", (_what, line, fault) => {
     await proxy.fail(fault);
     const failed = await readRun(app, id, token, lines);
     bodies.push(failed.body);
-    expectAsDocumented(line, failed);
+    expectFault(name, failed);
     expect(await proxy.received()).toBe(before + attempts);
     expect(failed.log["db_attempts"]).toBe(attempts);
     expect(String(failed.log["db_faults"]).split(" ")).toHaveLength(attempts);
@@ -118,12 +126,12 @@ describe.concurrent.each(CASES)("%s", (_what, line, fault) => {
       }),
     );
     const failed = answers.filter(({ answer }) => answer.response.status !== 200);
-    for (const { answer } of failed) expectAsDocumented(line, answer);
+    for (const { answer } of failed) expectFault(name, answer);
     expect(failed).toHaveLength(attempts === 1 ? 4 : 0);
     for (const { id, owner, answer } of answers) {
       if (answer.response.status === 200) expect(JSON.parse(answer.body)).toMatchObject({ id, owner_id: owner });
       if (attempts === 3 && answer.log["db_faults"] !== undefined) {
-        expectAsDocumented("database: a fault that passes, met by one or two attempts", answer);
+        expectFault("transient_recovered", answer);
       }
     }
     expect(await proxy.received()).toBe(attempts === 1 ? 12 : 16);
@@ -138,7 +146,7 @@ test("six records of 14 MB at once: some are refused, and the next one is read",
   const answers = await Promise.all(Array.from({ length: 6 }, () => readRun(app, id, token, lines)));
   const refused = answers.filter(({ log }) => log["code"] === "overloaded");
   expect(refused.length).toBeGreaterThan(2);
-  for (const answer of refused) expectAsDocumented("database: too many large records at once", answer);
+  for (const answer of refused) expectFault("overloaded", answer);
   await proxy.heal();
   expect((await readRun(app, id, token, lines)).response.status).toBe(200);
 });

@@ -1,9 +1,9 @@
 // The statement against the real database: who sees what; how often it is asked and for how long; and what of Postgres's
 // complaints gets where.
 import { describe, expect, inject, test, vi } from "vitest";
-import { expectAsDocumented } from "../../support/fault-table.ts";
+import { expectFault } from "../../support/documented-fault.ts";
 import { catchLines } from "../../support/log-lines.ts";
-import { type Answer, readRun } from "../../support/read-run.ts";
+import { type ReadRun, readRun } from "../../support/read-run.ts";
 import { createTestApp } from "../../support/test-app.ts";
 import { connectAsOwner, insertRun, updateRun } from "../../support/database.ts";
 import { openFaultProxy } from "../../support/fault-proxy.ts";
@@ -21,7 +21,7 @@ async function openDatabase(upstream: string | CannedResponse = variables.NEON_F
   return {
     proxy,
     app,
-    read: async (id: string = crypto.randomUUID()): Promise<Answer> =>
+    read: async (id: string = crypto.randomUUID()): Promise<ReadRun> =>
       readRun(app, id, await fetchToken("owner"), lines),
     received: async () => await proxy.received(),
   };
@@ -78,7 +78,7 @@ describe("the statement", () => {
   });
 
   /** Reads a run in place of whose table there is a view with these columns. */
-  async function readThrough(columns: Record<string, string>): Promise<Answer> {
+  async function readThrough(columns: Record<string, string>): Promise<ReadRun> {
     const names =
       "id correlation_id owner_id status created_at crew_type crew_config task_input result error started_at completed_at";
     const view = names.split(" ").map((name) => `${columns[name] ?? name} as ${name}`);
@@ -96,7 +96,7 @@ describe("the statement", () => {
   ])("serves the time %s: %i; what RFC 3339 cannot write is not served as another time", async (time, status) => {
     const answer = await readThrough({ created_at: `${time}::timestamptz` });
     expect(answer.response.status).toBe(status);
-    if (status === 500) expectAsDocumented("a row that does not fit the contract", answer);
+    if (status === 500) expectFault("invalid_record", answer);
   });
 
   test("gives the text that it compares: an owner in a char(40) is the one without blanks", async () => {
@@ -112,7 +112,7 @@ describe("all attempts together", () => {
     const { proxy, read } = await openDatabase(undefined, limits);
     await proxy.fail({ kind: "hang" });
     const answer = await read();
-    expectAsDocumented("database: no answer in time", answer);
+    expectFault("database_timeout", answer);
     expect(answer.milliseconds).toBeLessThan(2_300);
   });
 
@@ -152,7 +152,7 @@ describe("Postgres's refusal", () => {
     expect(refusal.status).toBe(400);
     const { read, received } = await openDatabase(refusal);
     const answer = await read();
-    expectAsDocumented("database: the statement fails", answer);
+    expectFault("sql_error", answer);
     expect(answer.log["why"]).toContain(`sql_error: ${code}`);
     expect(await received()).toBe(1);
   });
@@ -163,7 +163,7 @@ describe("Postgres's refusal", () => {
       const url = Object.assign(new URL(variables.DATABASE_URL), part);
       const { read, received } = await openDatabase(undefined, { DATABASE_URL: url.href });
       const answer = await read();
-      expectAsDocumented("database: wrong password or database name", answer);
+      expectFault("refused", answer);
       expect(JSON.stringify(answer.log)).not.toContain(url.password);
       expect(await received()).toBe(1);
     },
