@@ -1,0 +1,212 @@
+// docs/deploy.md and the staging recipe of docs/operations.md, executed as they stand there: in a copy of the project, with the
+// local stack in place of Neon and Auth0. Only addresses, ids and passwords are replaced; what needs an account is left out.
+import { execFile, execFileSync } from "node:child_process";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { unstable_readConfig as readConfig } from "wrangler";
+import { OWNER_ROLE, withSession } from "../../dev/database.ts";
+import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
+import { type SqlEndpoint, startSqlEndpoint } from "../../dev/sql-over-http.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** Of the copy: what is large, and what a developer's own settings are in. */
+const LEFT_OUT = /^(?:node_modules|\.git|\.wrangler|\.dev|dist|\.env.*|\.dev\.vars.*)$/;
+const START_TIMEOUT_MS = 60_000;
+
+/** The page's code blocks by heading, then by language. */
+type Page = Map<string, Map<string, string[]>>;
+
+/** The project's copy, in which the commands run. */
+let folder: string;
+let served: ServedStack;
+let sql: SqlEndpoint;
+let guide: Page;
+let password: string;
+/** What stands on the page, and what stands in its place here. */
+const replacements: [documented: string, local: string][] = [];
+
+beforeAll(async () => {
+  guide = await readPage("deploy.md");
+  folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
+  await cp(ROOT, folder, { recursive: true, filter: (path) => !LEFT_OUT.test(basename(path)) });
+  await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
+
+  password = execFileSync("sh", ["-c", find(guide, "2. Create the database", "sh")], { encoding: "utf8" }).trim();
+  served = await startServedStack({
+    signal: AbortSignal.timeout(START_TIMEOUT_MS),
+    async chooseSettings({ database }) {
+      // Both roles of the page have the generated password.
+      const passwords = { crew_runs_reader: password, crew_runs_reader_2: password };
+      sql = await startSqlEndpoint(database, { passwords });
+      return { DATABASE_URL: sql.databaseUrl("crew_runs_reader"), NEON_FETCH_ENDPOINT: sql.url };
+    },
+  });
+  const { authorizationServer } = served.stack;
+  replacements.push(
+    ["PASSWORD", password],
+    // A name of the local stack's database. The host stays: NEON_FETCH_ENDPOINT leads to the local one.
+    ["/neondb", "/postgres"],
+    ["https://example.eu.auth0.com/.well-known/jwks.json", authorizationServer.jwksUrl],
+    ["https://example.eu.auth0.com/oauth/token", authorizationServer.tokenEndpoint],
+    ["https://example.eu.auth0.com/", authorizationServer.issuer],
+    ["https://runs.example.com", served.url],
+    ["CLIENT_ID@clients", authorizationServer.clients.owner.id],
+    ["CLIENT_ID='…'", `CLIENT_ID='${authorizationServer.clients.owner.id}'`],
+    ["CLIENT_SECRET='…'", `CLIENT_SECRET='${authorizationServer.clients.owner.secret}'`],
+  );
+});
+
+afterAll(async () => {
+  await served?.close();
+  await sql?.close();
+  if (folder !== undefined) await rm(folder, { recursive: true });
+});
+
+async function readPage(name: string): Promise<Page> {
+  const sections = (await readFile(join(ROOT, "docs", name), "utf8")).split(/^## /m);
+  return new Map(
+    sections.map((section) => {
+      const blocks = [...section.matchAll(/^```(\w+)\n(.*?)^```$/gms)];
+      const byLanguage = Map.groupBy(blocks, ([, language = ""]) => language);
+      const texts = [...byLanguage].map(
+        ([language, found]) => [language, found.map(([, , text = ""]) => text)] as const,
+      );
+      return [section.split("\n", 1)[0] ?? "", new Map(texts)];
+    }),
+  );
+}
+
+/** A block of the page, by its place among those of its language below the heading, with the replacements made. */
+function find(page: Page, heading: string, language: string, place = 0): string {
+  const text = page.get(heading)?.get(language)?.[place];
+  if (text === undefined) throw new Error(`no block of ${language} at ${place} below ${heading}`);
+  return replacements.reduce((replaced, [documented, local]) => replaced.replaceAll(documented, local), text);
+}
+
+interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a block as a person would paste it, in a shell without an account or settings. */
+function run(script: string): Promise<Outcome> {
+  const env = { PATH: process.env["PATH"], HOME: folder, CI: "true", NO_COLOR: "1" };
+  return new Promise((resolve) => {
+    execFile("bash", ["-c", `set -e -o pipefail\n${script}`], { cwd: folder, env }, (error, stdout, stderr) =>
+      resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    );
+  });
+}
+
+/** As Neon's owner of the database, who is no superuser. */
+async function runAsOwner(text: string): Promise<void> {
+  await withSession(served.stack.database, OWNER_ROLE, async (execute) => {
+    for (const statement of text.split(/;\n/)) await execute(statement);
+  });
+}
+
+async function edit(name: string, change: (text: string) => string): Promise<void> {
+  const path = join(folder, name);
+  await writeFile(path, change(await readFile(path, "utf8")));
+}
+
+/** Adds lines to a section of wrangler.toml, in place of settings of the same name. */
+function setLines(text: string, section: string, lines: string): string {
+  const names = [...lines.matchAll(/^(\w+) = /gm)].map(([, name]) => name);
+  const without = text.replaceAll(new RegExp(`^(?:${names.join("|")}) = .*\n`, "gm"), "");
+  return without.replace(`[${section}]\n`, () => `[${section}]\n${lines}`);
+}
+
+/** What the doctor prints, with the page's versions, keys and times, and without the setting that only the local stack has. */
+function asOnThePage(output: string): string {
+  return output
+    .replace("NEON_FETCH_ENDPOINT (wrangler.toml), ", "")
+    .replace(/RS256 \S+, ES256 \S+/, "RS256 …, RS256 …")
+    .replace(/PostgreSQL \S+/, "PostgreSQL 17.5")
+    .replace(/after \d+ ms/, "after 412 ms");
+}
+
+const DATABASE = "2. Create the database";
+const SETTINGS = "4. Fill in the settings";
+const DOCTOR = "5. Run the doctor";
+const DEPLOY = "6. Deploy";
+const FIRST_RECORD = "7. Read the first record";
+const PASSWORD = "10. Change the password";
+const STAGING = "A staging environment";
+
+test("step 2: the password is long, and needs no encoding", () => {
+  expect(password).toMatch(/^[\da-z]{32,}$/);
+});
+
+test("steps 1 to 5: the doctor prints what the page says", async () => {
+  await runAsOwner(find(guide, DATABASE, "sql"));
+  await writeFile(join(folder, ".env.production"), find(guide, DATABASE, "ini"));
+  await edit("wrangler.toml", (text) => {
+    const settings = `${find(guide, SETTINGS, "toml")}NEON_FETCH_ENDPOINT = "${sql.url}"\n`;
+    return find(guide, "1. Choose the host", "toml") + setLines(text, "vars", settings);
+  });
+  const { code, stdout } = await run(find(guide, DOCTOR, "sh"));
+  expect(asOnThePage(stdout)).toContain(find(guide, DOCTOR, "text"));
+  expect(code).toBe(0);
+});
+
+test("step 6: the dry run takes settings and secret, prints no password, and warns of nothing", async () => {
+  const [dryRun = ""] = find(guide, DEPLOY, "sh").split("\n");
+  const { code, stdout, stderr } = await run(dryRun);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/env\.JWT_AUDIENCE/);
+  expect(stdout).toMatch(/env\.DATABASE_URL \("\(hidden\)"\)/);
+  expect(stdout + stderr).not.toMatch(/WARNING/);
+  expect(stdout + stderr).not.toContain(password);
+});
+
+test("steps 6 and 7: the Worker responds, and the first token reads the first run", async () => {
+  const health = await run(find(guide, DEPLOY, "sh", 1));
+  expect(JSON.parse(health.stdout)).toEqual(JSON.parse(find(guide, DEPLOY, "json")));
+  await runAsOwner(find(guide, FIRST_RECORD, "sql"));
+  const { stdout } = await run(find(guide, FIRST_RECORD, "sh"));
+  expect(JSON.parse(stdout)).toMatchObject({ correlation_id: "first-run", status: "completed", result: "# It works" });
+});
+
+test("step 7: smoke holds for the first run", async () => {
+  const { code, stdout } = await run(find(guide, FIRST_RECORD, "sh") + find(guide, FIRST_RECORD, "sh", 1));
+  expect(code, stdout).toBe(0);
+  expect(stdout).toMatch(/\n\d+ checks held\n$/);
+});
+
+test("step 10: the second role is as good as the first", async () => {
+  await runAsOwner(find(guide, PASSWORD, "sql"));
+  await edit(".env.production", (text) => text.replace("crew_runs_reader:", "crew_runs_reader_2:"));
+  const { code, stdout } = await run(find(guide, PASSWORD, "sh").split("\n", 1)[0] ?? "");
+  expect(stdout).toMatch(/answers as crew_runs_reader_2/);
+  expect(asOnThePage(stdout).replace("crew_runs_reader_2", "crew_runs_reader")).toContain(find(guide, DOCTOR, "text"));
+  expect(code).toBe(0);
+});
+
+test("staging: the recipe inherits neither production's domain nor its name", async () => {
+  const operations = await readPage("operations.md");
+  const recipe = find(operations, STAGING, "toml")
+    .replaceAll("https://example-staging.eu.auth0.com/.well-known/jwks.json", served.stack.authorizationServer.jwksUrl)
+    .replaceAll("https://example-staging.eu.auth0.com/", served.stack.authorizationServer.issuer);
+  await edit(
+    "wrangler.toml",
+    (text) => text + setLines(recipe, "env.staging.vars", `NEON_FETCH_ENDPOINT = "${sql.url}"\n`),
+  );
+  await cp(join(folder, ".env.production"), join(folder, ".env.staging"));
+  const doctor = await run(find(operations, STAGING, "sh").split("\n", 1)[0] ?? "");
+  expect(doctor.stdout).toMatch(/\n\d+ ✓, 0 ✗\n$/);
+  const { name, routes, placement, vars, version_metadata, assets } = readConfig(
+    { config: join(folder, "wrangler.toml"), env: "staging" },
+    { hideWarnings: true },
+  );
+  expect(name).toBe("crew-run-reader-staging");
+  expect(routes).toEqual([{ pattern: "staging-runs.example.com", custom_domain: true }]);
+  expect(vars["JWT_AUDIENCE"]).toBe("https://staging-runs.example.com");
+  expect(version_metadata).toEqual({ binding: "CF_VERSION_METADATA" });
+  expect(placement).toBeDefined();
+  expect(assets).toBeDefined();
+});
