@@ -142,8 +142,12 @@ test("step 2: the password is long, and needs no encoding", () => {
   expect(password).toMatch(/^[\da-z]{32,}$/);
 });
 
-test("steps 1 to 5: the doctor prints what the page says", async () => {
+test("steps 1 to 5: the role can log in, and the doctor prints what the page says", async () => {
   await runAsOwner(find(guide, DATABASE, "sql"));
+  const role = await served.stack.database.query(
+    "select rolcanlogin, rolpassword is not null as has_password from pg_authid where rolname = 'crew_runs_reader'",
+  );
+  expect(role.rows).toEqual([{ rolcanlogin: true, has_password: true }]);
   await writeFile(join(folder, ".env.production"), find(guide, DATABASE, "ini"));
   await edit("wrangler.toml", (text) => {
     const settings = `${find(guide, SETTINGS, "toml")}NEON_FETCH_ENDPOINT = "${sql.url}"\n`;
