@@ -5,13 +5,13 @@ Copy this file into your back end. It needs Python 3.10 or newer, CrewAI, psycop
 
     runs = CrewRuns(os.environ["WRITER_DATABASE_URL"])
 
-    # In the request: the client polls with the run's id.
+    # In the request. The client polls with the run's id.
     run_id = runs.accept(crew, inputs, owner_id=subject, correlation_id=request_id)
 
-    # In a worker: a queue's, or a thread.
+    # In a worker process or a thread:
     output = runs.kickoff(run_id, crew, inputs)
 
-    # Every few minutes: fail the runs whose workers have died.
+    # Every few minutes, for the runs whose workers have died:
     runs.give_up(timedelta(hours=1))
 """
 
@@ -21,7 +21,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 import psycopg
@@ -29,6 +29,7 @@ from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
     from crewai import Crew
+    from crewai.agents.agent_builder.base_agent import BaseAgent
     from crewai.crews.crew_output import CrewOutput
 
 logger = logging.getLogger(__name__)
@@ -116,22 +117,24 @@ class CrewRuns:
         correlation_id: str,
         crew_type: str | None = None,
         run_id: UUID | None = None,
+        include_config: bool = True,
     ) -> UUID:
         """Insert a pending run and return its id.
 
         If there is a run with this id already, nothing changes: a message that is
         delivered twice makes one run. owner_id is the subject ("sub") of the owner's
-        access tokens, exactly. The owner can read crew_config, with all goals,
-        backstories and descriptions.
+        access tokens, exactly. The owner can read the crew's goals, backstories and
+        descriptions, unless include_config is False.
         """
         run_id = run_id or uuid4()
+        config = Jsonb(storable(crew_config(crew))) if include_config else None
         self._write(
             ACCEPT,
             id=run_id,
             correlation_id=correlation_id,
             owner_id=owner_id,
             crew_type=crew_type,
-            crew_config=Jsonb(storable(crew_config(crew))),
+            crew_config=config,
             task_input=None if inputs is None else Jsonb(storable(inputs)),
         )
         return run_id
@@ -151,7 +154,8 @@ class CrewRuns:
         if self._write(START, id=run_id) == 0:
             raise RunLostError(f"run {run_id} isn't pending")
         try:
-            output: CrewOutput = crew.kickoff(inputs=dict(inputs) if inputs else None)
+            # The other type is that of crews that stream.
+            output = cast("CrewOutput", crew.kickoff(dict(inputs) if inputs else None))
             result = storable(output.raw)
         except BaseException as error:  # Ctrl-C and SystemExit end the run, too.
             reason = storable(self._describe_error(error))
@@ -198,7 +202,7 @@ def crew_config(crew: Crew) -> dict[str, Any]:
     """
     positions = {agent.id: position for position, agent in enumerate(crew.agents)}
 
-    def agent_index(agent: Any) -> int:
+    def agent_index(agent: BaseAgent | None) -> int:
         # In a hierarchical crew, the manager chooses the agents of tasks without one.
         return 0 if agent is None else positions.get(agent.id, 0)
 

@@ -374,6 +374,8 @@ class CrewRunsTest(unittest.TestCase):
             },
         )
         self.assertEqual(self.find(self.accept(crew)).crew_config, crew_config(crew))
+        secretive = self.accept(crew, include_config=False)
+        self.assertIsNone(self.find(secretive).crew_config)
 
     def test_the_program_of_the_page_records_a_run(self) -> None:
         [program] = re.findall(r"```python\n([^`]*)```", PAGE)
