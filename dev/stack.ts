@@ -1,6 +1,7 @@
 // What the Worker needs around it, on the loopback interface: database, SQL over HTTP, authorization server.
 // Guarantees that a start that fails leaves nothing running. `npm run dev` and the tests start this very stack.
 import { randomUUID } from "node:crypto";
+import { SettingsSchema } from "../src/settings.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./authorization-server.ts";
 import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "./database.ts";
 import { seedRuns } from "./seed.ts";
@@ -21,7 +22,7 @@ export interface Stack {
   database: Database;
   sql: SqlEndpoint;
   authorizationServer: AuthorizationServer;
-  /** The Worker's settings. */
+  /** The Worker's settings, all of them: the others are empty and have their defaults, whatever wrangler.toml says. */
   variables: Record<"DATABASE_URL" | "NEON_FETCH_ENDPOINT" | "JWT_ISSUER" | "JWT_AUDIENCE" | "JWKS_URL", string>;
   /** The connection string of the table's owner, who may write. */
   ownerDatabaseUrl: string;
@@ -45,6 +46,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const sql = await startSqlEndpoint(database, { port: ports?.sql ?? 0, passwords });
     started.push(sql);
     const variables = {
+      ...Object.fromEntries(Object.keys(SettingsSchema.shape).map((name) => [name, ""])),
       DATABASE_URL: sql.databaseUrl(READER_ROLE),
       NEON_FETCH_ENDPOINT: sql.url,
       JWT_ISSUER: authorizationServer.issuer,

@@ -118,6 +118,8 @@ async function spawnWrangler({ port, variables }: WorkerProcessOptions, director
     "dev",
     "--ip=127.0.0.1",
     `--port=${port}`,
+    // Otherwise the Worker would see the domain of wrangler.toml's `routes` as its own address.
+    `--local-upstream=127.0.0.1:${port}`,
     `--persist-to=${directory}`,
     `--env-file=${emptyFile}`,
     // Any free one: two that start at once would both choose the same.
