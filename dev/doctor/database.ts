@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { NeonDbError, neon, neonConfig } from "@neondatabase/serverless";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, explainError, hint, ok, skipped } from "../checklist.ts";
+import type { Placement } from "./settings.ts";
 
 /** Sends one statement; gives its rows by column name. */
 type Ask = (text: string) => Promise<Record<string, unknown>[]>;
@@ -45,7 +46,7 @@ const WRITABLE = `
 const ownEndpoint = neonConfig.fetchEndpoint;
 
 /** Connects, then checks placement, table and role. */
-export async function checkDatabase(settings: Settings, placementRegion: string | undefined): Promise<Finding[]> {
+export async function checkDatabase(settings: Settings, placement: Placement): Promise<Finding[]> {
   neonConfig.fetchEndpoint = settings.NEON_FETCH_ENDPOINT ?? ownEndpoint;
   const sql = neon(settings.DATABASE_URL);
   const ask: Ask = (text) => sql.query(text, [], { fetchOptions: { signal: AbortSignal.timeout(TIMEOUT_MS) } });
@@ -55,7 +56,7 @@ export async function checkDatabase(settings: Settings, placementRegion: string 
     const elapsedMs = Date.now() - startedMs;
     return [
       ok(`PostgreSQL ${String(server?.["version"])} answers as ${String(server?.["role"])} after ${elapsedMs} ms`),
-      ...checkPlacement(settings, placementRegion),
+      ...checkPlacement(settings, placement),
       ...(await checkTable(ask)),
       await checkRole(ask),
     ];
@@ -82,13 +83,14 @@ alter role crew_runs_reader login password '…'`
 }
 
 /** Neon's host names end in `.REGION.aws.neon.tech`. */
-function checkPlacement({ DATABASE_URL }: Settings, placementRegion: string | undefined): Finding[] {
-  const [, region, cloud] = /\.([a-z0-9-]+)\.(aws|azure)\.neon\.tech$/.exec(new URL(DATABASE_URL).hostname) ?? [];
-  if (region === undefined) return [];
-  const wanted = `${cloud}:${region}`;
-  if (placementRegion === wanted) return [ok(`the Worker is placed near the database: ${wanted}`)];
-  const remedy = `To place the Worker near it, in wrangler.toml under [placement], in place of mode: region = "${wanted}"`;
-  return [hint(`the database is in ${wanted}`, remedy)];
+function checkPlacement({ DATABASE_URL }: Settings, placement: Placement): Finding[] {
+  const [, name] = /\.([a-z0-9-]+)\.aws\.neon\.tech$/.exec(new URL(DATABASE_URL).hostname) ?? [];
+  if (name === undefined) return [];
+  const region = `aws:${name}`;
+  if (placement?.region === region) return [ok(`the Worker is placed near the database: ${region}`)];
+  const place = placement?.mode === undefined ? "under [placement]" : "under [placement], in place of mode";
+  const remedy = `To place the Worker near it, in wrangler.toml ${place}: region = "${region}"`;
+  return [hint(`the database is in ${region}`, remedy)];
 }
 
 /** Whether crew_runs, a table or a view, has the columns of schema.sql, in types that lose nothing. */

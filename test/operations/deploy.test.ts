@@ -1,7 +1,10 @@
 // Building and deploying as commands: what they print, and when they refuse. Nothing is uploaded.
 import { execFile } from "node:child_process";
-import { expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Neither an account nor a log-in: what is asked to upload must fail. */
@@ -15,8 +18,15 @@ function run(args: string[]): Promise<{ code: number; output: string }> {
   });
 }
 
+/** As an operator would fill it in. */
+const SETTINGS = [
+  "JWT_ISSUER:https://issuer.example.com/",
+  "JWT_AUDIENCE:https://runs.example.com",
+  "JWKS_URL:https://issuer.example.com/jwks",
+].flatMap((each) => ["--var", each]);
+
 test("npm run deploy -- --dry-run reports the bundle, warns of nothing and lists what production has", async () => {
-  const { code, output } = await run(["dev/deploy.ts", "--dry-run", "--var", "JWT_AUDIENCE:https://api.example.com"]);
+  const { code, output } = await run(["dev/deploy.ts", "--dry-run", ...SETTINGS]);
   expect(code, output).toBe(0);
   for (const name of ["@neondatabase/serverless", "zod", "hono", "jose", "src"]) {
     expect(output).toMatch(new RegExp(`^ +[\\d,]+ B +[\\d.]+ %  ${name}$`, "m"));
@@ -28,9 +38,50 @@ test("npm run deploy -- --dry-run reports the bundle, warns of nothing and lists
 });
 
 test("over budget nothing goes to wrangler, and the exit code is 1", async () => {
-  const script = `import { deploy } from "./dev/deploy.ts"; process.exitCode = await deploy(["--dry-run"], 1_000);`;
+  const script = `import { deploy } from "./dev/deploy.ts"; 
+    process.exitCode = await deploy(${JSON.stringify(["--dry-run", ...SETTINGS])}, 1_000);`;
   const { code, output } = await run(["--input-type=module", "--eval", script]);
   expect(code).toBe(1);
   expect(output).toMatch(/B too many\n\nThe bundle is over budget/);
   expect(output).not.toMatch(/Total Upload/);
+});
+
+describe("what would only say misconfigured", () => {
+  let directory: string;
+  const configFile = () => join(directory, "wrangler.toml");
+  const deploy = async (config: string, ...args: string[]) => {
+    await writeFile(configFile(), `name = "x"\n${config}`);
+    return run(["dev/deploy.ts", "--dry-run", "--config", configFile(), ...args]);
+  };
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "deploy-"));
+  });
+  afterAll(async () => rm(directory, { recursive: true }));
+
+  test("goes nowhere: each setting that is missing is named, but not DATABASE_URL, which the Worker may have", async () => {
+    const { code, output } = await deploy(`[vars]\nJWT_AUDIENCE = "https://runs.example.com"\nJWKS_URL = ""`);
+    expect(code).toBe(1);
+    expect(output.match(/^✗ .*$/gm)).toEqual(["✗ JWT_ISSUER is required", "✗ JWKS_URL is required"]);
+    expect(output).toMatch(/\nNothing was uploaded\./);
+    expect(output).not.toMatch(/gzip|Total Upload|DATABASE_URL/);
+  });
+
+  test("goes nowhere with a second line in the file of --secrets-file, or one that wrangler would expand", async () => {
+    const secrets = join(directory, "secrets.env");
+    await writeFile(secrets, "DATABASE_URL='postgresql://u:p$4@h/d'\nJWT_LEEWAY_SECONDS=5\n");
+    const { code, output } = await deploy("", "--secrets-file", secrets, ...SETTINGS);
+    expect(code).toBe(1);
+    expect(output.match(/^✗ .*$/gm)).toEqual([
+      "✗ secrets.env also has JWT_LEEWAY_SECONDS",
+      "✗ DATABASE_URL in secrets.env contains a $",
+    ]);
+  });
+
+  test("goes nowhere with production's domain for another environment", async () => {
+    const config = `routes = ["runs.example.com/*"]\n[env.staging.vars]`;
+    const { code, output } = await deploy(config, "-e", "staging", ...SETTINGS);
+    expect(code).toBe(1);
+    expect(output).toMatch(/^✗ \[env\.staging\] has production's runs\.example\.com\/\*/);
+  });
 });

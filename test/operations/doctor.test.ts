@@ -12,6 +12,8 @@ import { type DoctorOptions, diagnose } from "../../dev/doctor.ts";
 import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
 import { type Stack, startStack } from "../../dev/stack.ts";
 
+const DOCTOR = `${import.meta.dirname}/../../dev/doctor.ts`;
+
 type Variables = Record<string, string | undefined>;
 
 let stack: Stack;
@@ -34,15 +36,29 @@ afterAll(async () => {
   await Promise.all([stack.close(), loopback.close(), rm(directory, { recursive: true })]);
 });
 
-/** All findings as they are shown. None may hold a password, and each ✗ must say what to do. */
-async function examine(variables: Variables = {}, options: Partial<DoctorOptions> & { config?: string } = {}) {
-  await writeFile(join(directory, "wrangler.toml"), options.config ?? `name = "x"`);
-  const all: Variables = { ...stack.variables, ...variables };
+interface Examined extends Partial<DoctorOptions> {
+  /** What wrangler.toml has beside the settings. */
+  config?: string;
+  /** The file with the secret; without it, DATABASE_URL is in the shell. */
+  secrets?: string;
+}
+
+/**
+ * All findings as they are shown. `settings` are in wrangler.toml, beside the local stack's or in their place. No finding may
+ * hold a password, and each ✗ must say what to do.
+ */
+async function examine(settings: Variables = {}, { config = `name = "x"`, secrets, ...options }: Examined = {}) {
+  const { DATABASE_URL, ...others }: Variables = { ...stack.variables, ...settings };
+  const lines = Object.entries(others).map(([name, value = ""]) => `${name} = "${value}"`);
+  const vars = config.includes("[vars]") ? [] : ["[vars]"];
+  await writeFile(join(directory, "wrangler.toml"), [config, ...vars, ...lines].join("\n"));
+  await writeFile(join(directory, ".env.production"), secrets ?? "");
   const configFile = pathToFileURL(join(directory, "wrangler.toml"));
   const defaults = { configFile, environmentName: undefined, withoutMetadata: false };
-  const findings = await diagnose({ ...defaults, variables: all, ...options });
+  const variables: Variables = secrets === undefined ? { DATABASE_URL } : {};
+  const findings = await diagnose({ ...defaults, variables, ...options });
   for (const finding of findings) {
-    for (const url of [all["DATABASE_URL"], stack.ownerDatabaseUrl]) {
+    for (const url of [DATABASE_URL, stack.ownerDatabaseUrl]) {
       const password = URL.parse(url ?? "")?.password ?? "";
       expect(password === "" || !formatFinding(finding).includes(password), "a finding holds a password").toBe(true);
     }
@@ -74,7 +90,9 @@ test("a healthy stack is all ✓", () => expectHealthy());
 describe("settings", () => {
   test("one that is missing is named, and the rest is checked all the same", async () => {
     const texts = (await examine({ DATABASE_URL: undefined, JWT_AUDIENCE: "" })).join("\n");
-    expect(texts).toMatch(/^✗ DATABASE_URL is required\n.*npx wrangler secret put DATABASE_URL\n/m);
+    expect(texts).toMatch(
+      /^✗ DATABASE_URL is required\n.* \.env\.production, .*\n.*deploy -- --secrets-file \.env\.prod/m,
+    );
     expect(texts).toMatch(/^✗ JWT_AUDIENCE is required\n.*wrangler\.toml under \[vars\]/m);
     expect(texts).toMatch(/^✓ 2 of 2 keys at/m);
     expect(texts).toMatch(/^– not checked: DATABASE_URL must be set first/m);
@@ -86,18 +104,69 @@ describe("settings", () => {
     expect(finding).not.toMatch(/hunter2/);
   });
 
-  test("production is the top level; another environment has its own variables and secrets, and inherits none", async () => {
-    const { DATABASE_URL, JWT_AUDIENCE, ...others } = stack.variables;
-    await writeFile(join(directory, ".env.production"), `DATABASE_URL='${DATABASE_URL}'\n`);
-    await writeFile(join(directory, ".env.staging"), `DATABASE_URL='${DATABASE_URL}'\n`);
-    const lines = Object.entries(others).map(([name, value]) => `${name} = "${value}"`);
-    const config = [`name = "x"`, "[vars]", `JWT_AUDIENCE = "x"`, ...lines, "[env.staging.vars]", ...lines].join("\n");
-    const [production] = await examine({}, { config, variables: {} });
-    expect(production ?? "").toMatch(/JWT_AUDIENCE \(wrangler\.toml\).*DATABASE_URL \(\.env\.production\)/);
-    const staging = { config, environmentName: "staging", variables: {} };
-    await expectOnly(/^✗ JWT_AUDIENCE is required\n.*\[env\.staging\.vars\]/, {}, staging);
-    const [fromShell] = await examine({}, { ...staging, variables: { JWT_AUDIENCE, DATABASE_URL } });
-    expect(fromShell ?? "").toMatch(/DATABASE_URL \(environment\).*JWT_AUDIENCE \(environment\)/);
+  test("one that only this shell has is ✗: the Worker won't have it", async () => {
+    const { JWT_ISSUER, DATABASE_URL } = stack.variables;
+    const variables = { DATABASE_URL, JWT_ISSUER, REQUIRED_SCOPE: "crew-runs:read" };
+    const found = (await examine({ JWT_ISSUER: "" }, { variables })).filter((finding) => finding.startsWith("✗"));
+    expect(found).toEqual([
+      expect.stringMatching(/^✗ JWT_ISSUER is set only in this shell.*\n.*wrangler\.toml under \[vars\]/),
+      expect.stringMatching(/^✗ REQUIRED_SCOPE is set only in this shell/),
+    ]);
+  });
+
+  test("the ones that differ from their defaults are listed, with their origin", async () => {
+    const secrets = `DATABASE_URL='${stack.variables.DATABASE_URL}'\n`;
+    const [first] = await examine({ MAX_WAIT_SECONDS: "20", LOG_SUBJECT: "omit" }, { secrets });
+    expect(first).toMatch(
+      /^✓ settings: .*MAX_WAIT_SECONDS \(wrangler\.toml\).*, DATABASE_URL \(\.env\.production\); the others/,
+    );
+    expect(first).not.toMatch(/LOG_SUBJECT/);
+  });
+
+  test("the file with the secret holds DATABASE_URL only, and no $, which wrangler would expand", async () => {
+    const secrets = `DATABASE_URL='${stack.variables.DATABASE_URL}'\n`;
+    await expectOnly(
+      /^✗ \.env\.production also has CLOUDFLARE_API_TOKEN, JWT_ISSUER\n/,
+      {},
+      {
+        secrets: `${secrets}JWT_ISSUER=x\nCLOUDFLARE_API_TOKEN=y\n`,
+      },
+    );
+    const found = await examine({}, { secrets: "DATABASE_URL='postgresql://u:p$4@127.0.0.1/d'" });
+    expect(found).toContainEqual(expect.stringMatching(/^✗ DATABASE_URL in \.env\.production contains a \$\n/));
+  });
+
+  describe("of another environment", () => {
+    const top = `name = "x"\nroutes = [{ pattern = "runs.example.com", custom_domain = true }]`;
+    const sections = `[env.staging.secrets]\nrequired = ["DATABASE_URL"]\n[env.staging.version_metadata]\nbinding = "V"`;
+    const examineStaging = (own: string, settings: Variables = {}) => {
+      const { DATABASE_URL, ...others } = { ...stack.variables, ...settings };
+      const vars = Object.entries(others).map(([name, value]) => `${name} = "${value}"`);
+      const config = [top, own, "[env.staging.vars]", ...vars, "[vars]"].join("\n");
+      return [
+        { JWT_AUDIENCE: "production" },
+        { config, environmentName: "staging", variables: { DATABASE_URL } },
+      ] as const;
+    };
+
+    test("they are its own: it inherits none of production's", async () => {
+      await expectHealthy(...examineStaging(`[env.staging]\nroutes = []\n${sections}`));
+      const without = examineStaging(`[env.staging]\nroutes = []\n${sections}`, { JWT_AUDIENCE: "" });
+      await expectOnly(/^✗ JWT_AUDIENCE is required\n.*\[env\.staging\.vars\]/, ...without);
+    });
+
+    test("a domain that it inherits from production is ✗, as its name would be", async () => {
+      await expectOnly(/^✗ \[env\.staging\] has production's runs\.example\.com/, ...examineStaging(sections));
+      const ownRoute = `[env.staging]\nroute = "staging.example.com/*"\n${sections}`;
+      await expectOnly(/^✗ \[env\.staging\] has production's runs\.example\.com/, ...examineStaging(ownRoute));
+      const sameName = `[env.staging]\nname = "x"\nroutes = []\n${sections}`;
+      await expectOnly(/^✗ \[env\.staging\] has production's name/, ...examineStaging(sameName));
+    });
+
+    test("sections that it doesn't inherit are hinted at", async () => {
+      const lacks = /^· wrangler\.toml lacks \[env\.staging\.secrets\] and \[env\.staging\.version_metadata\]/;
+      await expectOnly(lacks, ...examineStaging("[env.staging]\nroutes = []"));
+    });
   });
 
   for (const [title, pattern, options] of [
@@ -177,7 +246,15 @@ describe("database", () => {
 
   test("a database on Neon gives the line that places the Worker near it", async () => {
     const onNeon = change((url) => (url.hostname = "ep-cool-darkness-123456.us-east-2.aws.neon.tech"));
-    await expectOnly(/^· the database is in aws:us-east-2\n.*region = "aws:us-east-2"$/, onNeon);
+    await expectOnly(/^· the database is in aws:us-east-2\n.*under \[placement\]: region = "aws:us-east-2"$/, onNeon);
+    const smart = { config: `name = "x"\nplacement = { mode = "smart" }` };
+    await expectOnly(
+      /^· the database is in aws:us-east-2\n.*, in place of mode: region = "aws:us-east-2"$/,
+      onNeon,
+      smart,
+    );
+    const both = { config: `name = "x"\nplacement = { mode = "smart", region = "aws:us-east-2" }` };
+    await expectOnly(/^✗ wrangler\.toml cannot be read\n.*placement/, onNeon, both);
     await expectHealthy(onNeon, { config: `name = "x"\nplacement = { region = "aws:us-east-2" }` });
   });
 
@@ -244,13 +321,16 @@ describe("database", () => {
 });
 
 test("as a command: exit code 0 when healthy, 1 and the remedy below the ✗ when not", async () => {
-  const run = (variables: Variables) =>
-    promisify(execFile)(process.execPath, [`${import.meta.dirname}/../../dev/doctor.ts`], {
-      env: { PATH: process.env["PATH"], ...stack.variables, ...variables },
-    });
-  expect((await run({})).stdout).toMatch(/\n\d+ ✓, 0 ✗\n$/);
-  const failed = run({ JWT_ISSUER: `${stack.variables.JWT_ISSUER}/` });
-  await expect(failed).rejects.toMatchObject({
+  const run = async (JWT_ISSUER: string) => {
+    const { DATABASE_URL, ...settings } = { ...stack.variables, JWT_ISSUER };
+    const lines = Object.entries(settings).map(([name, value]) => `${name} = "${value}"`);
+    const file = join(directory, "command.toml");
+    await writeFile(file, [`name = "x"`, "[vars]", ...lines].join("\n"));
+    const env = { PATH: process.env["PATH"], DATABASE_URL };
+    return promisify(execFile)(process.execPath, [DOCTOR, "--config", file], { env });
+  };
+  expect((await run(stack.variables.JWT_ISSUER)).stdout).toMatch(/\n\d+ ✓, 0 ✗\n$/);
+  await expect(run(`${stack.variables.JWT_ISSUER}/`)).rejects.toMatchObject({
     code: 1,
     stdout: expect.stringMatching(/\n✗ JWT_ISSUER is .*\n {4}They must be equal/),
   });
