@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
 import { createBlocks } from "./blocks.ts";
 import { createOpenApi } from "./openapi.ts";
-import { PAGES, REFERENCE, renderPage, stripMarkers } from "./pages.ts";
+import { PAGES, REFERENCE, publishMarkdown, renderPage } from "./pages.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const TARGET = join(ROOT, "dist/documents");
@@ -15,18 +15,20 @@ async function createDocuments(): Promise<Map<string, string>> {
   const read = async (file: string) => readFile(join(ROOT, file), "utf8");
   const { version } = JSON.parse(await read("package.json")) as { version: string };
   const documents = new Map([["openapi.json", JSON.stringify(await createOpenApi(version))]]);
-  for (const name of ["llms.txt", "_headers", "_redirects"]) documents.set(name, await read(`docs/${name}`));
+  for (const name of ["llms.txt", "robots.txt", "favicon.svg", "_headers", "_redirects"])
+    documents.set(name, await read(`docs/${name}`));
 
   const assets = await bundleAssets();
   const addresses = new Map(assets.map(({ entry, path }) => [entry, `/${path}`]));
   for (const { path, text } of assets) documents.set(path, text);
   const blocks = await createBlocks();
+  const template = await read("docs/page/page.html");
   for (const name of Object.keys(PAGES)) {
     const source = await read(`docs/${name}.md`);
     const script = addresses.get(name === REFERENCE ? "try.ts" : "page.ts") ?? "";
-    const html = renderPage(name, source, blocks, { style: addresses.get("style.css") ?? "", script });
+    const html = renderPage(name, source, blocks, template, { style: addresses.get("style.css") ?? "", script });
     documents.set(name === REFERENCE ? "docs.html" : `docs/${name}.html`, html);
-    documents.set(`docs/${name}.md`, stripMarkers(source));
+    documents.set(`docs/${name}.md`, publishMarkdown(source));
   }
   return documents;
 }

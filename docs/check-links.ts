@@ -3,7 +3,7 @@
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
 import { Marked, type Token } from "marked";
-import { slugify } from "./pages.ts";
+import { slugify } from "./markdown.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const DOCUMENTS = join(ROOT, "dist/documents");

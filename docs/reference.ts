@@ -4,10 +4,21 @@ import type * as z from "zod";
 import { TOKEN_PROBLEMS } from "../src/failure.ts";
 import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
 import { type FailureAnswer, collectFailureAnswers } from "./failure-answers.ts";
-import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
 import type { Block } from "./generated.ts";
+import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
+import {
+  type Sample,
+  createRenderer,
+  escapeHtml,
+  renderBarAndCode,
+  renderPanel,
+  renderPill,
+  renderTabs,
+} from "./markdown.ts";
 import { RUN_HEADERS, RUN_ID, describeRecord } from "./openapi.ts";
-import { escapeHtml, highlight, renderInline, renderTabs } from "./pages.ts";
+import { addressOf } from "./pages.ts";
+
+const { renderInline } = createRenderer(addressOf);
 
 type Schema = z.core.JSONSchema.JSONSchema;
 
@@ -28,23 +39,31 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
   const schemas = describeRecord();
   const parameters = [RUN_ID, ...Object.values(PARAMETERS)].map((parameter) => describeEntry(parameter, schemas));
   const headers = RUN_HEADERS.map((name) => describeEntry({ ...HEADERS[name], required: false }, schemas));
-  const list = (head: string, entries: Entry[]): Block => ({
+  const list = (head: string, id: string, entries: Entry[]): Block => ({
     markdown: formatTable([head, "type", "meaning"], flatten(entries)),
-    html: renderEntries(entries),
+    html: renderEntries(entries, id),
   });
   const head = formatHead(200, sampleHeaders());
   return {
     operation: {
       markdown: "```http\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
-      html: `<p class="operation"><b>GET</b> <code>/api/crew-runs/<var>{run_id}</var></code></p>`,
+      html: `<p class="operation" data-copy="the address"><b>GET</b> <code>/api/crew-runs/<var>{run_id}</var></code></p>`,
     },
+    states: { markdown: formatTable(...STATES), html: renderStates() },
     runs: await showRuns(),
-    parameters: list("parameter", parameters),
-    record: list("field", describeFields("CrewRun", schemas)),
-    headers: list("header", headers),
-    head: { markdown: `\`\`\`http\n${head}\n\`\`\``, code: `<div class="panel">${highlight(head)}</div>` },
-    try: { markdown: TRY_IT, html: await readPart("try"), code: await readPart("answer") },
-    failures: { markdown: formatFailures(failures, "errors.md"), code: renderFailures(failures) },
+    parameters: list("parameter", "parameter", parameters),
+    record: list("field", "record", describeFields("CrewRun", schemas)),
+    headers: list("header", "header", headers),
+    head: {
+      markdown: `\`\`\`http\n${head}\n\`\`\``,
+      code: renderPanel({ label: "A cached run", language: "http", code: head }, "Headers"),
+    },
+    try: { markdown: TRY_IT, html: await readPart("try"), code: await readPart("response") },
+    failures: {
+      markdown: formatFailures(failures, "errors.md"),
+      html: `<dl class="fields">${failures.map(renderFailure).join("")}</dl>`,
+      code: `<div class="panel failures">${failures.map(renderFailureExample).join("")}</div>`,
+    },
     errors: { markdown: formatFailures(failures, "") },
     "error-codes": { markdown: failures.map(formatFailure).join("\n\n") },
     refusals: {
@@ -106,7 +125,13 @@ function describeType(schema: Schema): { type: string; of: string } {
 /** Rows of a Markdown table; a field of a field is named by its path. */
 function flatten(entries: readonly Entry[], path = ""): string[][] {
   return entries.flatMap(({ name, type, note, description, fields }) => [
-    [`\`${path}${name}\``, type, [description, note && `${note.replace(/ (.*)/, " `$1`")}.`].filter(Boolean).join(" ")],
+    [
+      `\`${path}${name}\``,
+      type,
+      [description, note && `${note.replace("required", "Required").replace(/default (.*)/, "Default `$1`")}.`]
+        .filter(Boolean)
+        .join(" "),
+    ],
     ...flatten(fields, `${path}${name}${type.startsWith("list") ? "[]" : ""}.`),
   ]);
 }
@@ -116,35 +141,56 @@ function formatTable(head: string[], rows: readonly string[][]): string {
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-function renderEntries(entries: readonly Entry[]): string {
+/** Each entry with an anchor: the id of the list and its name. */
+function renderEntries(entries: readonly Entry[], path: string): string {
   const items = entries.map(({ name, type, note, description, fields, fieldsOf }) => {
+    const id = `${path}-${path === "header" || path === "parameter" ? name.toLowerCase() : name}`;
     const nested =
       fields.length > 0
-        ? `<details><summary>The fields of ${fieldsOf}</summary>${renderEntries(fields)}</details>`
+        ? `<details><summary>The fields of ${fieldsOf}</summary>${renderEntries(fields, id)}</details>`
         : "";
     const noted = note === "" ? "" : ` <span class="note">${escapeHtml(note)}</span>`;
-    return `<div><dt><code>${name}</code> <span class="type">${escapeHtml(type)}</span>${noted}</dt>
+    return `<div id="${id}"><dt><a href="#${id}"><code>${name}</code></a> <span class="type">${escapeHtml(type)}</span>${noted}</dt>
 <dd><p>${renderInline(description)}</p>${nested}</dd></div>`;
   });
   return `<dl class="fields">${items.join("")}</dl>`;
+}
+
+const STATES: [head: string[], rows: string[][]] = [
+  ["status", "next", "Retry-After", "Cache-Control"],
+  [
+    ["`pending`", "`running`, or `failed`", "present: poll again", "`private, no-cache`"],
+    ["`running`", "`completed` or `failed`", "present: poll again", "`private, no-cache`"],
+    ["`completed`", "none: final", "absent", "`private, max-age=3600`"],
+    ["`failed`", "none: final", "absent", "`private, max-age=3600`"],
+  ],
+];
+
+/** The life of a run, each state a link to its example. */
+function renderStates(): string {
+  const state = (name: string) => `<a href="#runs-${name}" data-example="runs-${name}">${name}</a>`;
+  return `<ol class="states">
+<li>${state("pending")}<i>→</i>${state("running")}<i>→</i><p><code>Retry-After</code>: poll again, or let the request <a href="${addressOf("polling")}">wait</a></p></li>
+<li>${state("completed")}<i>or</i>${state("failed")}<p>Final: no <code>Retry-After</code>, cached by <code>max-age</code></p></li>
+</ol>`;
 }
 
 /** The example runs by their state. */
 async function showRuns(): Promise<Block> {
   const runs = Object.entries(await describeExampleRuns()).map(([label, { value }]) => ({
     label,
-    json: JSON.stringify(value, null, 2),
+    language: "json",
+    code: JSON.stringify(value, null, 2),
   }));
-  const tabs = runs.map(({ label, json }) => ({ label, html: highlight(json, "json") }));
   return {
     markdown: runs.map(formatRun).join("\n\n"),
-    code: renderTabs("Response by the state of the run", tabs),
+    code: renderTabs("runs", "Response by the state of the run", runs),
   };
 }
 
 /** The first run in view, the others folded up, which GitHub can. */
-function formatRun({ label, json }: { label: string; json: string }, index: number): string {
-  const fence = `\`\`\`json\n${json}\n\`\`\``;
+function formatRun({ label, code }: Sample, index: number): string {
+  const fence = `\`\`\`json\n${code}\n\`\`\``;
   return index === 0 ? fence : `<details>\n<summary>A ${label} run</summary>\n\n${fence}\n\n</details>`;
 }
 
@@ -167,19 +213,23 @@ function findSpecialHeaders(headers: FailureAnswer["headers"]): (readonly [name:
   return [["Content-Type", "application/json"], ...special.filter(([, value]) => value !== "")];
 }
 
-/** Each failure's answer, folded up. */
-function renderFailures(failures: readonly FailureAnswer[]): string {
-  const items = failures.map(({ status, headers, body }) => {
-    const content = `${highlight(formatHead(status, findSpecialHeaders(headers)))}${highlight(JSON.stringify(body, null, 2), "json")}`;
-    return `<details name="failure"><summary><b>${status}</b> ${body.code}</summary>${content}</details>`;
-  });
-  return `<div class="panel failures">${items.join("")}</div>`;
+/** The row of one code, with a link that unfolds its response. */
+function renderFailure({ status, body: { code }, summary, action }: FailureAnswer): string {
+  const link = `<a href="#${code}" data-example="example-${code}"><code>${code}</code></a>`;
+  return `<div id="${code}"><dt>${renderPill(status)} ${link}</dt><dd><p>${renderInline(`${summary}. ${action}`)}</p></dd></div>`;
+}
+
+/** The response with one code, folded up. */
+function renderFailureExample({ status, headers, body }: FailureAnswer): string {
+  const code = `${formatHead(status, findSpecialHeaders(headers))}\n\n${JSON.stringify(body, null, 2)}`;
+  const content = renderBarAndCode({ label: "HTTP", language: "http", code }, body.code);
+  return `<details name="failure" id="example-${body.code}"><summary>${renderPill(status)} ${body.code}</summary>${content}</details>`;
 }
 
 /** A line for each code, which leads to its section. */
 function formatFailures(failures: readonly FailureAnswer[], file: string): string {
   const rows = failures.map(({ status, body: { code }, summary }) => [
-    `${status}`,
+    `\`${status}\``,
     `[\`${code}\`](${file}#${code})`,
     summary,
   ]);
@@ -191,7 +241,7 @@ function formatFailure({ status, headers, body, happened, action }: FailureAnswe
   const head = formatHead(status, findSpecialHeaders(headers));
   return `### \`${body.code}\`
 
-${happened}
+\`${status}\` ${happened}
 
 **What to do:** ${action}
 

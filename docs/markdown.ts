@@ -1,0 +1,126 @@
+// Turns Markdown into the HTML of a page: headings with links, highlighted code under a bar that names it, fences in a row as tabs
+// that work without JavaScript, statuses as pills. Whatever can be scrolled has a name.
+import hljs from "highlight.js/lib/core";
+import bash from "highlight.js/lib/languages/bash";
+import go from "highlight.js/lib/languages/go";
+import http from "highlight.js/lib/languages/http";
+import javascript from "highlight.js/lib/languages/javascript";
+import json from "highlight.js/lib/languages/json";
+import python from "highlight.js/lib/languages/python";
+import { Marked, type Token, type Tokens } from "marked";
+
+const LANGUAGES = { js: javascript, ts: javascript, json, python, sh: bash, go, http };
+const LANGUAGE_NAMES: Record<string, string> = {
+  js: "JavaScript",
+  ts: "TypeScript",
+  json: "JSON",
+  sh: "Shell",
+  http: "HTTP",
+};
+for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(name, language);
+
+/** Code with the name in its bar, or on its tab. */
+export interface Sample {
+  label: string;
+  language: string;
+  code: string;
+}
+
+export function escapeHtml(text: string): string {
+  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** The id of a heading, as GitHub makes it: links work there and here. */
+export function slugify(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+    .replaceAll(/\s/g, "-");
+}
+
+export function renderPill(status: number | string): string {
+  return `<code class="pill s${String(status)[0]}">${status}</code>`;
+}
+
+/** `name` is for screen readers: the element takes the focus, because it may scroll. */
+function renderCode({ language, code }: Omit<Sample, "label">, name: string): string {
+  const html = hljs.getLanguage(language) ? hljs.highlight(code, { language }).value : escapeHtml(code);
+  return `<pre tabindex="0" role="group" aria-label="${escapeHtml(name)}"><code>${html}</code></pre>`;
+}
+
+/** Code under a bar. `section` tells it from others of its language. */
+export function renderBarAndCode(sample: Sample, section: string): string {
+  const name = `${sample.label}, ${section}`;
+  return `<p class="bar" data-copy="${escapeHtml(name)}">${escapeHtml(sample.label)}</p>${renderCode(sample, name)}`;
+}
+
+export function renderPanel(sample: Sample, section: string): string {
+  return `<div class="panel">${renderBarAndCode(sample, section)}</div>`;
+}
+
+/** Code side by side, one in view: a row of radio buttons and CSS. Each tab has the id of its group and its label. */
+export function renderTabs(id: string, title: string, samples: readonly Sample[]): string {
+  const tabs = samples.map((sample, index) => {
+    const { label } = sample;
+    const checked = index === 0 ? " checked" : "";
+    const input = `<input type="radio" name="${id}" id="${id}-${slugify(label)}" value="${label}"${checked}>`;
+    return `<label>${input}${escapeHtml(label)}</label>${renderCode(sample, `${label}, ${title}`)}`;
+  });
+  const name = escapeHtml(title);
+  return `<div class="panel tabs" id="${id}" role="radiogroup" aria-label="${name}" data-copy="${name}">${tabs.join("")}</div>`;
+}
+
+/** Renders the tokens of one page. `addressOf` gives the address of another page by its file's name. */
+export function createRenderer(addressOf: (page: string) => string) {
+  let section = "";
+  let groups = 0;
+  const marked = new Marked({
+    renderer: {
+      heading({ tokens, depth }) {
+        const html = this.parser.parseInline(tokens);
+        section = this.parser.parseInline(tokens, this.parser.textRenderer);
+        if (depth === 1) return `<h1>${html}</h1>`;
+        const id = slugify(section);
+        return `<h${depth} id="${id}"><a href="#${id}">${html}</a></h${depth}>`;
+      },
+      codespan: ({ text }) => (/^[2-5]\d\d$/.test(text) ? renderPill(text) : `<code>${escapeHtml(text)}</code>`),
+      code: (token) => renderFences([token]),
+      table({ header, rows }) {
+        const heads = header.map(({ tokens }) => this.parser.parseInline(tokens));
+        const labels = header.map(({ tokens }) =>
+          escapeHtml(this.parser.parseInline(tokens, this.parser.textRenderer)),
+        );
+        const body = rows.map((cells) => {
+          const row = cells.map(
+            ({ tokens }, i) => `<td data-label="${labels[i]}">${this.parser.parseInline(tokens)}</td>`,
+          );
+          return `<tr>${row.join("")}</tr>`;
+        });
+        const head = heads.map((html) => `<th>${html}</th>`).join("");
+        const name = escapeHtml(`Table, ${section}`);
+        return `<div class="table" tabindex="0" role="group" aria-label="${name}"><table><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table></div>`;
+      },
+      link({ href, tokens }) {
+        const target = href.replace(/^([\w-]+)\.md/, (_, page: string) => addressOf(page));
+        return `<a href="${escapeHtml(target)}">${this.parser.parseInline(tokens)}</a>`;
+      },
+    },
+  });
+
+  /** Fences in a row become tabs if they have labels (`sh curl`). */
+  function renderFences(fences: readonly Tokens.Code[]): string {
+    const samples = fences.map(({ text, lang = "" }): Sample => {
+      const [language = "", ...label] = lang.split(" ");
+      return { language, label: label.join(" ") || (LANGUAGE_NAMES[language] ?? "Text"), code: text };
+    });
+    if (samples.length > 1) return renderTabs(`samples-${(groups += 1)}`, section, samples);
+    return samples.map((sample) => renderPanel(sample, section)).join("");
+  }
+
+  return {
+    lex: (source: string): Token[] => marked.lexer(source),
+    render: (token: Token): string => marked.parser([token]),
+    renderInline: (text: string): string => String(marked.parseInline(text)),
+    renderFences,
+  };
+}
