@@ -1,7 +1,7 @@
 // Chromium from Debian, without what it would ask of the network by itself, and a record of what a page did: messages on the
 // console and requests, in every window.
 import { existsSync } from "node:fs";
-import { type Browser, type BrowserContext, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, type LaunchOptions, chromium } from "playwright-core";
 
 const EXECUTABLE_PATH = "/usr/bin/chromium";
 const START_TIMEOUT_MS = 30_000;
@@ -22,11 +22,11 @@ export interface Record {
   origins: Set<string>;
 }
 
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(options: LaunchOptions = {}): Promise<Browser> {
   if (!existsSync(EXECUTABLE_PATH)) {
     throw new Error(`${EXECUTABLE_PATH} is missing; on Debian: apt-get install --no-install-recommends chromium`);
   }
-  return chromium.launch({ executablePath: EXECUTABLE_PATH, args: FLAGS, timeout: START_TIMEOUT_MS });
+  return chromium.launch({ executablePath: EXECUTABLE_PATH, args: FLAGS, timeout: START_TIMEOUT_MS, ...options });
 }
 
 export function watch(context: BrowserContext): Record {

@@ -1,104 +1,86 @@
-// The documents in Chromium, as readers have them: wide and narrow, light and dark, with and without JavaScript; and *Try it*
-// against the local stack. Leaves screenshots in dist/screenshots/ for somebody to look at.
+// The pages in Chromium, as readers have them: wide and narrow, light and dark, on paper, with and without JavaScript.
+// Leaves screenshots in dist/screenshots/ for somebody to look at.
 import { execFile } from "node:child_process";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
 import { promisify } from "node:util";
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { Page } from "playwright-core";
+import { beforeAll, expect, test } from "vitest";
 import { PAGES } from "../../docs/pages.ts";
-import { SEEDED_RUNS } from "../../dev/seeded-runs.ts";
-import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
-import { type Record as PageRecord, launchChromium, watch } from "./chromium.ts";
+import { NARROW, provideSite, takeScreenshot } from "./site.ts";
 
-const SCREENSHOTS = join(import.meta.dirname, "../../dist/screenshots");
-const START_TIMEOUT_MS = 60_000;
-const STEP_TIMEOUT_MS = 15_000;
-const MAX_TRANSFERRED_BYTES = 100_000;
+const MAX_TRANSFERRED_BYTES = 40_000;
 const [, ...GUIDES] = Object.keys(PAGES);
 const PATHS = ["/docs", ...GUIDES.map((name) => `/docs/${name}`)];
-const [OWN = "", FOREIGN = ""] = ["owner", "stranger"].map(
-  (owner) => SEEDED_RUNS.find(({ ownerId }) => ownerId === owner)?.id,
-);
-const EXACT = "77777777-7777-4777-8777-777777777777";
+const EXAMPLE_ID = "11111111-1111-4111-8111-111111111111";
 
 const execute = promisify(execFile);
-let served: ServedStack;
-let browser: Browser;
+const site = provideSite();
 let axe: string;
 
 beforeAll(async () => {
-  await mkdir(SCREENSHOTS, { recursive: true });
   axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
-  browser = await launchChromium();
 });
 
-afterAll(async () => {
-  await browser?.close();
-  await served?.close();
-});
+/** How many pixels the page is wider than the window. */
+const measureOverflow = async (page: Page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
-/** Opens the page, does something with it, and fails if the console has another message than those. */
-async function visit(
-  path: string,
-  options: BrowserContextOptions,
-  use: (page: Page, record: PageRecord) => Promise<void>,
-  expectedMessages: RegExp[] = [],
-): Promise<void> {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  const record = watch(context);
-  const page = await context.newPage();
-  page.setDefaultTimeout(STEP_TIMEOUT_MS);
-  await page.goto(`${served.url}${path}`, { waitUntil: "networkidle" });
-  await use(page, record);
-  await context.close();
-  expect(record.messages.length, record.messages.join("\n")).toBe(expectedMessages.length);
-  for (const [index, expected] of expectedMessages.entries()) expect(record.messages[index] ?? "").toMatch(expected);
-  const known = [served.url, served.stack.authorizationServer.issuer];
-  const strange = [...record.origins].filter((origin) => !known.includes(origin));
-  expect(strange).toEqual([]);
+async function unfold(page: Page): Promise<void> {
+  await page.locator("details").evaluateAll((all) => {
+    for (const details of all) {
+      // Those of one name would close each other.
+      details.removeAttribute("name");
+      (details as HTMLDetailsElement).open = true;
+    }
+  });
 }
 
 for (const path of PATHS) {
   for (const colorScheme of ["light", "dark"] as const) {
     for (const width of [1280, 390]) {
       test(`${path} is accessible and fits, ${colorScheme}, ${width} pixels wide`, async () => {
-        await visit(path, { colorScheme, viewport: { width, height: 900 } }, async (page) => {
-          // What is folded up is looked at as well.
-          await page.evaluate(`for (const details of document.querySelectorAll("details")) details.open = true`);
+        const use = async (page: Page) => {
+          const name = path.slice(1).replace("/", "-");
+          await takeScreenshot(page, `${name}-${colorScheme}-${width}`, true);
+          // What is folded up is checked as well.
+          await unfold(page);
           await page.evaluate(axe);
           const findings = await page.evaluate<string[]>(
             `axe.run({ preload: false }).then(({ violations }) =>
               violations.map(({ id, nodes }) => id + " " + nodes.map(({ html }) => html).join(" ")))`,
           );
           expect(findings).toEqual([]);
-          expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBe(0);
-          const name = path.slice(1).replace("/", "-");
-          await page.reload({ waitUntil: "networkidle" });
-          await page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
-        });
+          expect(await measureOverflow(page)).toBe(0);
+          const ids = await page.locator("[id]").evaluateAll((all) => all.map(({ id }) => id));
+          expect(new Set(ids).size).toBe(ids.length);
+        };
+        await site.visit(path, use, { colorScheme, viewport: { width, height: 900 } });
       });
     }
   }
 }
 
-test("the reference weighs less than 100 KB", async () => {
-  const context = await browser.newContext();
+test.each([320, 768, 992, 1100, 1920])("the reference fits %i pixels", async (width) => {
+  const use = async (page: Page) => expect(await measureOverflow(page)).toBe(0);
+  await site.visit("/docs", use, { viewport: { width, height: 900 } });
+});
+
+test("the reference weighs at most 40 KB", async () => {
+  const context = await site.browser.newContext();
   const page = await context.newPage();
   const session = await context.newCDPSession(page);
   let transferred = 0;
   session.on("Network.loadingFinished", ({ encodedDataLength }) => (transferred += encodedDataLength));
   await session.send("Network.enable");
-  await page.goto(`${served.url}/docs`, { waitUntil: "networkidle" });
+  await page.goto(`${site.stack.url}/docs`, { waitUntil: "networkidle" });
   await context.close();
   console.log(`/docs: ${transferred} bytes`);
-  expect(transferred > 5_000 && transferred < MAX_TRANSFERRED_BYTES, `${transferred} bytes`).toBe(true);
+  expect(transferred).toBeGreaterThan(5_000);
+  expect(transferred).toBeLessThanOrEqual(MAX_TRANSFERRED_BYTES);
 });
 
 test("without JavaScript everything but Try it is there, and tabs work", async () => {
-  await visit("/docs", { javaScriptEnabled: false }, async (page) => {
+  const use = async (page: Page) => {
     await page.getByText("The form needs JavaScript").waitFor();
     expect(await page.locator("#try").isVisible()).toBe(false);
     expect(await page.getByText("urllib.request.urlopen").isVisible()).toBe(false);
@@ -108,109 +90,231 @@ test("without JavaScript everything but Try it is there, and tabs work", async (
     await page.getByText("The search found no such city.").waitFor();
     await page.locator("summary", { hasText: "run_not_found" }).click();
     await page.getByText(`"Run not found"`).waitFor();
-  });
+  };
+  await site.visit("/docs", use, { javaScriptEnabled: false });
 });
 
 test("the samples work as they stand on the page", async () => {
-  await visit("/docs", {}, async (page) => {
-    const token = await served.stack.authorizationServer.fetchToken("owner");
+  await site.visit("/docs", async (page) => {
+    const token = await site.stack.stack.authorizationServer.fetchToken("owner");
     const sample = async (label: string) =>
       page.locator(`.tabs label:text-is("${label}") + pre code`).first().textContent();
     const run = async (command: string, flag: string, label: string) => {
       const env = { ...process.env, TOKEN: token };
       return (await execute(command, [flag, (await sample(label)) ?? ""], { env })).stdout;
     };
-    expect(await run("sh", "-c", "curl")).toMatch(new RegExp(`^\\{"id":"${OWN}"`));
+    expect(await run("sh", "-c", "curl")).toMatch(new RegExp(`^\\{"id":"${EXAMPLE_ID}"`));
     expect(await run(process.execPath, "--eval", "JavaScript")).toMatch(/^completed # Trams/);
     expect(await run("python3", "-c", "Python")).toMatch(/^completed # Trams/);
+    expect(await sample("Go")).toContain("http.DefaultClient.Do(request)");
   });
 });
 
-/** Logs in by the issuer's page. */
-async function logIn(page: Page, user: string): Promise<void> {
-  await page.getByRole("button", { name: "Log in" }).click();
-  await page.getByRole("button", { name: user, exact: true }).click();
-  await page.getByText(`Logged in as ${user}.`).waitFor();
-}
-
-/** Asks for the run, and gives the answer's status as the page shows it. */
-async function send(page: Page, id: string): Promise<string> {
-  await page.getByLabel("Run id").fill(id);
-  await page.getByRole("button", { name: "Send" }).click();
-  const message = page.getByText(/^\d{3} after \d+ ms\.$/);
-  await message.waitFor();
-  return (await page.locator("#status").textContent()) ?? "";
-}
-
-test("owner and stranger log in and see their own run, and a 404 in place of the other's; an admin sees both", async () => {
-  const use = async (page: Page, record: PageRecord) => {
-    await logIn(page, "owner");
-    expect(page.url()).toBe(`${served.url}/docs#try-it`);
-    expect(await page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length")).toBe(0);
-    expect(await send(page, OWN)).toMatch(/^200/);
-    await page.screenshot({ path: join(SCREENSHOTS, "try-it.png") });
-    const origins = [served.url, served.stack.authorizationServer.issuer];
-    expect([...record.origins].toSorted()).toEqual(origins.toSorted());
-    expect(await send(page, FOREIGN)).toMatch(/^404/);
-    expect(await page.locator("#body").innerText()).toMatch(/"code": "run_not_found"/);
-    await logIn(page, "stranger");
-    expect(await send(page, OWN)).toMatch(/^404/);
-    expect(await send(page, FOREIGN)).toMatch(/^200/);
-    await logIn(page, "admin");
-    expect(await send(page, OWN)).toMatch(/^200/);
-    expect(await send(page, FOREIGN)).toMatch(/^200/);
-    await page.reload();
-    expect(await page.getByLabel("Access token").inputValue()).toBe("");
-  };
-  const refused = /^Failed to load resource: the server responded with a status of 404/;
-  await visit("/docs", {}, use, [refused, refused]);
-});
-
-test("a pasted token reads a run, which is shown digit by digit, with its headers and a curl line without the token", async () => {
-  const token = await served.stack.authorizationServer.fetchToken("owner");
-  const sent = await fetch(`${served.url}/api/crew-runs/${EXACT}`, { headers: { authorization: `Bearer ${token}` } });
-  const body = await sent.text();
-  await visit("/docs", { viewport: { width: 390, height: 844 } }, async (page) => {
-    await page.getByLabel("Access token").fill(token);
-    expect(await send(page, EXACT)).toMatch(/^200/);
-    const shown = page.locator("#body");
-    const indented = (await shown.textContent()) ?? "";
-    expect(indented).toMatch(/\n    "long_decimal": 3\.14159265358979323846264338327950288419716939937510,\n/);
-    const withoutBlanks = (text: string) => text.replaceAll(/\s/g, "");
-    expect(withoutBlanks(indented)).toBe(withoutBlanks(body));
-    await page.getByLabel("Indent").uncheck();
-    expect(await shown.textContent()).toBe(body);
-    const headers = (await page.locator("#answer-headers").textContent()) ?? "";
-    expect(headers).toMatch(/^cache-control: private, max-age=3600$/m);
-    const curl = (await page.locator("#curl").textContent()) ?? "";
-    expect(curl).toBe(`curl -i -H "Authorization: Bearer $TOKEN" \\\n  '${served.url}/api/crew-runs/${EXACT}'`);
-    await page.screenshot({ path: join(SCREENSHOTS, "try-it-narrow.png"), fullPage: true });
-    const { stdout } = await execute("sh", ["-c", curl], { env: { ...process.env, TOKEN: token } });
-    expect(stdout.endsWith(body)).toBe(true);
+test("the rail has all pages and the page's sections, and marks where the reader is", async () => {
+  await site.visit("/docs", async (page) => {
+    const rail = page.getByRole("navigation", { name: "Pages and sections" });
+    expect(await rail.isVisible()).toBe(true);
+    const titles = await rail.getByRole("link").allTextContents();
+    expect(titles.slice(0, 6)).toEqual(Object.values(PAGES));
+    expect(titles.slice(6)).toEqual(await page.locator("main h2").allTextContents());
+    expect(await rail.locator("[aria-current=page]").textContent()).toBe("Reference");
+    for (const title of titles.slice(6)) {
+      await rail.getByRole("link", { name: title, exact: true }).last().click();
+      await expect.poll(async () => rail.locator("#sections [aria-current]").allTextContents()).toEqual([title]);
+    }
   });
 });
 
-test("a return from the issuer that nobody asked for, or with another state, gives no token", async () => {
-  await visit("/docs?code=x&state=y", {}, async (page) => {
-    expect(page.url()).toBe(`${served.url}/docs#try-it`);
-    expect(await page.locator("#message").textContent()).toBe("");
-    await page.getByRole("button", { name: "Log in" }).click();
-    await page.getByRole("button", { name: "owner" }).waitFor();
-    await page.goto(`${served.url}/docs?code=x&state=y&iss=${served.stack.authorizationServer.issuer}`);
-    await page.getByText(`unexpected "state" response parameter value`).waitFor();
-    expect(await page.getByLabel("Access token").inputValue()).toBe("");
-  });
-});
-
-test("where the issuer cannot be reached, the page says so and takes a pasted token", async () => {
-  const { issuer, fetchToken } = served.stack.authorizationServer;
-  const token = await fetchToken("owner");
+test("on a phone the header is low, and Jump to opens the rail until a link is chosen", async () => {
   const use = async (page: Page) => {
-    await page.route(`${issuer}/**`, async (route) => route.abort());
-    await page.getByRole("button", { name: "Log in" }).click();
-    await page.getByText(`The metadata of ${issuer} cannot be read from a browser.`).waitFor();
-    await page.getByLabel("Access token").fill(token);
-    expect(await send(page, OWN)).toMatch(/^200/);
+    expect((await page.locator("header").boundingBox())?.height).toBeLessThan(64);
+    const rail = page.locator("#rail");
+    expect(await rail.isVisible()).toBe(false);
+    await page.getByRole("button", { name: "Jump to" }).click();
+    await takeScreenshot(page, "jump-to");
+    await rail.getByRole("link", { name: "Parameters" }).click();
+    await rail.waitFor({ state: "hidden" });
+    expect(page.url()).toMatch(/#parameters$/);
   };
-  await visit("/docs", {}, use, [/net::ERR_FAILED/, /net::ERR_FAILED/]);
+  await site.visit("/docs", use, { viewport: NARROW });
+});
+
+test("every field, parameter, header and error has an anchor of its own, also those that are folded up", async () => {
+  await site.visit("/docs", async (page) => {
+    const rows = await page
+      .locator(".fields > div")
+      .evaluateAll((all) => all.map((row) => [row.id, row.querySelector("dt a")?.getAttribute("href")] as const));
+    for (const [id, link] of rows) expect(link).toBe(`#${id}`);
+    const ids = rows.map(([id]) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const id of ["parameter-run_id", "record-owner_id", "header-retry-after", "run_not_found"])
+      expect(ids).toContain(id);
+  });
+  await site.visit("/docs#record-crew_config-agents-role", async (page) => {
+    await page.locator("#record-crew_config-agents-role").getByText("The agent's role").waitFor();
+  });
+});
+
+test("each state of the strip shows its example, and the address may name one", async () => {
+  await site.visit("/docs#runs-failed", async (page) => {
+    const states = page.locator(".states");
+    const shown = page.locator("#runs pre:visible code");
+    expect(await shown.textContent()).toContain(`"status": "failed"`);
+    for (const state of ["pending", "running", "completed", "failed"]) {
+      await states.getByRole("link", { name: state, exact: true }).click();
+      expect(await shown.textContent()).toContain(`"status": "${state}"`);
+      expect(await states.locator("[aria-current]").allTextContents()).toEqual([state]);
+    }
+  });
+});
+
+test("the code of an error unfolds its response", async () => {
+  await site.visit("/docs", async (page) => {
+    await page.locator("#overloaded").getByRole("link", { name: "overloaded" }).click();
+    await page.locator("#example-overloaded").getByText("Retry-After").waitFor();
+    expect(page.url()).toMatch(/#overloaded$/);
+  });
+});
+
+test("each piece of code has a button of its own name that copies it, and the address has one", async () => {
+  const use = async (page: Page) => {
+    await unfold(page);
+    const buttons = await page.locator(".copy:visible").all();
+    expect(buttons.length).toBeGreaterThan(20);
+    const names = await Promise.all(buttons.map(async (button) => button.getAttribute("aria-label")));
+    expect(new Set(names).size).toBe(names.length);
+    for (const button of buttons) expect((await button.boundingBox())?.height).toBeGreaterThanOrEqual(24);
+    const copy = async (name: string) => {
+      await page.getByRole("button", { name, exact: true }).click();
+      await page.getByRole("button", { name: "Copied" }).last().waitFor();
+      return page.evaluate(async () => navigator.clipboard.readText());
+    };
+    expect(await copy("Copy: the address")).toBe(`${site.stack.url}/api/crew-runs/{run_id}`);
+    await page.locator("label", { hasText: "Python" }).first().click();
+    expect(await copy("Copy: Read a run")).toMatch(/^import json, os/);
+    expect(await copy("Copy: HTTP, overloaded")).toMatch(/^HTTP\/2 503\n/);
+  };
+  await site.visit("/docs", use, { permissions: ["clipboard-read", "clipboard-write"], viewport: NARROW });
+});
+
+test("the language is chosen once, for all samples of all pages", async () => {
+  await site.visit("/docs", async (page) => {
+    const chosen = async () =>
+      page
+        .locator('.tabs input[name^="samples-"]:checked')
+        .evaluateAll((inputs) => inputs.map((input) => (input as HTMLInputElement).value));
+    await page.locator("label", { hasText: "Python" }).last().click();
+    expect(await chosen()).toEqual(["Python", "Python"]);
+    await page.getByRole("link", { name: "Polling", exact: true }).first().click();
+    await page.waitForURL("**/docs/polling");
+    expect(new Set(await chosen())).toEqual(new Set(["Python"]));
+  });
+});
+
+test("a long example is cut until somebody wants all of it", async () => {
+  await site.visit("/docs", async (page) => {
+    const pre = page.locator("#runs pre:visible");
+    const isCut = async () => pre.evaluate((one) => one.scrollHeight > one.clientHeight + 1);
+    expect(await isCut()).toBe(true);
+    await pre.getByRole("button", { name: "Show all" }).click();
+    expect(await isCut()).toBe(false);
+    expect(await pre.getByRole("button", { name: "Show all" }).isVisible()).toBe(false);
+    await page.locator(".states").getByRole("link", { name: "failed" }).click();
+    expect(await page.getByRole("button", { name: "Show all" }).isVisible()).toBe(false);
+  });
+});
+
+test("statuses are pills of one colour per class, everywhere", async () => {
+  for (const path of PATHS) {
+    await site.visit(path, async (page) => {
+      const pills = await page
+        .locator("main .pill")
+        .evaluateAll((all) => all.map(({ className, textContent }) => `${className} ${textContent}`));
+      for (const pill of pills) expect(pill).toMatch(/^pill s([2-5]) \1\d\d$/);
+      if (path === "/docs/errors")
+        expect(new Set(pills.map((pill) => pill.slice(0, 7)))).toEqual(new Set(["pill s4", "pill s5"]));
+    });
+  }
+});
+
+test("on paper the code is light, everything is unfolded, and the form is left out", async () => {
+  await site.visit(
+    "/docs",
+    async (page) => {
+      await page.emulateMedia({ media: "print" });
+      await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+      expect(await page.getByRole("heading", { name: "Try it" }).isVisible()).toBe(false);
+      expect(
+        await page
+          .locator("#rail, header, .copy")
+          .evaluateAll((all) => all.filter((one) => one.checkVisibility()).length),
+      ).toBe(0);
+      for (const text of ["urllib.request", `"status": "failed"`, "The agent's role in the crew", "HTTP/2 503"]) {
+        expect(await page.getByText(text).first().isVisible(), text).toBe(true);
+      }
+      const background = await page.locator("#runs").evaluate((panel) => getComputedStyle(panel).backgroundColor);
+      expect(background).toBe("rgb(247, 248, 250)");
+      await takeScreenshot(page, "print", true);
+      await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+      expect(await page.locator("main details[open]").count()).toBe(0);
+    },
+    { colorScheme: "dark" },
+  );
+});
+
+test("with forced colours a border marks the selected tab", async () => {
+  await site.visit(
+    "/docs",
+    async (page) => {
+      const border = async (label: string) =>
+        page
+          .locator(".tabs label", { hasText: label })
+          .first()
+          .evaluate((tab) => getComputedStyle(tab).borderTopWidth);
+      expect(await border("curl")).toBe("2px");
+      expect(await border("Python")).toBe("0px");
+    },
+    { forcedColors: "active" },
+  );
+});
+
+test("on a phone cells have labels, and inputs are not zoomed", async () => {
+  const use = async (page: Page) => {
+    const label = page.locator("td").first();
+    expect(await label.evaluate((cell) => getComputedStyle(cell, "::before").content)).toBe(`"status"`);
+    await page.goto(`${site.stack.url}/docs`, { waitUntil: "networkidle" });
+    const sizes = await page
+      .locator("#try input:not([type=checkbox])")
+      .evaluateAll((all) => all.map((one) => getComputedStyle(one).fontSize));
+    expect(sizes).toEqual(Array(5).fill("16px"));
+  };
+  await site.visit("/docs/errors", use, { viewport: NARROW });
+});
+
+test("every stop of the Tab key has a name", async () => {
+  for (const path of PATHS) {
+    await site.visit(path, async (page) => {
+      const stops = page.locator("a[href], button, input, summary, [tabindex]");
+      const nameless = await stops.evaluateAll((all) =>
+        all.filter((stop) => {
+          const labels = stop instanceof HTMLInputElement ? [...(stop.labels ?? [])] : [];
+          const names = [stop.ariaLabel, stop.textContent, ...labels.map(({ textContent }) => textContent)];
+          return names.every((name) => !name?.trim());
+        }),
+      );
+      expect(nameless).toEqual([]);
+    });
+  }
+});
+
+test("pages lead to the next one and the one before", async () => {
+  await site.visit("/docs", async (page) => {
+    for (const name of GUIDES) {
+      await page.locator("a[rel=next]").click();
+      await page.waitForURL(`**/docs/${name}`);
+    }
+    expect(await page.locator("a[rel=next]").count()).toBe(0);
+    await page.locator("a[rel=prev]").click();
+    await page.waitForURL(`**/docs/${GUIDES.at(-2)}`);
+  });
 });

@@ -34,6 +34,8 @@ test("pages, Markdown, llms.txt and the OpenAPI document have their types", asyn
     ...NAMES.map((name): Expected => [`/docs/${name}.md`, "text/markdown; charset=utf-8", /^# \w/]),
     ["/llms.txt", "text/plain; charset=utf-8", /^# Crew runs\n/],
     ["/openapi.json", "application/json", /^\{"openapi":"3\.1/],
+    ["/robots.txt", "text/plain; charset=utf-8", /^User-agent: \*\n/],
+    ["/favicon.svg", "image/svg+xml", /^<svg /],
   ];
   for (const [path, type, content] of expected) {
     const response = await get(path);
@@ -53,7 +55,7 @@ test("a page runs only our own files, may talk to any issuer over https, and can
       "default-src 'none'",
       "script-src 'self'",
       "style-src 'self'",
-      "img-src 'self' data:",
+      "img-src 'self'",
       "connect-src 'self' https: http://127.0.0.1:* http://localhost:*",
       "base-uri 'none'",
       "form-action 'none'",
@@ -105,10 +107,26 @@ test("a path without a file is the Worker's JSON 404", async () => {
   }
 });
 
-test("each page names its Markdown", async () => {
+test("each page names its Markdown, and describes itself to search engines and previews", async () => {
+  const descriptions = new Set<string>();
   for (const name of NAMES) {
     const html = await read(name === "get-run" ? "/docs" : `/docs/${name}`);
-    expect(html, name).toContain(`<link rel="alternate" type="text/markdown" href="/docs/${name}.md">`);
+    expect(html, name).toContain(`<link rel="alternate" type="text/markdown" href="/docs/${name}.md" />`);
+    const [, description = ""] = /<meta name="description" content="([^"]*)" \/>/.exec(html) ?? [];
+    expect(description.length, name).toBeGreaterThan(40);
+    expect(html, name).toContain(`<meta property="og:description" content="${description}" />`);
+    expect(html, name).not.toMatch(/property="og:[^>]*https?:/);
+    descriptions.add(description);
+  }
+  expect(descriptions.size).toBe(NAMES.length);
+});
+
+test("the Markdown names no host that isn't there, and no marker of a generated block", async () => {
+  for (const name of NAMES) {
+    const markdown = await read(`/docs/${name}.md`);
+    expect(markdown, name).not.toContain("api.example.com");
+    expect(markdown, name).not.toContain("<!--");
+    if (markdown.includes("https://HOST")) expect(markdown, name).toContain("`HOST` stands for the host of this file.");
   }
 });
 
@@ -137,17 +155,17 @@ test("page and Markdown of the reference name each parameter, field and header, 
   const names = [...fields, "run_id", "If-None-Match", "Prefer", "X-Request-Id", "ETag", "Cache-Status", "Retry-After"];
   const [html, markdown, errors] = await Promise.all(["/docs", "/docs/get-run.md", "/docs/errors.md"].map(read));
   for (const name of names) {
-    expect(html, name).toContain(`<dt><code>${name}</code>`);
+    expect(html, name).toContain(`<code>${name}</code></a> <span class="type">`);
     expect(markdown ?? "").toMatch(new RegExp(`^\\| \`(.*\\.)?${name}\` +\\|`, "m"));
   }
   const responses = Object.entries(paths["/api/crew-runs/{run_id}"]?.get.responses ?? {});
   const failures = responses.filter(([status]) => Number(status) >= 400);
   const codes = failures.flatMap(([status, { content }]) =>
-    Object.keys(content?.["application/json"]?.examples ?? {}).map((code) => [status, code]),
+    Object.keys(content?.["application/json"]?.examples ?? {}).map((code) => [status, code] as const),
   );
   expect(codes.length).toBeGreaterThan(12);
   for (const [status, code] of codes) {
-    expect(html, code).toContain(`<summary><b>${status}</b> ${code}</summary>`);
-    expect(errors ?? "").toMatch(new RegExp(`^\\| ${status} +\\| \\[\`${code}\`\\]\\(#${code}\\) +\\|`, "m"));
+    expect(html, code).toContain(`<summary><code class="pill s${status[0]}">${status}</code> ${code}</summary>`);
+    expect(errors ?? "").toMatch(new RegExp(`^\\| \`${status}\` +\\| \\[\`${code}\`\\]\\(#${code}\\) +\\|`, "m"));
   }
 });
