@@ -3,8 +3,8 @@
 import { once } from "node:events";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { SEEDED_RUNS } from "./seeded-runs.ts";
-import { type Ports, type ServedStack, startServedStack } from "./served-stack.ts";
+import { formatPanel } from "./panel.ts";
+import { type Ports, startServedStack } from "./served-stack.ts";
 import { PlainFailure } from "./worker-process.ts";
 
 const CLOSE_TIMEOUT_SECONDS = 8;
@@ -41,7 +41,7 @@ async function run(ports: Ports, dataDirectory: string | undefined, signal: Abor
   const startedMs = performance.now();
   const served = await startServedStack({ signal, ports, dataDirectory, log: console.log });
   try {
-    const panel = await describe(served, dataDirectory);
+    const panel = await formatPanel(served, dataDirectory);
     signal.throwIfAborted();
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
     console.log(`\nReady after ${seconds} s. Ctrl-C ends everything.\n${panel}`);
@@ -49,41 +49,6 @@ async function run(ports: Ports, dataDirectory: string | undefined, signal: Abor
   } finally {
     await served.close();
   }
-}
-
-/** Addresses, runs and commands. Nothing is wrapped: its lines are for pasting. */
-async function describe({ url, stack }: ServedStack, dataDirectory: string | undefined): Promise<string> {
-  const { authorizationServer, sql } = stack;
-  const [own] = SEEDED_RUNS;
-  const foreign = SEEDED_RUNS.find(({ ownerId }) => ownerId === "stranger");
-  const readRun = async (run: typeof own, user: "owner" | "stranger" | "admin") =>
-    `curl -s -w '\\n' ${url}/api/crew-runs/${run?.id} -H 'Authorization: Bearer ${await authorizationServer.fetchToken(user)}'`;
-  const newTokens = Object.values(authorizationServer.clients).map(
-    ({ id, secret }) =>
-      `curl -s -w '\\n' -u ${id}:${secret} -d grant_type=client_credentials ${authorizationServer.tokenEndpoint}`,
-  );
-  return `
-Worker                ${url}
-Documentation         ${url}/docs
-Authorization server  ${authorizationServer.issuer}
-SQL over HTTP         ${sql.url}
-Database              ${dataDirectory ?? "in memory"}
-
-Runs
-${SEEDED_RUNS.map(({ id, ownerId, description }) => `${id}  ${ownerId.padEnd(8)}  ${description}`).join("\n")}
-
-The owner reads a run:
-${await readRun(own, "owner")}
-
-The stranger gets a 404 for it:
-${await readRun(own, "stranger")}
-
-The admin reads a run of the stranger:
-${await readRun(foreign, "admin")}
-
-A token lasts an hour. New tokens for owner, stranger and admin:
-${newTokens.join("\n")}
-`;
 }
 
 /** A message for what the user can mend; any other error as it is. */

@@ -17,15 +17,25 @@ interface Process {
   command: string;
 }
 
-test("the lines that it prints read runs, and Ctrl-C leaves nothing behind", async () => {
+test("the lines that it prints work, and Ctrl-C leaves nothing behind", async () => {
   const before = await readGitStatus();
   const dev = startDev(FREE_PORTS);
   await dev.waitFor("client_credentials");
-  const [own, foreign, admin, newToken] = dev.output().match(/^curl .*$/gm) ?? [];
-  expect(await paste(own)).toMatch(/"owner_id":"owner".*\n200$/);
-  expect(await paste(foreign)).toMatch(/"code":"run_not_found".*\n404$/);
-  expect(await paste(admin)).toMatch(/"owner_id":"stranger".*\n200$/);
-  expect(await paste(newToken)).toMatch(/"access_token".*\n200$/);
+  const find = (title: string) => new RegExp(`^${title}.*:\n(curl .*)$`, "m").exec(dev.output())?.[1] ?? "exit 9";
+  const own = find("The owner reads");
+  expect(await paste(own)).toMatchObject({
+    body: { owner_id: "owner" },
+    report: expect.stringMatching(/^\n200, \d.* s\n$/),
+  });
+  const stranger = await paste(find("The stranger gets a 404"));
+  expect(stranger).toMatchObject({ body: { code: "run_not_found" }, report: expect.stringMatching(/^\n404, /) });
+  expect(await paste(find("The admin reads"))).toMatchObject({ body: { owner_id: "stranger" } });
+  expect(await paste(find("A token lasts"))).toMatchObject({ body: { access_token: expect.any(String) } });
+
+  const wait = paste(find("The owner waits"));
+  expect(await Promise.race([wait, sleep(1_000, "waiting")])).toBe("waiting");
+  expect(await paste(find("The table's owner finishes"))).toMatchObject({ body: { rowCount: 1 } });
+  expect(await wait).toMatchObject({ body: { status: "completed", result: expect.stringContaining("Finished") } });
 
   const processes = await listDescendants(dev.process);
   expect(processes.some(({ command }) => command.includes("workerd"))).toBe(true);
@@ -36,6 +46,7 @@ test("the lines that it prints read runs, and Ctrl-C leaves nothing behind", asy
   expect(dev.output()).toMatch(/\nstopping\nstopped\n$/);
   expect(await waitUntilGone(processes)).toEqual([]);
   expect(await readGitStatus()).toBe(before);
+  expect((await paste(own)).report).toMatch(/^curl: .*\n[^]*\nNo response: is npm run dev still running\?\n$/);
 });
 
 test("a SIGTERM during the start ends what had started", async () => {
@@ -115,11 +126,11 @@ function startDev(flags: string[]) {
   };
 }
 
-/** Gives the body, and the status in a line of its own. */
-async function paste(line: string | undefined): Promise<string> {
-  if (line === undefined) throw new Error("a line is missing");
-  const { stdout } = await execute("sh", ["-c", `${line} -w '\\n%{http_code}'`]);
-  return stdout;
+/** Gives what a pasted line prints: the body, parsed if there is one, and what stands on standard error. */
+async function paste(line: string): Promise<{ body: unknown; report: string }> {
+  const { stdout, stderr } = await execute("sh", ["-c", line]);
+  expect(stdout, "the body and nothing else").not.toMatch(/\n$/);
+  return { body: stdout === "" ? undefined : JSON.parse(stdout), report: stderr };
 }
 
 async function listProcesses(): Promise<Process[]> {
