@@ -1,5 +1,4 @@
-// Bundles the Workers of this folder that the product is compared with: by wrangler and minified, as the product is, so that
-// they differ in their source only.
+// Bundles the Workers for comparison as the product is bundled, by wrangler and minified, so they differ in their source only.
 import { copyFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

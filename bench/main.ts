@@ -1,17 +1,17 @@
 // `npm run bench`: measures part after part, prints a table, and writes it to bench/results/latest.md. With the names of
-// parts it measures those and writes nothing. Exits with 0 when the measuring worked, whatever it found.
+// parts it measures those and writes nothing. Exits with 0 if the measuring worked, whether or not the targets are met.
 import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, release } from "node:os";
 import { measureCpu } from "./cpu.ts";
 import { measureCrowd } from "./crowd.ts";
+import { type LocalStack, startLocalStack } from "./local-stack.ts";
 import { type Line, formatTable } from "./report.ts";
-import { type Stage, setStage } from "./stage.ts";
 import { measureStartUp } from "./start-up.ts";
 import { measureStatement } from "./statement.ts";
 import { measureTrips } from "./trips.ts";
 
-const PARTS: Record<string, (stage: Stage) => Promise<Line[]>> = {
+const PARTS: Record<string, (stack: LocalStack) => Promise<Line[]>> = {
   trips: measureTrips,
   statement: measureStatement,
   crowd: measureCrowd,
@@ -52,14 +52,14 @@ async function main(names: string[]): Promise<void> {
   const unknown = names.find((name) => !(name in PARTS));
   if (unknown !== undefined) throw new Error(`no part ${unknown}: ${Object.keys(PARTS).join(" ")}`);
   console.error("… bundle, database");
-  const stage = await setStage();
+  const stack = await startLocalStack();
   const lines: Line[] = [];
   for (const [name, measure] of Object.entries(PARTS)) {
     if (names.length > 0 && !names.includes(name)) continue;
     console.error(`… ${name}`);
-    lines.push(...(await measure(stage)));
+    lines.push(...(await measure(stack)));
   }
-  await stage.close();
+  await stack.close();
   const table = formatTable(lines);
   console.log(table);
   if (names.length > 0) return;

@@ -13,14 +13,14 @@ const NOBODY = 65_534;
 
 interface PostgresServer {
   version: string;
-  /** Gives the last value that psql prints. */
+  /** Returns the last value that psql prints. */
   query(sql: string): Promise<string>;
-  /** Executes a statement with its values many times by pgbench. Gives the microseconds of one execution. */
+  /** Executes a statement with its values many times by pgbench. Returns the microseconds of one execution. */
   time(statement: string, values: readonly string[], times: number): Promise<number>;
   close(): Promise<void>;
 }
 
-/** `programs` is the folder that holds initdb, postgres, psql and pgbench. */
+/** `programs` is the folder of initdb, postgres, psql and pgbench. */
 export async function startPostgres(programs: string): Promise<PostgresServer> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-postgres-"));
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));

@@ -1,5 +1,5 @@
-// The lines of the report and how they are written. What is measured is left to the parts.
-import { type Verdict, judge, median, quantile } from "./statistics.ts";
+// The lines of the report, and their layout.
+import { type Verdict, check, median, quantile } from "./statistics.ts";
 
 export interface Line {
   what: string;
@@ -8,15 +8,15 @@ export interface Line {
   verdict: string;
 }
 
-/** A ratio from interleaved rounds: its median, and the middle half of the rounds. */
+/** A ratio from interleaved rounds: its median and the middle half of the rounds. */
 export function describeRatio(what: string, ratios: readonly number[], target: number, aim?: number): Line {
   const [low, middle, high] = [quantile(ratios, 0.25), median(ratios), quantile(ratios, 0.75)];
-  const verdict = judge(ratios, target);
+  const verdict = check(ratios, target);
   return {
     what,
     target: `≤ ${target}${aim === undefined ? "" : `, aim ${aim}`}`,
     measured: `**${middle.toFixed(2)}** (${low.toFixed(2)}–${high.toFixed(2)})`,
-    verdict: aim === undefined || verdict !== "met" ? verdict : `met, aim ${judge(ratios, aim)}`,
+    verdict: aim === undefined || verdict !== "met" ? verdict : `met, aim ${check(ratios, aim)}`,
   };
 }
 

@@ -1,4 +1,4 @@
-// The rows that the benchmark reads, as SQL that PGlite and a PostgreSQL server both take.
+// The rows of the benchmark, as SQL for PGlite and PostgreSQL.
 
 export const OWNER = "auth0|64f1c0ffee64f1c0ffee64f1";
 
@@ -18,7 +18,7 @@ function quoteLiteral(value: string | null): string {
   return value === null ? "null" : `'${value.replaceAll("'", "''")}'`;
 }
 
-/** JSON as an input may look: documents of about 1 KB with text, numbers and flags. */
+/** A plausible input: documents of about 1 KB with text, numbers and flags. */
 function makeTaskInput(bytes: number): string {
   const documents = Array.from({ length: Math.max(1, Math.round(bytes / 1_000)) }, (_, index) => ({
     number: index,

@@ -1,12 +1,12 @@
-// What the Worker's statement costs Postgres, against the plain read of the same row by primary key. The statement is the one
-// that the Worker sent, with its values; each execution is parsed, planned, run and answered in Postgres's protocol, as behind
-// Neon's endpoint. On PGlite, and by pgbench on a PostgreSQL server where PGBIN names a folder with its programs.
+// The time of the Worker's statement in Postgres, against the plain read of the same row by primary key. The statement is captured
+// from the Worker, with its values; each execution is parsed, planned and run in Postgres's protocol, as behind Neon's endpoint.
+// On PGlite, and by pgbench on a PostgreSQL server if PGBIN names the folder of its programs.
 import { randomUUID } from "node:crypto";
 import { READER_ROLE, withSession } from "../dev/database.ts";
 import { startPostgres } from "./postgres.ts";
+import type { LocalStack } from "./local-stack.ts";
 import { type Line, describeRatio } from "./report.ts";
 import { LARGE_RUN, type RunShape, SMALL_RUN, insertRun } from "./runs.ts";
-import type { Stage } from "./stage.ts";
 import { median } from "./statistics.ts";
 
 const ROUNDS = 41;
@@ -23,16 +23,16 @@ interface Statement {
 interface Engine {
   name: string;
   execute(sql: string): Promise<unknown>;
-  /** Gives the microseconds of one execution. */
+  /** Returns the microseconds of one execution. */
   time(statement: string, values: readonly string[], times: number): Promise<number>;
 }
 
-export async function measureStatement(stage: Stage): Promise<Line[]> {
-  const lines = await measureOn(stage, {
+export async function measureStatement(stack: LocalStack): Promise<Line[]> {
+  const lines = await measureOn(stack, {
     name: "PGlite",
-    execute: async (sql) => stage.database.exec(sql),
+    execute: async (sql) => stack.database.exec(sql),
     time: async (statement, values, times) =>
-      withSession(stage.database, READER_ROLE, async (run) => {
+      withSession(stack.database, READER_ROLE, async (run) => {
         const startedMs = performance.now();
         for (let turn = 0; turn < times; turn++) await run(statement, [...values]);
         return ((performance.now() - startedMs) * 1_000) / times;
@@ -43,30 +43,36 @@ export async function measureStatement(stage: Stage): Promise<Line[]> {
   const server = await startPostgres(programs);
   const { version: name, query: execute, time } = server;
   try {
-    return [...lines, ...(await measureOn(stage, { name, execute, time }))];
+    return [...lines, ...(await measureOn(stack, { name, execute, time }))];
   } finally {
     await server.close();
   }
 }
 
-async function measureOn(stage: Stage, engine: Engine): Promise<Line[]> {
+async function measureOn(stack: LocalStack, engine: Engine): Promise<Line[]> {
   return [
-    ...(await measureRun(stage, "a small row", SMALL_RUN, engine, 400)),
-    ...(await measureRun(stage, "500 KB of input", LARGE_RUN, engine, 20)),
+    ...(await measureRun(stack, "a small row", SMALL_RUN, engine, 400)),
+    ...(await measureRun(stack, "500 KB of input", LARGE_RUN, engine, 20)),
   ];
 }
 
-async function measureRun(stage: Stage, what: string, shape: RunShape, engine: Engine, times: number): Promise<Line[]> {
+async function measureRun(
+  stack: LocalStack,
+  what: string,
+  shape: RunShape,
+  engine: Engine,
+  times: number,
+): Promise<Line[]> {
   const id = randomUUID();
   await engine.execute(insertRun(id, shape));
   const plain: Statement = { query: `select ${COLUMNS} from crew_runs where id = $1`, params: [id] };
-  const statements = [plain, ...(await captureStatements(stage, shape, id))];
+  const statements = [plain, ...(await captureStatements(stack, shape, id))];
   const microseconds: number[][] = statements.map(() => []);
   for (let round = 0; round <= ROUNDS; round++) {
     const turns = [...statements.entries()];
     for (const [index, { query, params }] of round % 2 === 0 ? turns : turns.toReversed()) {
       const cost = await engine.time(query, params, times);
-      // The first round warms up.
+      // The first round is for warming up.
       if (round > 0) microseconds[index]?.push(cost);
     }
   }
@@ -81,19 +87,19 @@ async function measureRun(stage: Stage, what: string, shape: RunShape, engine: E
   });
 }
 
-/** The statements for the run `id` as the Worker sends them: without, then with `If-None-Match`. */
-async function captureStatements(stage: Stage, shape: RunShape, id: string): Promise<Statement[]> {
-  const asked = await stage.addRun(shape);
-  // For each an isolate that remembers nothing of the other.
+/** The statements for the run `id` as the Worker sends them: without and with `If-None-Match`. */
+async function captureStatements(stack: LocalStack, shape: RunShape, id: string): Promise<Statement[]> {
+  const other = await stack.addRun(shape);
+  // Each from an isolate of its own, with an empty cache.
   const statements: Statement[] = [];
-  let held: Record<string, string> = {};
+  let condition: Record<string, string> = {};
   while (statements.length < 2) {
-    const worker = await stage.start(stage.product);
-    const { headers } = await stage.ask(worker, asked, held);
+    const worker = await stack.start(stack.product);
+    const { headers } = await stack.read(worker, other, condition);
     await worker.end();
-    held = { "if-none-match": headers.etag ?? "" };
-    const sent = JSON.parse(stage.upstream.calls.at(-1)?.body ?? "") as Statement;
-    statements.push({ ...sent, params: sent.params.map((value) => (value === asked ? id : value)) });
+    condition = { "if-none-match": headers.etag ?? "" };
+    const sent = JSON.parse(stack.upstream.calls.at(-1)?.body ?? "") as Statement;
+    statements.push({ ...sent, params: sent.params.map((value) => (value === other ? id : value)) });
   }
   return statements;
 }

@@ -1,6 +1,6 @@
-// What samples say, and what they say about a target. Pure.
+// Quantiles, and whether samples meet a target. Pure.
 
-/** The value below which the share `fraction` (0 to 1) of `values` lies, interpolated. Throws where there are none. */
+/** The value below which the share `fraction` (0 to 1) of `values` lies, interpolated. Throws if there are no values. */
 export function quantile(values: readonly number[], fraction: number): number {
   const sorted = values.toSorted((one, other) => one - other);
   const position = (sorted.length - 1) * fraction;
@@ -16,9 +16,11 @@ export function median(values: readonly number[]): number {
 
 export type Verdict = "met" | "missed" | "undecided";
 
-/** Undecided where the middle half of the values is wider than the distance of their median to the limit. */
-export function judge(values: readonly number[], limit: number): Verdict {
-  const spread = quantile(values, 0.75) - quantile(values, 0.25);
-  if (spread > Math.abs(limit - median(values))) return "undecided";
-  return median(values) <= limit ? "met" : "missed";
+/**
+ * Met or missed if the whole middle half of the values is on one side of the limit: the middle half of another run would then be
+ * expected to contain no value on the other side. Undecided if the limit is inside that half.
+ */
+export function check(values: readonly number[], limit: number): Verdict {
+  if (quantile(values, 0.75) <= limit) return "met";
+  return quantile(values, 0.25) > limit ? "missed" : "undecided";
 }

@@ -1,10 +1,10 @@
-// How many round trips a reader waits for, by kind of request. Both upstreams answer after an artificial delay, so that the
-// time of an answer tells how many calls were waited for one after the other. The Worker's clock is moved, not waited for.
+// How many round trips a reader waits for, by kind of request. Both upstreams respond after an artificial delay, so the time of a
+// response shows how many calls were waited for one after the other. The Worker's clock is moved.
 import { setTimeout as sleep } from "node:timers/promises";
 import { addClock } from "./bundle.ts";
+import type { LocalStack } from "./local-stack.ts";
 import { type Line, describeCount } from "./report.ts";
 import { FINISHED_RUN, SMALL_RUN } from "./runs.ts";
-import type { Stage } from "./stage.ts";
 import type { Workerd } from "../test/support/node/workerd.ts";
 
 const DELAY_MS = 300;
@@ -19,38 +19,38 @@ interface Step {
   minute: number;
 }
 
-/** Each step is taken several times, in isolates of its own; the middle one counts, since a busy machine is only ever slower. */
-export async function measureTrips(stage: Stage): Promise<Line[]> {
-  const { upstream } = stage;
-  const bundle = await addClock(stage.product);
+/** Each step is taken several times, in isolates of its own; the median counts. */
+export async function measureTrips(stack: LocalStack): Promise<Line[]> {
+  const { upstream } = stack;
+  const bundle = await addClock(stack.product);
   const [unfinished, finished, other] = [
-    await stage.addRun(SMALL_RUN),
-    await stage.addRun(FINISHED_RUN),
-    await stage.addRun(FINISHED_RUN),
+    await stack.addRun(SMALL_RUN),
+    await stack.addRun(FINISHED_RUN),
+    await stack.addRun(FINISHED_RUN),
   ];
-  // So that the replies are at hand: what Postgres takes for its first ones is not a round trip.
-  const learner = await stage.start(stage.product);
-  for (const run of [unfinished, finished, other]) await stage.ask(learner, run);
+  // The upstream replays these replies later: the time that Postgres takes isn't a round trip.
+  const learner = await stack.start(stack.product);
+  for (const run of [unfinished, finished, other]) await stack.read(learner, run);
   await learner.end();
 
   const taken: Line[][] = [];
   for (let time = 0; time < TIMES; time++) {
     upstream.emptyCache();
-    const worker = await stage.start(bundle);
-    const second = await stage.start(bundle);
-    // The isolates are up, and know nothing.
-    await stage.get(worker, "/health");
-    await stage.get(second, "/health");
+    const worker = await stack.start(bundle);
+    const second = await stack.start(bundle);
+    // The isolates have started, with empty caches.
+    await stack.get(worker, "/health");
+    await stack.get(second, "/health");
     const steps: Step[] = [
       { what: "cold isolate, no key known anywhere", target: 2, worker, run: unfinished, minute: 0 },
       { what: "warm, unfinished run", target: 1, worker, run: unfinished, minute: 0 },
       { what: "warm, first read of a finished run", target: 1, worker, run: finished, minute: 0 },
-      { what: "kept run", target: 0, worker, run: finished, minute: 0 },
+      { what: "cached run", target: 0, worker, run: finished, minute: 0 },
       { what: "20 minutes later, unfinished run", target: 1, worker, run: unfinished, minute: 20 },
-      { what: "20 minutes later, kept run", target: 1, worker, run: finished, minute: 40 },
+      { what: "20 minutes later, cached run", target: 1, worker, run: finished, minute: 40 },
       { what: "20 minutes later, first read of a finished run", target: 1, worker, run: other, minute: 60 },
       {
-        what: "another isolate, whose data centre holds keys of 20 minutes ago",
+        what: "another isolate, with keys of 20 minutes ago in the data-center cache",
         target: 1,
         worker: second,
         run: unfinished,
@@ -60,7 +60,7 @@ export async function measureTrips(stage: Stage): Promise<Line[]> {
     upstream.delayMs.keys = DELAY_MS;
     upstream.delayMs.sql = DELAY_MS;
     for (const [index, step] of steps.entries()) {
-      const line = await takeStep(stage, step);
+      const line = await takeStep(stack, step);
       (taken[index] ??= []).push(line);
     }
     upstream.delayMs.keys = 0;
@@ -73,13 +73,13 @@ export async function measureTrips(stage: Stage): Promise<Line[]> {
   });
 }
 
-async function takeStep({ upstream, ask }: Stage, { what, target, worker, run, minute }: Step): Promise<Line> {
+async function takeStep({ upstream, read }: LocalStack, { what, target, worker, run, minute }: Step): Promise<Line> {
   const first = upstream.calls.length;
   const startedMs = performance.now();
-  await ask(worker, run, { "bench-clock-ms": String(minute * 60_000) });
-  // Rounded down, since a busy machine makes an answer late; a timer may be early by a little.
+  await read(worker, run, { "bench-clock-ms": String(minute * 60_000) });
+  // Rounded down, because a busy machine makes a response late; a timer may be early by a little.
   const trips = Math.floor((performance.now() - startedMs + EARLY_MS) / DELAY_MS);
-  // Until what goes on behind the answer is done as well.
+  // Until the work behind the response is done too.
   await sleep(2 * DELAY_MS);
   const calls = upstream.calls.slice(first);
   const count = (kind: "keys" | "sql") => calls.filter((call) => call.kind === kind).length;

@@ -1,6 +1,6 @@
-// What lies upstream of a Worker: an issuer's key set, SQL over HTTP, and the data centre's cache. The first two answer
-// after an artificial delay and note every call. A statement is put to Postgres once; its reply is replayed until it is
-// forgotten, so that the database costs next to nothing, and the benchmark knows nothing of the statement.
+// The upstreams of a Worker: an issuer's key set, SQL over HTTP, and the data-center cache. The first two respond after an
+// artificial delay and record every call. A statement goes to Postgres once; its reply is replayed until it is forgotten, so the
+// database costs next to nothing, and the benchmark knows nothing of the statement.
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import { buffer, text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +8,7 @@ import { listenOnLoopback } from "../dev/loopback.ts";
 
 interface Call {
   kind: "keys" | "sql";
-  /** What was sent: the statement with its parameters, as the driver writes it. */
+  /** The statement with its parameters, as the driver writes it. */
   body: string;
   replyBytes: number;
 }
@@ -18,10 +18,10 @@ export interface Upstream {
   sqlUrl: string;
   /** `host:port` of the cache. */
   cacheAddress: string;
-  /** How long each call takes, in milliseconds, there and back. */
+  /** The time of a call, there and back. */
   delayMs: { keys: number; sql: number };
   calls: Call[];
-  /** To be called when a row has changed. */
+  /** Call this after a row has changed. */
   forgetReplies(): void;
   emptyCache(): void;
   close(): Promise<void>;
@@ -34,11 +34,11 @@ export async function startUpstream(sqlUrl: string, keySet: string): Promise<Ups
   const replies = new Map<string, Promise<Buffer>>();
   const cached = new Map<string, Buffer>();
 
-  async function askDatabase(body: string, headers: IncomingMessage["headers"]): Promise<Buffer> {
+  async function queryDatabase(body: string, headers: IncomingMessage["headers"]): Promise<Buffer> {
     const neonHeaders = Object.entries(headers).filter(([name]) => name.startsWith("neon-"));
-    const answer = await fetch(sqlUrl, { method: "POST", body, headers: neonHeaders as [string, string][] });
-    if (!answer.ok) throw new Error(`the database refused ${body}: ${await answer.text()}`);
-    return Buffer.from(await answer.arrayBuffer());
+    const reply = await fetch(sqlUrl, { method: "POST", body, headers: neonHeaders as [string, string][] });
+    if (!reply.ok) throw new Error(`the database refused ${body}: ${await reply.text()}`);
+    return Buffer.from(await reply.arrayBuffer());
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -49,9 +49,9 @@ export async function startUpstream(sqlUrl: string, keySet: string): Promise<Ups
     await pause(delayMs[kind] / 2);
     let reply: Buffer | undefined = Buffer.from(keySet);
     if (kind === "sql") {
-      const asked = replies.get(body) ?? askDatabase(body, request.headers);
-      replies.set(body, asked);
-      reply = await asked;
+      const reading = replies.get(body) ?? queryDatabase(body, request.headers);
+      replies.set(body, reading);
+      reply = await reading;
     }
     call.replyBytes = reply.byteLength;
     await pause(delayMs[kind] / 2);
@@ -59,8 +59,8 @@ export async function startUpstream(sqlUrl: string, keySet: string): Promise<Ups
   }
 
   /**
-   * The cache API as workerd speaks it to its cache service: PUT carries a whole HTTP response, GET asks for it and is told
-   * by `cf-cache-status` whether it hit. Nothing ever expires here.
+   * The protocol between workerd and its cache service: the body of a PUT is a whole HTTP response; GET returns it, and
+   * `cf-cache-status` reports a hit or a miss. Nothing ever expires here.
    */
   async function serveCache(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const key = [request.headers["cf-cache-namespace"], request.headers.host, request.url].join(" ");
@@ -102,10 +102,10 @@ async function pause(milliseconds: number): Promise<void> {
   if (milliseconds > 0) await sleep(milliseconds);
 }
 
-async function listen(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+async function listen(respond: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
   const server = createServer({ keepAliveTimeout: 0 }, (request, response) => {
-    answer(request, response).catch((error: unknown) => {
-      // A Worker that was ended in the middle of its call.
+    respond(request, response).catch((error: unknown) => {
+      // The Worker was ended in the middle of its call.
       if (request.destroyed && !request.complete) return;
       console.error(error);
       response.writeHead(500).end();

@@ -1,5 +1,5 @@
-// Stands in front of the Worker under test and moves its clock: a request's `bench-clock-ms` says how far.
-// `Date` is replaced before the Worker's module is evaluated.
+// A module in front of the Worker under test that moves its clock by a request's `bench-clock-ms`. `Date` is replaced before the
+// Worker's module is evaluated.
 
 let shiftMs = 0;
 const RealDate = Date;

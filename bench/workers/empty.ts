@@ -1,3 +1,3 @@
-// A Worker that does nothing: what workerd itself costs at start.
+// A Worker that does nothing: the cost of workerd itself at start.
 
 export default { fetch: () => new Response() };

@@ -1,4 +1,4 @@
-// The limit for a kept run: a bare hono route that returns the same bytes from memory. It checks nothing.
+// The limit for a cached run: a bare hono route that returns the same bytes from memory. It checks nothing.
 import { Hono } from "hono";
 
 const app = new Hono<{ Bindings: { BODY: string } }>();

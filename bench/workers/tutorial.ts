@@ -1,5 +1,4 @@
-// What a tutorial would write with the same libraries: every check of the contract's happy path, nothing remembered,
-// nothing hardened. The benchmark compares with it.
+// A tutorial's Worker with the same libraries: every check of the contract's happy path, no cache, nothing hardened.
 
 import { neon, neonConfig } from "@neondatabase/serverless";
 import { Hono } from "hono";

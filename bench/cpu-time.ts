@@ -1,9 +1,9 @@
-// What CPU time a process has used.
+// The CPU time of a process.
 import { readFileSync, readdirSync } from "node:fs";
 
 /**
  * The CPU time that a process has used so far, in microseconds: user and system time of all its threads. From schedstat
- * (nanoseconds) where the kernel has it, else from stat (ticks of 10 ms).
+ * (nanoseconds) if the kernel has it, else from stat (ticks of 10 ms).
  */
 export function readCpuMicroseconds(pid: number): number {
   try {
