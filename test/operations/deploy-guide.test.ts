@@ -1,19 +1,17 @@
 // docs/deploy.md and the staging recipe of docs/operations.md, executed as they stand there: in a copy of the project, with the
 // local stack in place of Neon and Auth0. Only addresses, ids and passwords are replaced; what needs an account is left out.
 import { execFile, execFileSync } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
 import { OWNER_ROLE, withSession } from "../../dev/database.ts";
 import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "../../dev/sql-over-http.ts";
+import { copyProject, editFile } from "../support/node/project-copy.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-/** Of the copy: what is large, and what a developer's own settings are in. */
-const LEFT_OUT = /^(?:node_modules|\.git|\.wrangler|\.dev|dist|\.env.*|\.dev\.vars.*)$/;
 const START_TIMEOUT_MS = 60_000;
 
 /** The page's code blocks by heading, then by language. */
@@ -30,10 +28,7 @@ const replacements: [documented: string, local: string][] = [];
 
 beforeAll(async () => {
   guide = await readPage("deploy.md");
-  folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-  await cp(ROOT, folder, { recursive: true, filter: (path) => !LEFT_OUT.test(basename(path)) });
-  await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
-
+  folder = await copyProject();
   password = execFileSync("sh", ["-c", find(guide, "2. Create the database", "sh")], { encoding: "utf8" }).trim();
   served = await startServedStack({
     signal: AbortSignal.timeout(START_TIMEOUT_MS),
@@ -109,10 +104,7 @@ async function runAsOwner(text: string): Promise<void> {
   });
 }
 
-async function edit(name: string, change: (text: string) => string): Promise<void> {
-  const path = join(folder, name);
-  await writeFile(path, change(await readFile(path, "utf8")));
-}
+const edit = (name: string, change: (text: string) => string) => editFile(join(folder, name), change);
 
 /** Adds lines to a section of wrangler.toml, in place of settings of the same name. */
 function setLines(text: string, section: string, lines: string): string {
