@@ -1,7 +1,8 @@
 // The response of each failure, made by the Worker's own code, so that the documents can't drift from it.
-import { FAILURES, Failure, type FailureCode, answerFailure } from "../src/failure.ts";
+import { FAILURES, Failure, type FailureCode, respondWithFailure } from "../src/failure.ts";
 
 export const EXAMPLE_ORIGIN = "https://api.example.com";
+const METADATA_URL = `${EXAMPLE_ORIGIN}/.well-known/oauth-protected-resource`;
 export const EXAMPLE_REQUEST_ID = "5b1f3c9e-8a47-4c1d-9f3a-2d6e7b8c9d01";
 
 export interface FailureAnswer extends Texts {
@@ -117,7 +118,7 @@ export async function collectFailureAnswers(): Promise<FailureAnswer[]> {
     });
     // Only if a scope is required can one be missing.
     const requiredScope = code === "insufficient_scope" ? "crew-runs:read" : undefined;
-    const response = answerFailure(failure, EXAMPLE_REQUEST_ID, EXAMPLE_ORIGIN, requiredScope);
+    const response = respondWithFailure(failure, EXAMPLE_REQUEST_ID, METADATA_URL, requiredScope);
     return {
       status: response.status,
       headers: Object.fromEntries(response.headers),

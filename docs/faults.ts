@@ -103,6 +103,14 @@ export const FAULTS = {
     log: { db_faults: "refused" },
     lasts: "one attempt; until the setting is corrected",
   },
+  quota_exhausted: {
+    fault: "database: Neon's allowance is used up",
+    status: 503,
+    code: "database_unavailable",
+    headers: { "Retry-After": "5" },
+    log: { db_faults: "quota_exhausted" },
+    lasts: "one attempt; until the plan or the month changes",
+  },
   sql_error: {
     fault: "database: the statement fails",
     status: 503,
@@ -164,7 +172,7 @@ export const FAULTS = {
     status: 503,
     code: "key_set_unavailable",
     headers: { "Retry-After": "3" },
-    log: { why: "the key endpoint answered" },
+    log: { why: "the key endpoint returned" },
     lasts: "as above",
   },
   key_set_invalid: {

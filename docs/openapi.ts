@@ -29,7 +29,11 @@ const SERVICE_SCHEMAS = {
         enum: ["ready", "not_ready"],
         description: "`ready` if every part is `ok` or `not_checked`.",
       },
-      database: { ...PART_STATE, description: "Whether the table of runs can be read." },
+      database: {
+        ...PART_STATE,
+        enum: [...PART_STATE.enum, "not_checked"],
+        description: "Whether the table of runs can be read; `not_checked` unless `READY_CHECKS_DATABASE` is `true`.",
+      },
       key_set: { ...PART_STATE, description: "Whether the issuer's keys are at hand." },
       settings: {
         type: "string",
@@ -136,14 +140,14 @@ export async function createOpenApi(version: string): Promise<object> {
           responses: {
             200: describeState("The service can work.", "Readiness", {
               status: "ready",
-              database: "ok",
+              database: "not_checked",
               key_set: "ok",
             }),
             405: methodNotAllowed,
             503: describeState(
               "A part is unavailable, or a setting is missing or malformed.",
               "Readiness",
-              { status: "not_ready", database: "unavailable", key_set: "ok" },
+              { status: "not_ready", database: "not_checked", key_set: "unavailable" },
               "ReadinessRetryAfter",
             ),
           },

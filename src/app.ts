@@ -2,62 +2,61 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { Hono } from "hono/tiny";
-import { grantOrigin } from "./cors.ts";
+import { admitReader } from "./auth/gate.ts";
 import { getCrewRun } from "./crew-runs/route.ts";
-import { Failure, answerFailure } from "./failure.ts";
-import { answerHealth, answerReadiness } from "./health.ts";
-import { originOf, trackRequest } from "./request.ts";
-import { RESOURCE_METADATA_PATH, answerResourceMetadata } from "./resource-metadata.ts";
-import { type AppEnv, type Start, startService } from "./service.ts";
+import type { AppEnv } from "./env.ts";
+import { Failure, respondWithFailure } from "./failure.ts";
+import { grantOrigin } from "./http/cors.ts";
+import { getHealth, getReadiness } from "./http/health.ts";
+import { logRequest } from "./http/request-log.ts";
+import { METADATA_PATH, getResourceMetadata, originOf } from "./http/resource-metadata.ts";
+import { type Start, startService } from "./service.ts";
 
 /** The application. Its state lives as long as the isolate. */
 export function createApp(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   let start: Start | undefined;
-  // Without usable settings there is no service; routes that need none still answer.
+  // Without usable settings there is no service; routes that need none still work.
   const provideService = createMiddleware<AppEnv>(async (c, next) => {
-    c.set("start", (start ??= startService(c.env, originOf(c.req.url))));
+    start ??= startService(c.env, c.env.RATE_LIMITER, c.env.CF_VERSION_METADATA?.id);
+    // Until a request has a usable Host, so that one odd Host costs the isolate nothing.
+    if (start.ok) start.service.cache.origin ||= originOf(c.req.url);
+    c.set("start", start);
     await next();
   });
-  app.use(trackRequest, provideService, grantOrigin);
+  app.use(logRequest, provideService, grantOrigin);
 
-  app.get("/api/crew-runs/:run_id", requireService, authenticate, getCrewRun).all(refuseMethod);
-  app.get("/health", answerHealth).all(refuseMethod);
-  app.get("/ready", answerReadiness).all(refuseMethod);
-  app.get(`${RESOURCE_METADATA_PATH}/*`, requireService, answerResourceMetadata).all(refuseMethod);
-  app.notFound((c) => refuse(c, new Failure("not_found")));
-  app.onError((error, c) => refuse(c, error instanceof Failure ? error : describeUnforeseen(error, c)));
+  app.get("/api/crew-runs/:run_id", requireService, admitReader, getCrewRun).all(refuseMethod);
+  app.get("/health", getHealth).all(refuseMethod);
+  app.get("/ready", getReadiness).all(refuseMethod);
+  app.get(`${METADATA_PATH}/*`, requireService, getResourceMetadata).all(refuseMethod);
+  app.notFound((c) => respond(c, new Failure("not_found")));
+  app.onError((error, c) => respond(c, error instanceof Failure ? error : describeUnforeseen(error, c)));
   return app;
 }
 
-/** Hono answers another method with 404 (honojs/hono#4262). */
-const refuseMethod = (c: Context<AppEnv>) => refuse(c, new Failure("method_not_allowed"));
+/** Hono's own response to another method is 404 (honojs/hono#4262). */
+const refuseMethod = (c: Context<AppEnv>) => respond(c, new Failure("method_not_allowed"));
 
-function refuse(c: Context<AppEnv>, failure: Failure): Response {
+function respond(c: Context<AppEnv>, failure: Failure): Response {
   const { requestId, start, trace } = c.var;
   Object.assign(trace.notes, { code: failure.code, why: failure.details.why });
   const requiredScope = start?.ok ? start.service.settings.REQUIRED_SCOPE : undefined;
-  return answerFailure(failure, requestId, originOf(c.req.url), requiredScope);
+  return respondWithFailure(failure, requestId, originOf(c.req.url) + METADATA_PATH, requiredScope);
 }
 
 /**
- * An error that no step foresaw. The platform does not see what `onError` answers, so the log says where it was thrown: frames
- * only, because a message could hold data.
+ * An error that no step foresaw. The platform doesn't see what `onError` returns, so the log gets the place where it was thrown:
+ * frames only, because a message could contain data.
  */
 function describeUnforeseen(error: Error, c: Context<AppEnv>): Failure {
-  c.var.trace.notes.stack = error.stack?.match(/(?<=^ +)at .*$/gm)?.join("\n");
+  c.get("trace").notes.stack = error.stack?.match(/(?<=^ +)at .*$/gm)?.join("\n");
   return new Failure("internal_error", { why: error.name });
 }
 
 const requireService = createMiddleware<AppEnv>(async (c, next) => {
-  const { start } = c.var;
+  const start = c.get("start");
   if (!start.ok) throw new Failure("misconfigured", { why: start.problems.join("; ") });
   c.set("service", start.service);
-  await next();
-});
-
-const authenticate = createMiddleware<AppEnv>(async (c, next) => {
-  const { service, trace } = c.var;
-  c.set("access", await service.admit(c.req.header("authorization") ?? "", trace));
   await next();
 });

@@ -1,7 +1,7 @@
-// Every way in which a request can fail: one error to throw, and one table of answers.
-// The answer is vague; `why` and `stack` are for the log only.
+// Every way in which a request can fail: one error to throw, one table, one place that puts it on the wire.
+// The response is vague; `why` and `stack` are for the log only.
 
-/** Status, `detail` in the original service's words, and after how many seconds a client may ask again. */
+/** Status, `detail` in the original service's words, and the seconds of `Retry-After`. */
 export const FAILURES = {
   not_authenticated: [401, "Not authenticated"],
   invalid_token: [401, "Could not validate credentials"],
@@ -10,9 +10,9 @@ export const FAILURES = {
   not_found: [404, "Not Found"],
   method_not_allowed: [405, "Method Not Allowed"],
   invalid_run_id: [422, "Input should be a valid UUID"],
-  /** The seconds are the period in wrangler.toml: the binding does not tell it. */
+  /** The seconds are the period in wrangler.toml, which the binding doesn't expose. */
   rate_limited: [429, "Too Many Requests", 60],
-  /** Never sent: nobody is there to read it. The status is the one that proxies log for this. */
+  /** Never sent, because the client has left. Proxies log this status. */
   client_left: [499, "Client Closed Request"],
   invalid_record: [500, "Internal Server Error"],
   record_too_large: [500, "Internal Server Error"],
@@ -40,17 +40,17 @@ export const TOKEN_PROBLEMS = {
 export type TokenProblem = keyof typeof TOKEN_PROBLEMS;
 
 interface FailureDetails {
-  /** For the log: what was found, never a value of a token, a record or a secret. */
+  /** For the log: the cause, never a value of a token, a record or a secret. */
   why?: string;
   /** With `invalid_token`. */
   problem?: TokenProblem;
-  /** With `invalid_run_id`: what stood in the path, percent-decoded. */
+  /** With `invalid_run_id`: the path's segment, percent-decoded. */
   input?: string;
-  /** With `database_unavailable`: the fault may pass by itself, so a wait goes on. */
-  isPassing?: boolean;
+  /** The fault is expected to pass by itself, so a long poll goes on. */
+  isTransient?: boolean;
 }
 
-/** A refusal: thrown once, where it is found, and answered once, in `app.onError`. */
+/** Thrown once, where it is found, and put on the wire once, in `app.onError`. */
 export class Failure extends Error {
   readonly code: FailureCode;
   readonly details: FailureDetails;
@@ -70,21 +70,21 @@ export const refuseToken = (problem: TokenProblem, why: string): Failure =>
 const MAX_ECHO_LENGTH = 100;
 
 /**
- * Puts a failure on the wire: status, `detail`, `code`, `request_id`, and the headers that its kind demands. `origin` is where
- * the request was sent to; `requiredScope` is REQUIRED_SCOPE.
+ * Puts a failure on the wire: status, `detail`, `code`, `request_id`, and the headers that its kind demands. `metadataUrl` is
+ * where the protected resource metadata is; `requiredScope` is REQUIRED_SCOPE.
  */
-export function answerFailure({ code, details }: Failure, requestId: string, origin: string, requiredScope?: string) {
+export function respondWithFailure(failure: Failure, requestId: string, metadataUrl: string, requiredScope?: string) {
+  const { code, details } = failure;
   const [status, text, retryAfterSeconds] = FAILURES[code] as readonly [number, string, number?];
   const input = details.input ?? "";
   const echo = input.length > MAX_ECHO_LENGTH ? `${input.slice(0, MAX_ECHO_LENGTH)}…` : input;
   // One entry of FastAPI's HTTPValidationError.
   const entry = { type: "uuid_parsing", loc: ["path", "run_id"], msg: text, input: echo };
   const body = { detail: code === "invalid_run_id" ? [entry] : text, code, request_id: requestId };
-  const response = Response.json(body, { status });
-  response.headers.set("cache-control", "no-store");
+  const response = Response.json(body, { status, headers: { "cache-control": "no-store" } });
   if (status === 401 || status === 403) {
     const description = details.problem ? TOKEN_PROBLEMS[details.problem] : "The access token lacks a scope";
-    response.headers.set("www-authenticate", challenge(code, description, origin, requiredScope));
+    response.headers.set("www-authenticate", challenge(code, description, metadataUrl, requiredScope));
   }
   // HEAD works wherever GET does (RFC 9110 §10.2.1).
   if (status === 405) response.headers.set("allow", "GET, HEAD");
@@ -93,12 +93,11 @@ export function answerFailure({ code, details }: Failure, requestId: string, ori
 }
 
 /**
- * RFC 6750 §3, with RFC 9728 §5.1: where to learn which authorization server to ask. No error code where no credentials
- * were sent (RFC 6750 §3.1).
+ * RFC 6750 §3, with RFC 9728 §5.1: where a client learns which authorization server issues tokens. No error code if no
+ * credentials were sent (RFC 6750 §3.1).
  */
-function challenge(code: string, description: string, origin: string, requiredScope: string | undefined): string {
+function challenge(code: string, description: string, metadataUrl: string, requiredScope: string | undefined): string {
   const error = code === "not_authenticated" ? "" : `error="${code}", error_description="${description}", `;
   const scope = requiredScope === undefined ? "" : `scope="${requiredScope}", `;
-  // A relative reference where the request names no host: RFC 6750 §3 wants at least one parameter.
-  return `Bearer ${error}${scope}resource_metadata="${origin}/.well-known/oauth-protected-resource"`;
+  return `Bearer ${error}${scope}resource_metadata="${metadataUrl}"`;
 }

@@ -1,10 +1,10 @@
 // Every setting of the Worker, declared once: its name, its form, its bounds, its default.
-// A value never appears in a message: a setting may be a secret.
+// A value never appears in a message, because it may be a secret.
 import * as z from "zod/mini";
 
 /**
- * The signature algorithms that a token may bear, in order of preference: asymmetric ones only (RFC 8725 §3.1, §3.2).
- * A shared secret would let every verifier forge, and `none` is no signature.
+ * The signature algorithms that a token may have, in order of preference: asymmetric ones only (RFC 8725 §3.1, §3.2).
+ * A shared secret would let every verifier forge tokens, and `none` means unsigned.
  */
 export const SIGNATURE_ALGORITHMS: readonly string[] =
   "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519".split(" ");
@@ -12,11 +12,11 @@ export const SIGNATURE_ALGORITHMS: readonly string[] =
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const text = z.string("is required");
-/** The characters of a scope (RFC 6749 §3.3): no space, quote or backslash, so that it may stand in a header. */
+/** The characters of a scope (RFC 6749 §3.3): no space, quote or backslash, so that a header may quote it. */
 const WORD = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 const name = text.check(z.regex(WORD, "must be one word of printable ASCII"));
 
-/** Values between blanks or commas. */
+/** Values separated by spaces or commas. */
 function listOf(fits: (value: string) => boolean, rule: string, minimum = 1) {
   const split = z.transform((value: string) => value.split(/[\s,]+/).filter(Boolean));
   return z.pipe(text, split).check(z.refine((values) => values.length >= minimum && values.every(fits), rule));
@@ -41,7 +41,7 @@ function whole(minimum: number, maximum: number) {
 const urlThat = (fits: (url: Partial<URL>) => boolean, rule: string) =>
   text.check(z.refine((value) => fits(URL.parse(value) ?? {}), rule));
 
-/** https, or http to this machine: on a network, somebody could replace keys and queries that are sent in clear. */
+/** https, or http to this machine: on a network, keys and queries that are sent in clear could be replaced. */
 const secureUrl = urlThat(({ protocol, hostname = "", username, password }) => {
   const isSecure = protocol === "https:" || (protocol === "http:" && LOOPBACK.test(hostname));
   return isSecure && username === "" && password === "";
@@ -58,6 +58,7 @@ export const SettingsSchema = z.object({
   NEON_FETCH_ENDPOINT: z.optional(secureUrl),
   DATABASE_ATTEMPT_TIMEOUT_MS: z._default(whole(100, 9_000), 4_000),
   REQUEST_TIMEOUT_MS: z._default(whole(100, 9_500), 9_000),
+  READY_CHECKS_DATABASE: z._default(flag, false),
   JWT_ISSUER: webUrl,
   JWT_AUDIENCE: listOf((value) => WORD.test(value), "must list one or more words of printable ASCII"),
   JWKS_URL: secureUrl,
@@ -84,13 +85,13 @@ export type Settings = z.infer<typeof SettingsSchema>;
 
 /**
  * Reads the settings from the Worker's environment. An empty value counts as absent.
- * Gives the settings, or a line for each problem: the variable's name and the rule that it breaks.
+ * Returns the settings, or a line per problem: the variable's name and the rule that it breaks.
  */
 export function readSettings(
   environment: object,
 ): { ok: true; settings: Settings } | { ok: false; problems: string[] } {
   const names = Object.keys(SettingsSchema.shape);
-  // wrangler.toml may hold numbers and booleans where the dashboard holds text.
+  // wrangler.toml may have numbers and booleans; the dashboard has text.
   const given = names.map((name) => [name, String(Reflect.get(environment, name) ?? "")]);
   const parsed = z.safeParse(SettingsSchema, Object.fromEntries(given.filter(([, value]) => value !== "")));
   if (parsed.success) return { ok: true, settings: parsed.data };

@@ -1,25 +1,15 @@
-// What the steps of one request note for its log line and its Server-Timing header. Nothing noted here decides the answer.
+// What the steps of one request note for its log line and its Server-Timing header. No note decides the response.
 
-type TextNote =
-  | "run_id"
-  | "code"
-  | "why"
-  | "stack"
-  | "auth"
-  | "subject"
-  | "cache"
-  | "cache_layer"
-  | "key_set"
-  | "rate_limit"
-  | "db_faults";
+type FailureNote = "code" | "why" | "stack";
+type GateNote = "auth" | "subject" | "key_set" | "rate_limit";
+type RunNote = "run_id" | "cache" | "cache_layer" | "db_faults";
+type NumberNote = "db_attempts" | "db_ms" | "waited_ms";
 
 /** Members of the log line; docs/logging.md documents their names. Never a token, a secret or a value of a record. */
-export type Notes = Partial<
-  Record<TextNote, string | undefined> & Record<"db_attempts" | "db_ms" | "waited_ms", number>
->;
+export type Notes = Partial<Record<FailureNote | GateNote | RunNote, string | undefined> & Record<NumberNote, number>>;
 
 export interface Trace {
   readonly notes: Notes;
-  /** Lets work outlive the answer. The work must not reject. */
+  /** Lets work outlive the response. The work must not reject. */
   finishLater(work: Promise<unknown>): void;
 }

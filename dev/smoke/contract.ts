@@ -244,7 +244,7 @@ const checkLayers = (session: Session, runIds: readonly string[], token: string)
       expect("the number of their tags", new Set(answers.map(readTag)).size, 1);
       const layers = answers.map(nameLayer);
       const count = (layer: string) => layers.filter((each) => each === layer).length;
-      return `${count("isolate")} from the isolate, ${count("data-centre")} from the data centre, ${count("database")} from the database`;
+      return `${count("isolate")} from the isolate, ${count("data-center")} from the data centre, ${count("database")} from the database`;
     }
     return "none of the given runs is finished";
   },
@@ -252,8 +252,8 @@ const checkLayers = (session: Session, runIds: readonly string[], token: string)
 
 function nameLayer({ headers }: Answer): string {
   const status = headers.get("cache-status");
-  expect("Cache-Status", status, /^crew-runs; (hit; detail=(isolate|data-centre)|fwd=uri-miss(; stored)?)$/);
-  return /isolate|data-centre/.exec(String(status))?.[0] ?? "database";
+  expect("Cache-Status", status, /^crew-runs; (hit; detail=(isolate|data-center)|fwd=uri-miss(; stored)?)$/);
+  return /isolate|data-center/.exec(String(status))?.[0] ?? "database";
 }
 
 const checkForeignRun = (session: Session, runId: string, token: string): Checks => ({

@@ -1,5 +1,5 @@
-// The policy: which JWT is an access token for this API, and what it grants. Pure but for the signature check: keys and
-// clock are handed in. The checks that need no key come first, so that a bad token costs no key fetch.
+// The policy: which JWT is an access token for this API, and what it grants. Keys and clock are passed in; only the signature
+// check is asynchronous. The checks that need no key come first, so that a bad token costs no key fetch.
 // Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §2.1 and §3.
 import { type JWTVerifyGetKey, compactVerify, errors } from "jose";
 import { Failure, type TokenProblem, refuseToken } from "../failure.ts";
@@ -23,19 +23,21 @@ const FOREIGN_CLAIMS = ["at_hash", "c_hash", "s_hash", "events"];
 /** Claims in which rights are text only: the names of an object's members are no rights there. */
 const TEXT_CLAIMS = ["scope", "scp", "permissions"];
 
-/** A token whose header and claims are those of an access token for us; its signature is yet to be checked. */
+/** A token whose header and claims fit; its signature is yet to be checked. */
 export type InspectedToken = ReturnType<typeof inspectToken>;
 
 type Members = Record<string, unknown>;
 
 /**
  * Reads the token in an `Authorization` header (RFC 6750 §2.1). Two such headers reach a Worker as one value joined by a comma,
- * which no token holds. A token in the query or in a body is no credential (§5.3: URLs end up in logs). Fails with
- * `not_authenticated`, or with `invalid_token` where it has not the form of a JWT.
+ * which no token contains. A token in the query or in a body isn't a credential (§5.3: URLs end up in logs). Fails with
+ * `not_authenticated`, or with `invalid_token` if it doesn't have the form of a JWT.
  */
 export function readBearerToken(authorization: string): { text: string; header: Members; claims: Members } {
-  const text = /^bearer(?: +(.*))?$/i.exec(authorization)?.[1];
-  if (text === undefined || text === "") throw new Failure("not_authenticated");
+  // Linear in the header: `.*` and a `$` behind the blanks would backtrack over all of them if a line separator follows.
+  const [scheme] = /^bearer(?: +|$)/i.exec(authorization) ?? [];
+  const text = authorization.slice(scheme?.length);
+  if (scheme === undefined || text === "") throw new Failure("not_authenticated");
   demand(text.length <= MAX_TOKEN_LENGTH, "malformed", `longer than ${MAX_TOKEN_LENGTH}`);
   const [, header, claims, signature] = COMPACT_JWS.exec(text) ?? [];
   demand(header && claims && signature, "malformed", "not three base64url parts");
@@ -52,7 +54,7 @@ export function inspectToken(authorization: string, settings: Settings, nowSecon
   demand(typeof alg === "string" && settings.JWT_ALGORITHMS.includes(alg), "bad_signature", "algorithm not allowed");
   // RFC 8725 §3.10: a key id is untrusted input.
   const isShort = kid === undefined || (typeof kid === "string" && kid.length <= MAX_KEY_ID_LENGTH);
-  demand(isShort, "malformed", "kid is no short string");
+  demand(isShort, "malformed", "kid isn't a short string");
   checkKind(header, claims, settings.JWT_REQUIRE_AT_JWT);
   demand(claims["iss"] === settings.JWT_ISSUER, "wrong_issuer", "iss");
   const audiences = [claims[settings.AUDIENCE_CLAIM]].flat();
@@ -66,8 +68,8 @@ export function inspectToken(authorization: string, settings: Settings, nowSecon
 }
 
 /**
- * Checks the signature of a token with the key that `findKey` finds for it. Gives `unknown_key` where its key may be one that
- * the set lacks: its `kid` is not there, or it has none and no key that fits made the signature.
+ * Checks the signature of a token with the key that `findKey` finds for it. `unknown_key`: no key in the set has this `kid`, or
+ * the token has no `kid` and no candidate verified it. A refetch may help.
  */
 export async function verifySignature(
   { text, algorithm, keyId }: Pick<InspectedToken, "text" | "algorithm" | "keyId">,
@@ -87,7 +89,7 @@ export async function verifySignature(
         if (madeIt !== undefined) return "verified";
       }
     }
-    // jose's other errors (bad signature, a point off the curve) mean the same here: this key did not sign the token.
+    // jose's other errors (bad signature, a point off the curve) mean the same here: this key didn't make the signature.
     return keyId === undefined ? "unknown_key" : "bad_signature";
   }
 }
@@ -105,40 +107,40 @@ function decodeObject(part: string): Members {
   } catch {
     // Refused below.
   }
-  demand(isObject(value) && !Array.isArray(value), "malformed", "not JSON objects");
+  demand(isPlainObject(value), "malformed", "not JSON objects");
   return value;
 }
 
-/** RFC 8725 §3.11, §3.12: the kinds of JWT are told apart by `typ`, which RFC 9068 §2.1 names for ours, or by other kinds' marks. */
+/** RFC 8725 §3.11, §3.12: `typ` distinguishes the kinds of JWT (RFC 9068 §2.1), or else claims found only in other kinds. */
 function checkKind(header: Members, claims: Members, mustBeAtJwt: boolean): void {
   // RFC 7515 §4.1.11: we understand no extension, so none may be critical; RFC 7797 §7: `b64` is not for JWTs.
   demand(!("crit" in header || "b64" in header), "malformed", "crit or b64");
   demand(!("enc" in header || "zip" in header), "wrong_kind", "encrypted or compressed");
   demand(!("cty" in header), "wrong_kind", "nested");
-  // RFC 9449 §7.1, RFC 8705 §3: a token bound to a key is worth nothing without a proof of that key, which we cannot ask for.
+  // RFC 9449 §7.1, RFC 8705 §3: a sender-constrained token needs a proof of its key, which this API can't check.
   demand(!("cnf" in claims), "wrong_kind", "sender-constrained");
   const { typ: kind } = header;
   if (typeof kind === "string" && /^(application\/)?at\+jwt$/i.test(kind)) return;
   const isPlainJwt = kind === undefined || (typeof kind === "string" && /^(application\/)?jwt$/i.test(kind));
   demand(isPlainJwt && !mustBeAtJwt, "wrong_kind", "typ");
-  // Marks by which issuers that do not use `at+jwt` tell their other tokens apart.
+  // Claims by which issuers without `at+jwt` mark their other tokens.
   const { typ, token_use } = claims;
   demand(token_use === undefined || token_use === "access", "wrong_kind", "token_use");
   const isAccess = typ === undefined || (typeof typ === "string" && /^(bearer|at\+jwt|jwt)$/i.test(typ));
   demand(isAccess, "wrong_kind", "typ claim");
-  // An ID token repeats the client's nonce; some older access tokens do so too, and say `typ: Bearer`.
+  // An ID token repeats the client's nonce. Some older access tokens do too, but with `typ: Bearer`.
   const mark = "nonce" in claims && typ === undefined ? "nonce" : FOREIGN_CLAIMS.find((claim) => claim in claims);
   demand(mark === undefined, "wrong_kind", String(mark));
 }
 
-/** RFC 7519 §4.1.4 to §4.1.6. Gives `exp`. */
+/** RFC 7519 §4.1.4 to §4.1.6. Returns `exp`. */
 function checkTimes(claims: Members, leewaySeconds: number, nowSeconds: number): number {
   const { exp } = claims;
-  demand(isTime(exp), "malformed", "exp is no number");
+  demand(isTime(exp), "malformed", "exp isn't a number");
   demand(exp + leewaySeconds > nowSeconds, "expired", "exp");
   for (const claim of ["nbf", "iat"]) {
     const time = claim in claims ? claims[claim] : 0;
-    demand(isTime(time), "malformed", `${claim} is no number`);
+    demand(isTime(time), "malformed", `${claim} isn't a number`);
     demand(time - leewaySeconds <= nowSeconds, "not_yet_valid", claim);
   }
   return exp;
@@ -146,6 +148,7 @@ function checkTimes(claims: Members, leewaySeconds: number, nowSeconds: number):
 
 const isTime = (value: unknown): value is number => Number.isFinite(value);
 const isObject = (value: unknown): value is Members => typeof value === "object" && value !== null;
+const isPlainObject = (value: unknown): value is Members => isObject(value) && !Array.isArray(value);
 
 /** A lone surrogate or a NUL would change or break on its way to Postgres. */
 function isSubject(value: unknown): value is string {
@@ -154,8 +157,8 @@ function isSubject(value: unknown): value is string {
 }
 
 /**
- * Rights as whole strings: the words of a string (RFC 6749 §3.3), the strings of an array; and in a claim of the operator's
- * choice the names of an object's members that are `true` or an object (Zitadel's roles are). `false` grants nothing.
+ * Rights as whole strings. A string is split at spaces (RFC 6749 §3.3); an array contributes its strings; an object in a claim
+ * that the operator chose contributes the names of members that are `true` or an object that isn't an array (Zitadel's roles).
  */
 function collectRights(claims: Members, paths: readonly string[]): Set<string> {
   const rights = paths.flatMap((path) => {
@@ -163,12 +166,12 @@ function collectRights(claims: Members, paths: readonly string[]): Set<string> {
     if (typeof value === "string") return value.split(" ");
     if (Array.isArray(value)) return value.filter((item) => typeof item === "string");
     if (!isObject(value) || TEXT_CLAIMS.includes(path)) return [];
-    return Object.keys(value).filter((name) => value[name] === true || isObject(value[name]));
+    return Object.keys(value).filter((name) => value[name] === true || isPlainObject(value[name]));
   });
   return new Set(rights);
 }
 
-/** A path is the literal name of a claim (names may hold dots), or else leads through nested objects. */
+/** A path is the literal name of a claim, dots included, or else leads through nested objects. */
 function readPath(claims: Members, path: string): unknown {
   if (Object.hasOwn(claims, path)) return claims[path];
   const step = (value: unknown, name: string) =>

@@ -1,5 +1,5 @@
 // Which keys of a published JSON Web Key Set (RFC 7517 §5) may verify a signature. Pure.
-// jose finds a token's key among them by `kid`, `alg`, `use`, `key_ops` and curve; here is what jose does not check.
+// jose finds a token's key among them by `kid`, `alg`, `use`, `key_ops` and curve; this file checks what jose doesn't.
 import { type JWK, base64url } from "jose";
 
 /** RFC 7518 §3.3 demands 2048 bits, which jose checks. This ceiling bounds what one check can cost. */
@@ -7,23 +7,23 @@ const MAX_RSA_BYTES = 1_024;
 const ED25519_NAMES = [undefined, "EdDSA", "Ed25519"];
 
 /**
- * The usable keys of a key set's text. A key that breaks a rule is passed over; it never spoils the others. `algorithms` are
- * those allowed, in order of preference. Throws where the text is no key set, or holds no usable key.
+ * Returns the usable keys of a key set's text; a key that breaks a rule is skipped. `algorithms` are those allowed, in order of
+ * preference. Throws if the text isn't JSON (SyntaxError, which quotes it), isn't a key set or contains no usable key.
  */
 export function readKeySet(text: string, algorithms: readonly string[]): { keys: JWK[] } {
   const published: unknown = JSON.parse(text)?.keys;
-  if (!Array.isArray(published)) throw new Error("the reply is no JSON Web Key Set");
+  if (!Array.isArray(published)) throw new Error("the reply isn't a JSON Web Key Set");
   const keys = published.flatMap((key) => readKey(key, algorithms) ?? []);
-  if (keys.length === 0) throw new Error("the key set holds no usable signature key");
+  if (keys.length === 0) throw new Error("the key set contains no usable signature key");
   return { keys: keys as JWK[] };
 }
 
 /**
- * A key, reduced to what the check needs: a strange member changes nothing. Each has one algorithm (RFC 8725 §3.1): its `alg`,
+ * A key, reduced to the members that the check needs. Each has one algorithm (RFC 8725 §3.1): its `alg`,
  * else its curve's, else the first RSA one allowed.
  */
 function readKey(key: Partial<JWK> | null, allowed: readonly string[]): object | undefined {
-  // A private key on a public page has lost its worth: anyone can sign with it.
+  // Anyone can sign with a private key that is published.
   if (typeof key !== "object" || key === null || "d" in key || (key.use ?? "sig") !== "sig") return undefined;
   if (key.kid !== undefined && typeof key.kid !== "string") return undefined;
   const { kty, kid, alg, key_ops, crv, x, y, n, e } = key;

@@ -1,65 +1,37 @@
-// Finds a run where it is kept, or in the database. Gives nothing before the token is vouched for.
-// Knows who asks; knows nothing of headers or statuses.
-import type { Access } from "../auth/authenticator.ts";
+// Finds a run in the caches or in the database. Knows who reads; knows nothing of headers, statuses or keys.
+import type { Reader } from "../auth/reader.ts";
 import { Failure } from "../failure.ts";
-import type { Reader } from "../reader.ts";
-import type { Service } from "../service.ts";
 import type { Trace } from "../trace.ts";
-import type { FoundRun } from "./kept-runs.ts";
-import { type Run, makeRun } from "./record.ts";
+import type { CachedRuns, FoundRun } from "./cached-runs.ts";
+import type { CrewRunStore } from "./postgres/store.ts";
 
-/**
- * The run, when the token is vouched for. Fails with `run_not_found`, `rate_limited`, as `CrewRunStore.find` and as
- * `access.vouched`.
- */
-export async function findRun(service: Service, id: string, access: Access, trace: Trace): Promise<FoundRun> {
-  let found = await service.kept.find(id, access.reader);
-  if (found !== undefined) await access.vouched;
-  else {
-    trace.notes.cache = "miss";
-    try {
-      return { run: await readRun(service, id, access, trace) };
-    } catch (error) {
-      // While the database fails, another isolate may have kept the run.
-      if (!(error instanceof Failure) || error.code !== "database_unavailable") throw error;
-      found = await service.kept.find(id, access.reader, true);
-      if (found === undefined) throw error;
-    }
-  }
-  Object.assign(trace.notes, { cache: "hit", cache_layer: found.layer });
-  return found;
-}
-
-async function readRun(service: Service, id: string, access: Access, trace: Trace): Promise<Run> {
-  const { store, kept } = service;
-  const { reader, vouched } = access;
-  if (vouched === undefined) await countRead(service, reader, trace);
-  const readMs = Date.now();
-  const row = await (vouched === undefined ? store.find(id, reader, trace) : readBeside(vouched));
-  if (row === undefined) throw new Failure("run_not_found");
-  const run = await makeRun(row, readMs);
-  await kept.keep(run, reader, trace);
-  return run;
-
+export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rateLimiter: RateLimit | undefined) {
   /**
-   * Where the keys are being refreshed, the two round trips go out together: a token that the refreshed keys refuse has cost
-   * this one query, and its answer is thrown away.
+   * Returns the run if the reader may see it. `refusal` ends the read early. Fails with `run_not_found`, `rate_limited`, and as
+   * `CrewRunStore.find`.
    */
-  async function readBeside(vouching: Promise<unknown>) {
-    const stop = new AbortController();
-    const reading = store.find(id, reader, trace, { signal: stop.signal });
-    const admitting = vouching.then(() => countRead(service, reader, trace));
-    admitting.catch(() => stop.abort());
-    await Promise.allSettled([reading, admitting]);
-    await admitting;
-    return reading;
-  }
-}
-
-/** Counts a read that reaches the database. A limiter that fails lets it pass: it is a brake, not a gate. */
-async function countRead({ rateLimiter }: Service, { subject }: Reader, trace: Trace): Promise<void> {
-  const counted = await rateLimiter?.limit({ key: subject }).catch(() => {
-    trace.notes.rate_limit = "failed";
-  });
-  if (counted?.success === false) throw new Failure("rate_limited");
+  return async (id: string, reader: Reader, trace: Trace, refusal?: AbortSignal): Promise<FoundRun> => {
+    let found = await cachedRuns.find(id, reader);
+    if (found === undefined) {
+      trace.notes.cache = "miss";
+      // Counted before it reaches the database. If the limiter fails, the read passes: it is a brake, not a gate.
+      const counted = await rateLimiter?.limit({ key: reader.subject }).catch(() => {
+        trace.notes.rate_limit = "failed";
+      });
+      if (counted?.success === false) throw new Failure("rate_limited");
+      try {
+        const run = await store.find(id, reader, { trace, signal: refusal });
+        if (run === undefined) throw new Failure("run_not_found");
+        await cachedRuns.add(run, reader, trace);
+        return { run };
+      } catch (error) {
+        // While the database fails, another isolate may have cached the run.
+        const isOutage = error instanceof Failure && error.code === "database_unavailable";
+        found = isOutage ? await cachedRuns.findShared(id, reader) : undefined;
+        if (found === undefined) throw error;
+      }
+    }
+    Object.assign(trace.notes, { cache: "hit", cache_layer: found.layer });
+    return found;
+  };
 }

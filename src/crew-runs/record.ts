@@ -1,9 +1,9 @@
-// The record: the one schema from which the answer, its types and the published document come, and its JSON text.
+// The record: the one schema from which the response, its types and the published document come, and its JSON text.
 // `task_input` is carried as the text that Postgres holds: JavaScript's numbers would round it.
 import { base64url } from "jose";
 import * as z from "zod/mini";
+import type { Reader } from "../auth/reader.ts";
 import { Failure } from "../failure.ts";
-import type { Reader } from "../reader.ts";
 
 export const AgentConfig = z.object({
   role: z.string(),
@@ -49,7 +49,7 @@ export const CrewRun = z.object({
   completed_at: z.nullable(timestamp),
 });
 
-/** A text that is no JSON becomes no config at all, so that the record is refused by the schema. */
+/** Invalid JSON becomes undefined, which the schema rejects. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -58,7 +58,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** A timestamp by `to_json`: zeros at the end are cut; an era, an infinity and a year of five digits do not fit. */
+/** A timestamp by `to_json`: trailing zeros are cut; an era, an infinity and a year of five digits don't match. */
 const STORED_TIME = /^"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?"$/;
 const storedTime = z.pipe(
   z.string().check(z.regex(STORED_TIME)),
@@ -83,9 +83,9 @@ export interface Run {
   createdMs: number;
   /** A strong tag, with its quotes: it changes exactly when the body does (RFC 9110 §8.8.3). */
   etag: string;
-  /** When the database was asked, in milliseconds since the epoch: a copy's age counts from here, wherever it lies. */
+  /** When the read began, in milliseconds since the epoch: the age of every copy counts from here. */
   readMs: number;
-  /** JSON in UTF-8: hashed, sent and kept as it is. */
+  /** JSON in UTF-8: hashed, sent and cached as it is. */
   body: Uint8Array;
 }
 
@@ -94,10 +94,9 @@ const TAG_BYTES = 16;
 
 /**
  * Checks a row against the contract and makes its run: the twelve keys in order, defaults filled in, unknown config keys
- * dropped. `readMs` is when the database was asked. Fails with `invalid_record`, naming the fields that do not fit, never
- * their values.
+ * dropped. `readMs` is when the read began. Fails with `invalid_record`, naming the fields that don't fit, never their values.
  */
-export async function makeRun(row: Record<string, unknown>, readMs: number): Promise<Run> {
+export function makeRun(row: Record<string, unknown>, readMs: number): Promise<Run> {
   const parsed = z.safeParse(StoredRun, row);
   if (!parsed.success) {
     const fields = parsed.error.issues.map((issue) => `${issue.path.join(".")} (${issue.code})`);
@@ -107,17 +106,15 @@ export async function makeRun(row: Record<string, unknown>, readMs: number): Pro
   const last = { result, error, started_at, completed_at };
   const [head, tail] = [JSON.stringify(first).slice(0, -1), JSON.stringify(last).slice(1)];
   const body = new TextEncoder().encode(`${head},"task_input":${task_input ?? "null"},${tail}`);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
-  return {
-    id: first.id,
-    ownerId: first.owner_id,
-    isFinal: first.status === "completed" || first.status === "failed",
-    createdMs: Date.parse(first.created_at),
-    etag: `"${base64url.encode(digest.subarray(0, TAG_BYTES))}"`,
-    readMs,
-    body,
-  };
+  const { id, owner_id: ownerId, status, created_at } = first;
+  const isFinal = status === "completed" || status === "failed";
+  const run = { id, ownerId, isFinal, createdMs: Date.parse(created_at), readMs, body };
+  // Not an async function: it would hold row and strings, several times the body's size, until the digest is made.
+  return crypto.subtle.digest("SHA-256", body).then((digest) => {
+    const tag = base64url.encode(new Uint8Array(digest, 0, TAG_BYTES));
+    return { ...run, etag: `"${tag}"` };
+  });
 }
 
-/** Whether the reader may see the run. What lies outside of the database is served only where this holds. */
+/** Whether the reader may see the run. No run leaves the Worker unless this is true. */
 export const canSee = (run: Run, reader: Reader): boolean => reader.isAdmin || run.ownerId === reader.subject;

@@ -1,65 +1,66 @@
-// GET /api/crew-runs/{run_id}, for a reader whom `authenticate` has let through: the id, the run, the condition; and the
-// answer's headers.
+// GET /api/crew-runs/{run_id}, behind the gate: the id, the run, the condition, the wait; and the response's headers.
 import type { Context } from "hono";
-import type { Access } from "../auth/authenticator.ts";
+import type { AppEnv } from "../env.ts";
 import { Failure } from "../failure.ts";
-import type { AppEnv } from "../service.ts";
-import type { Settings } from "../settings.ts";
-import { matches, readWaitSeconds, suggestRetrySeconds } from "./conditional.ts";
-import { findRun } from "./find-run.ts";
-import type { FoundRun } from "./kept-runs.ts";
+import type { FoundRun } from "./cached-runs.ts";
+import type { Wait } from "./long-polls.ts";
+import { matches, readWaitSeconds, suggestRetrySeconds } from "./request-headers.ts";
 import { readRunId } from "./run-id.ts";
 
 export async function getCrewRun(c: Context<AppEnv>): Promise<Response> {
-  const { service, access, trace } = c.var;
+  const first = await readFirst(c);
+  if (first instanceof Response) return first;
+  const startedMs = Date.now();
+  const run = await c.get("service").waitForChange(first);
+  return respondWithRun(c, { run }, first.waitMs / 1_000, Date.now() - startedMs >= first.waitMs);
+}
+
+/** The response, or the wait that comes before it: a function of its own, because a suspended function holds the run's body. */
+async function readFirst(c: Context<AppEnv>): Promise<Response | Wait> {
+  const { findRun } = c.get("service");
+  const { reader } = c.get("access");
+  const trace = c.get("trace");
   const input = c.req.param("run_id") ?? "";
   const id = readRunId(input);
-  if (id === undefined) {
-    await access.vouched;
-    throw new Failure("invalid_run_id", { input });
-  }
+  if (id === undefined) throw new Failure("invalid_run_id", { input });
   trace.notes.run_id = id;
 
-  const found = await findRun(service, id, access, trace);
-  const seen = found.run;
-  const waitSeconds = seen.isFinal ? 0 : chooseWait(c.req.header("prefer"), service.settings, access);
+  const found = await findRun(id, reader, trace, c.get("refusal"));
+  const { isFinal, etag: current, readMs } = found.run;
+  const waitSeconds = isFinal ? 0 : chooseWaitSeconds(c);
   const ifNoneMatch = c.req.header("if-none-match");
-  const untilChanged = ifNoneMatch !== undefined;
-  // A client that holds another representation has something to read at once.
-  if (waitSeconds === 0 || (untilChanged && !matches(ifNoneMatch, seen.etag))) return answerRun(c, found, waitSeconds);
-
-  const waitMs = waitSeconds * 1_000;
-  const startedMs = Date.now();
-  const wait = { seen, reader: access.reader, waitMs, untilChanged, signal: c.req.raw.signal, trace };
-  const run = await service.waits.waitForChange(wait);
-  return answerRun(c, { run }, waitSeconds, Date.now() - startedMs >= waitMs);
+  const etag = ifNoneMatch === undefined ? undefined : current;
+  // A client that has another representation gets this one at once.
+  if (waitSeconds === 0 || (etag !== undefined && !matches(ifNoneMatch, etag)))
+    return respondWithRun(c, found, waitSeconds);
+  return { id, reader, etag, readMs, waitMs: waitSeconds * 1_000, signal: c.req.raw.signal, trace };
 }
 
-/** The seconds to wait: as asked for, within the setting and the token's life. */
-function chooseWait(prefer: string | undefined, { MAX_WAIT_SECONDS }: Settings, { expiresMs }: Access): number {
-  const lifeSeconds = Math.floor((expiresMs - Date.now()) / 1_000);
-  return Math.max(0, Math.min(readWaitSeconds(prefer) ?? 0, MAX_WAIT_SECONDS, lifeSeconds));
+/** As the client prefers, up to MAX_WAIT_SECONDS, and a second less than the token's life: the last poll takes time too. */
+function chooseWaitSeconds(c: Context<AppEnv>): number {
+  const preferred = readWaitSeconds(c.req.header("prefer")) ?? 0;
+  const lifeSeconds = Math.floor((c.get("access").expiresMs - Date.now()) / 1_000) - 1;
+  return Math.max(0, Math.min(preferred, c.get("service").settings.MAX_WAIT_SECONDS, lifeSeconds));
 }
 
-function answerRun(c: Context<AppEnv>, { run, layer }: FoundRun, waitSeconds: number, hasRunOut = false): Response {
-  const ttlSeconds = c.var.service.settings.FINISHED_RUN_TTL_SECONDS;
+/** `hasTimedOut`: the wait took its whole time, so the client need not pause. */
+function respondWithRun(c: Context<AppEnv>, found: FoundRun, waitSeconds: number, hasTimedOut = false): Response {
+  const { run, layer } = found;
+  const ttlSeconds = c.get("service").settings.FINISHED_RUN_TTL_SECONDS;
   const isSame = matches(c.req.header("if-none-match"), run.etag);
-  const response = new Response(isSame ? null : run.body, { status: isSame ? 304 : 200 });
-  const { headers } = response;
+  const isCacheable = run.isFinal && ttlSeconds > 0;
+  const headers = new Headers({ etag: run.etag });
   if (!isSame) headers.set("content-type", "application/json");
-  headers.set("etag", run.etag);
-  const isKept = run.isFinal && ttlSeconds > 0;
-  headers.set("cache-control", isKept ? `private, max-age=${ttlSeconds}` : "private, no-cache");
-  // RFC 9211; the detail tells the isolate's memory from the data centre's cache.
-  if (layer === undefined) headers.set("cache-status", `crew-runs; fwd=uri-miss${isKept ? "; stored" : ""}`);
+  headers.set("cache-control", isCacheable ? `private, max-age=${ttlSeconds}` : "private, no-cache");
+  // RFC 9211; the detail names the cache.
+  if (layer === undefined) headers.set("cache-status", `crew-runs; fwd=uri-miss${isCacheable ? "; stored" : ""}`);
   else {
     headers.set("cache-status", `crew-runs; hit; detail=${layer.replace("_", "-")}`);
-    // One life for all copies of a finished run: what passed here counts as age at the client (RFC 9111 §4.2.3).
+    // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
     headers.set("age", String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000))));
   }
-  // A wait that ran its full time was the pause.
-  const retryAfterSeconds = hasRunOut ? 0 : suggestRetrySeconds(run.createdMs, Date.now());
-  if (!run.isFinal) headers.set("retry-after", String(retryAfterSeconds));
+  const pauseSeconds = hasTimedOut ? 0 : suggestRetrySeconds(run.createdMs, Date.now());
+  if (!run.isFinal) headers.set("retry-after", `${pauseSeconds}`);
   if (waitSeconds > 0) headers.set("preference-applied", `wait=${waitSeconds}`);
-  return response;
+  return new Response(isSame ? null : run.body, { status: isSame ? 304 : 200, headers });
 }

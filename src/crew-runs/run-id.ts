@@ -6,7 +6,7 @@ const WRAPPED = /^(?:\{(.{36})\}|urn:uuid:(.{36}))$/;
 
 /**
  * Reads a UUID as pydantic does: canonical, without dashes, in braces, or as `urn:uuid:`; any case, version and variant.
- * Gives the canonical lower-case form (RFC 9562 §4), or undefined. The input is already percent-decoded.
+ * Returns the canonical lower-case form (RFC 9562 §4), or undefined. The input is already percent-decoded.
  */
 export function readRunId(input: string): string | undefined {
   const wrapped = WRAPPED.exec(input);

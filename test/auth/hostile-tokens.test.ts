@@ -26,7 +26,7 @@ const NO_OBJECTS = "malformed: not JSON objects";
 const ALGORITHM = "bad_signature: algorithm not allowed";
 const SIGNATURE = "bad_signature: bad_signature";
 const KEY = "bad_signature: unknown_key";
-const KEY_ID = "malformed: kid is no short string";
+const KEY_ID = "malformed: kid isn't a short string";
 const CRITICAL = "malformed: crit or b64";
 const ENCRYPTED = "wrong_kind: encrypted or compressed";
 const NESTED = "wrong_kind: nested";
@@ -426,12 +426,12 @@ refuses(
   TIMES.flatMap((claim) =>
     NO_NUMBERS.map((text): Case => [
       `${claim}: ${text}`,
-      `malformed: ${claim} is no number`,
+      `malformed: ${claim} isn't a number`,
       () => sealPayload(JSON.stringify({ ...GOOD_CLAIMS, [claim]: "TIME" }).replace(`"TIME"`, text)),
     ]),
   ),
 );
-refusesMembers("the times", "malformed: exp is no number", "claims", [{ exp: undefined }]);
+refusesMembers("the times", "malformed: exp isn't a number", "claims", [{ exp: undefined }]);
 const [EARLIEST, LATEST] = [NOW - LEEWAY_SECONDS, NOW + LEEWAY_SECONDS];
 refusesMembers("the times", EXPIRED, "claims", each("exp", [EARLIEST, EARLIEST - 0.001, 1, 0, -NOW]));
 refusesMembers("the times", "not_yet_valid: nbf", "claims", each("nbf", [LATEST + 1, LATEST + 0.001, NOW * 1_000]));

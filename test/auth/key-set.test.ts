@@ -1,7 +1,7 @@
 // When the key set is fetched, what its fetches cost the issuer, how long it serves, and that nobody waits for it without need.
 // The faults of the key endpoint are in test/reliability/key-set-faults.test.ts, random orders of events in test/histories/.
 import { expect, test, vi } from "vitest";
-import { SingleFlight } from "../../src/single-flight.ts";
+import { SingleFlight } from "../../src/isolate/single-flight.ts";
 import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";
@@ -145,7 +145,7 @@ test("a refresh that brings the same keys leaves remembered tokens remembered; o
   clock.advance(481);
   await read(token);
   await app.settle();
-  const failing = { status: LET_IN, auth: "remembered", key_set: "Error: the key endpoint answered 500" };
+  const failing = { status: LET_IN, auth: "remembered", key_set: "Error: the key endpoint returned 500" };
   expect((await read(token)).log).toMatchObject(failing);
   await issuer.proxy.heal();
   clock.advance(3);

@@ -2,7 +2,7 @@
 // That no order of events makes a kept run too old or shows it to others is in test/histories/.
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import type { Run } from "../../src/crew-runs/record.ts";
-import { createRunMemory } from "../../src/crew-runs/run-memory.ts";
+import { createMemoryCache } from "../../src/crew-runs/memory-cache.ts";
 import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";
@@ -67,7 +67,7 @@ describe("a finished run that was read once", () => {
     await Promise.all([proxy.fail({ kind: "drop" }), issuer.proxy.fail({ kind: "drop" })]);
     for (const [isolate, layer] of [
       [warm, "isolate"],
-      [start(), "data_centre"],
+      [start(), "data_center"],
     ] as const) {
       const kept = await readRun(isolate, id, token, lines);
       expectFault("both_down_cached_run", kept);
@@ -89,7 +89,7 @@ describe("a finished run that was read once", () => {
     await proxy.fail({ kind: "drop" });
     const { response, log } = await read(one, id);
     expect(response.status).toBe(200);
-    expect(log).toMatchObject({ cache: "hit", cache_layer: "data_centre", db_attempts: 3 });
+    expect(log).toMatchObject({ cache: "hit", cache_layer: "data_center", db_attempts: 3 });
   });
 
   test("is asked for again after FINISHED_RUN_TTL_SECONDS, wherever a copy has been meanwhile", async () => {
@@ -225,11 +225,11 @@ test("a look-up in the data centre that failed is not repeated for a minute, and
 describe("the isolate's memory", () => {
   const rest = { ownerId: "owner", isFinal: true, createdMs: 0, etag: `"x"`, readMs: 0 };
   const makeRun = (id: string, kilobytes: number): Run => ({ ...rest, id, body: new Uint8Array(kilobytes * 1_024) });
-  const has = (memory: ReturnType<typeof createRunMemory>, ids: string) =>
+  const has = (memory: ReturnType<typeof createMemoryCache>, ids: string) =>
     [...ids].filter((id) => memory.get(id) !== undefined).join("");
 
   test("lets go of what was used least recently, and charges once for a run that is read again", () => {
-    const memory = createRunMemory(36_864, 16_384);
+    const memory = createMemoryCache(36_864, 16_384);
     for (const id of "aabbbc") memory.set(makeRun(id, 10));
     expect(has(memory, "a")).toBe("a");
     memory.set(makeRun("d", 10));
@@ -237,14 +237,14 @@ describe("the isolate's memory", () => {
   });
 
   test("does not take a run that is larger than its share", () => {
-    const memory = createRunMemory(36_864, 16_384);
+    const memory = createMemoryCache(36_864, 16_384);
     memory.set(makeRun("a", 10));
     memory.set(makeRun("b", 17));
     expect(has(memory, "ab")).toBe("a");
   });
 
   test("holds for many small runs as well: each costs two kilobytes besides its body", () => {
-    const memory = createRunMemory(20_480, 16_384);
+    const memory = createMemoryCache(20_480, 16_384);
     for (const id of "0123456789x") memory.set(makeRun(id, 0));
     expect(has(memory, "01")).toBe("1");
   });

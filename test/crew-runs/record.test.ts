@@ -1,7 +1,7 @@
 // The record: all keys in order, each value as it is stored, defaults where the contract has them; a row that breaks the
 // contract is a 500 that names the field to the log alone. The tag tells one body from another.
 import { expect, test } from "vitest";
-import { makeReply } from "../support/database-reply.ts";
+import { ROW_ID, makeReply } from "../support/database-reply.ts";
 import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { type ReadRun, readRun } from "../support/read-run.ts";
@@ -95,7 +95,7 @@ test("a result of 5 MB arrives whole", async () => {
 async function readRow(change: object): Promise<ReadRun> {
   const proxy = await openFaultProxy({ text: makeReply(change) });
   const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
-  return readRun(app, crypto.randomUUID(), await fetchToken("owner"), lines);
+  return readRun(app, ROW_ID, await fetchToken("owner"), lines);
 }
 
 test.each([

@@ -1,6 +1,6 @@
 // A client that holds the run as it is gets no body; any other gets one. No header costs more time than its length is worth.
 import { expect, test } from "vitest";
-import { readWaitSeconds } from "../../src/crew-runs/conditional.ts";
+import { readWaitSeconds } from "../../src/crew-runs/request-headers.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun, updateRun } from "../support/database.ts";
 import { type User, fetchToken } from "../support/issuer.ts";

@@ -39,7 +39,7 @@ test("every answer forbids sniffing and referrers; over https it pins https", as
 test("one line a request tells what happened, with the trace it belongs to and nothing of the token", async () => {
   const id = await insertRun();
   const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-  const headers = { ...bearer(await fetchToken("owner")), traceparent };
+  const headers = { ...bearer(await fetchToken("owner")), traceparent, "cf-ray": "8f3a1b2c3d4e5f60-DFW" };
   const response = await createTestApp().fetch(`/api/crew-runs/${id}`, { headers });
   expect(lines()).toEqual([
     {
@@ -51,7 +51,7 @@ test("one line a request tells what happened, with the trace it belongs to and n
       run_id: id,
       status: 200,
       ms: expect.any(Number),
-      colo: "",
+      cf_ray: "8f3a1b2c3d4e5f60-DFW",
       auth: "verified",
       key_set: expect.any(String),
       cache: "miss",
@@ -67,7 +67,8 @@ test("one line a request tells what happened, with the trace it belongs to and n
 test("a check of readiness goes on when the client that began it leaves", async () => {
   const proxy = await openDatabaseProxy();
   await proxy.fail({ kind: "delay", milliseconds: 300 });
-  const variables = { ...inject("localStack").variables, NEON_FETCH_ENDPOINT: proxy.url };
+  const settings = { NEON_FETCH_ENDPOINT: proxy.url, READY_CHECKS_DATABASE: "true" };
+  const variables = { ...inject("localStack").variables, ...settings };
   const waitUntil = vi.fn();
   // What is not handed to the context ends with its client: all who ask next would wait 9.5 s for nothing.
   const context = { waitUntil, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;

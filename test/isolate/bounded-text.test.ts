@@ -1,6 +1,6 @@
 // A reply is read within its reader's bound, whatever its headers say of its length.
 import { expect, test } from "vitest";
-import { readText } from "../../src/bounded-text.ts";
+import { readText } from "../../src/isolate/bounded-text.ts";
 
 const TEXT = "é".repeat(50_000);
 const BYTES = 100_000;

@@ -203,7 +203,7 @@ describe("issuer", () => {
     ["answers with an error", "{}", 500, /the answer is a 500/],
     ["redirects", "", 302, /the answer is a 302/],
     ["answers with a page", "<html>", 200, /the answer is not JSON/],
-    ["is the metadata", `{"issuer":"x"}`, 200, /no JSON Web Key Set/],
+    ["is the metadata", `{"issuer":"x"}`, 200, /isn't a JSON Web Key Set/],
     ["is too large", `{"keys":[]}${" ".repeat(262_144)}`, 200, /longer than 262144 bytes/],
     ["holds a shared secret only", `{"keys":[{"kty":"oct","k":"AA"}]}`, 200, /no usable signature key/],
   ] as const) {

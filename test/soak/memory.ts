@@ -12,9 +12,10 @@ import { bundleProduct } from "../support/node/bundle.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { startStack } from "../../dev/stack.ts";
-import { MAX_REPLY_BYTES } from "../../src/crew-runs/reply-budget.ts";
 import { makeReply } from "../support/database-reply.ts";
 
+/** Of one reply: src/crew-runs/postgres/reply-budget.ts. */
+const MAX_REPLY_BYTES = 16_777_216;
 const HEAP_MEGABYTES = 128;
 /** What the isolate keeps of finished runs: enough of these fill it. */
 const KEPT_RUN_BYTES = 2_000_000;

@@ -1,7 +1,10 @@
 // What the database answers for one row, as Neon's driver reads it: each value is Postgres's text, a time is one in JSON.
 
+/** The id of the row. */
+export const ROW_ID = "0189dd25-1111-4111-8111-111111111111";
+
 const ROW = {
-  id: "0189dd25-1111-4111-8111-111111111111",
+  id: ROW_ID,
   correlation_id: "c",
   owner_id: "owner",
   status: "pending",

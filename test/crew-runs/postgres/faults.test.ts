@@ -68,6 +68,11 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
   ["an internal error", "server_busy", sqlError("XX000", "unexpected data beyond EOF")],
   ["a redirect", "refused", { kind: "redirect", location: "http://127.0.0.1:9/" }],
   ["the proxy's refusal", "refused", reply(400, `{"message":"password authentication failed for user 'r'","code":""}`)],
+  [
+    "Neon's used-up allowance",
+    "quota_exhausted",
+    reply(402, `{"message":"exceeded the data transfer quota","code":""}`),
+  ],
   ["a statement time-out", "statement_timeout", sqlError("57014", "canceling statement due to statement timeout")],
   [
     "a value that Postgres cannot write",

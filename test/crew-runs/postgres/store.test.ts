@@ -134,7 +134,7 @@ describe("all attempts together", () => {
   });
 
   test("are one for a check of readiness", async () => {
-    const { proxy, app, received } = await openDatabase();
+    const { proxy, app, received } = await openDatabase(undefined, { READY_CHECKS_DATABASE: "true" });
     await proxy.fail({ kind: "drop" });
     expect((await app.fetch("/ready")).status).toBe(503);
     expect(await received()).toBe(1);

@@ -1,4 +1,4 @@
-// Runs in the isolate's memory, within a byte budget: what was used least recently goes first. Knows nothing of who may read.
+// Runs in the isolate's memory, within a byte budget; the least recently used is evicted first. Knows nothing of who may read.
 import type { Run } from "./record.ts";
 
 /** Map entry, strings and headers of one run, roughly: so that many small runs count too. */
@@ -6,8 +6,8 @@ const ENTRY_OVERHEAD_BYTES = 2_048;
 
 const sizeOf = (run: Run) => run.body.byteLength + ENTRY_OVERHEAD_BYTES;
 
-/** `maxBytes` bounds all runs together; a run with a body above `maxRunBytes` is not taken. */
-export function createRunMemory(maxBytes: number, maxRunBytes: number) {
+/** `maxBytes` bounds all runs together; a run with a body above `maxRunBytes` isn't cached. */
+export function createMemoryCache(maxBytes: number, maxRunBytes: number) {
   /** Least recently used first. */
   const runs = new Map<string, Run>();
   let bytes = 0;
@@ -16,7 +16,7 @@ export function createRunMemory(maxBytes: number, maxRunBytes: number) {
     if (run !== undefined && runs.delete(run.id)) bytes -= sizeOf(run);
   }
 
-  /** Takes the place of the run with the same id. */
+  /** Replaces the run with the same id. */
   function set(run: Run): void {
     drop(runs.get(run.id));
     if (run.body.byteLength > maxRunBytes) return;

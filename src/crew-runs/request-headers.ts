@@ -1,23 +1,24 @@
-// Conditional requests (RFC 9110 §13.1.2) and preferences (RFC 7240), read from their headers. Pure.
+// Conditional requests (RFC 9110 §13.1.2) and preferences (RFC 7240), parsed from their headers. Each step is linear in the
+// header's length.
 
-/** Whether `If-None-Match` names the tag, by the weak comparison that GET asks for. `W/` is case-sensitive (§8.8.3). */
+/** Whether `If-None-Match` names the tag, by weak comparison. `W/` is case-sensitive (§8.8.3). */
 export function matches(ifNoneMatch: string | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
-  // A tag with a comma inside comes apart here; its parts are no tag of ours.
+  // This splits a tag that contains a comma, but our own tags contain none.
   const tags = ifNoneMatch.split(",").map((tag) => tag.trim());
   return ifNoneMatch.trim() === "*" || tags.includes(etag) || tags.includes(`W/${etag}`);
 }
 
-/** The members of a list: commas inside quoted strings, escapes included, do not separate (RFC 9110 §5.6.1, §5.6.4). */
+/** The members of a list: commas inside quoted strings, escapes included, don't separate (RFC 9110 §5.6.1, §5.6.4). */
 const LIST_MEMBER = /(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g;
 const WAIT = /^ ?wait ?= ?(?:(\d{1,9})|"(\d{1,9})") ?(?:;|$)/i;
 
 /**
- * The seconds of `Prefer: wait=N` (RFC 7240 §4.3), or undefined. The first `wait` counts (§2); what is malformed or unknown
- * is ignored.
+ * The seconds of `Prefer: wait=N` (RFC 7240 §4.3), or undefined. The first `wait` counts (§2); malformed and unknown
+ * preferences are ignored.
  */
 export function readWaitSeconds(prefer: string | undefined): number | undefined {
-  // Each step is linear in the header's length: blanks are folded, so that no pattern meets a long run of them.
+  // Folded first, so that no pattern meets a long run of blanks.
   for (const [member] of (prefer ?? "").replace(/\s+/g, " ").matchAll(LIST_MEMBER)) {
     if (!/^ ?wait(?:[ =;]|$)/i.test(member)) continue;
     const [, plain, quoted = plain] = WAIT.exec(member) ?? [];
@@ -26,7 +27,7 @@ export function readWaitSeconds(prefer: string | undefined): number | undefined 
   return undefined;
 }
 
-/** Seconds until an unfinished run is worth asking for again: a tenth of its age, from 1 to 30. */
+/** `Retry-After` of an unfinished run, in seconds: a tenth of its age, between 1 and 30. */
 export function suggestRetrySeconds(createdMs: number, nowMs: number): number {
   return Math.min(30, Math.max(1, Math.round((nowMs - createdMs) / 10_000)));
 }

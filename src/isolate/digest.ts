@@ -1,4 +1,4 @@
-// A digest where a text must not be shown as it is: in a log, in the key of a cache.
+// A digest for texts that must not be shown as they are: in a log, in the key of a cache.
 
 /** SHA-256 of the text in UTF-8, in hexadecimal. */
 export async function digestText(text: string): Promise<string> {

@@ -1,0 +1,96 @@
+// Finished runs that were read: cached in the isolate's memory and in the data center, and served as they were read.
+// To anyone but the owner and admins a cached run looks like a missing one: same response, same look-ups.
+import type { Reader } from "../auth/reader.ts";
+import { isRecent } from "../isolate/clock.ts";
+import type { DataCenterCache } from "../isolate/data-center-cache.ts";
+import { digestText } from "../isolate/digest.ts";
+import type { Settings } from "../settings.ts";
+import type { Trace } from "../trace.ts";
+import { createMemoryCache } from "./memory-cache.ts";
+import { type Run, canSee } from "./record.ts";
+
+/** Of the isolate's 128 MB. */
+const MAX_MEMORY_BYTES = 16_777_216;
+/** A larger run would evict many others; the data center caches it. */
+const MAX_RUN_BYTES = 2_097_152;
+/** Runs seen unfinished: a poll of one of them needs no look-up in the data center's cache first. */
+const MAX_UNFINISHED = 4_096;
+
+export interface FoundRun {
+  run: Run;
+  /** The cache that it comes from; undefined if it was read from the database. */
+  layer?: "isolate" | "data_center";
+}
+
+export type CachedRuns = ReturnType<typeof createCachedRuns>;
+
+/** `version` is the deployment's. It is part of the cache key, because another version may serialise a record differently. */
+export function createCachedRuns(settings: Settings, cache: DataCenterCache, version: string | undefined) {
+  const ttlMs = settings.FINISHED_RUN_TTL_SECONDS * 1_000;
+  const memory = createMemoryCache(MAX_MEMORY_BYTES, MAX_RUN_BYTES);
+  const unfinished = new Set<string>();
+  let namespace: string | undefined;
+
+  const serves = (run: Run, reader: Reader) => isRecent(run.readMs, ttlMs) && canSee(run, reader);
+
+  /**
+   * Returns the finished run if it is cached and the reader may see it. If this reader's last read found it unfinished, only
+   * memory is consulted.
+   */
+  async function find(id: string, reader: Reader): Promise<FoundRun | undefined> {
+    const run = memory.get(id);
+    if (run !== undefined && serves(run, reader)) return { run, layer: "isolate" };
+    return unfinished.has(await pathOf(id, reader)) ? undefined : findShared(id, reader);
+  }
+
+  /** As `find`, in the data center's cache alone. */
+  async function findShared(id: string, reader: Reader): Promise<FoundRun | undefined> {
+    if (ttlMs === 0) return undefined;
+    const run = await cache.read(await pathOf(id, reader), readEntry);
+    if (run === undefined || !serves(run, reader)) return undefined;
+    memory.set(run);
+    return { run, layer: "data_center" };
+  }
+
+  /** Caches a run that was read, for its owner and for admins, if it is finished; else notes that it isn't. */
+  async function add(run: Run, reader: Reader, trace: Trace): Promise<void> {
+    if (ttlMs === 0) return;
+    const path = await pathOf(run.id, reader);
+    if (!run.isFinal) {
+      if (unfinished.size >= MAX_UNFINISHED) unfinished.clear();
+      unfinished.add(path);
+      return;
+    }
+    unfinished.delete(path);
+    // A slow read must not replace a newer state by an older one.
+    const known = memory.get(run.id);
+    if (known !== undefined && isRecent(known.readMs, ttlMs) && known.readMs > run.readMs) return;
+    memory.set(run);
+    trace.finishLater(share(run));
+  }
+
+  async function share({ body, ...about }: Run): Promise<void> {
+    // Encoded, because an owner's name may contain characters that a header can't.
+    const headers = { "x-run": encodeURIComponent(JSON.stringify(about)) };
+    const write = async (isAdmin: boolean) =>
+      cache.write(await pathOf(about.id, { subject: about.ownerId, isAdmin }), body, headers, ttlMs / 1_000);
+    await Promise.all([write(false), write(true)]);
+  }
+
+  /**
+   * URL-safe, and never the same for an admin and for a user. Entries outlive a deployment, so those of another version,
+   * database or issuer have another path.
+   */
+  async function pathOf(id: string, { subject, isAdmin }: Reader): Promise<string> {
+    const { DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM } = settings;
+    const origin = [version, DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM];
+    namespace ??= await digestText(JSON.stringify(origin));
+    return `runs/${namespace}/${id}/${isAdmin ? "admins" : `of/${encodeURIComponent(subject)}`}`;
+  }
+
+  return { find, findShared, add };
+}
+
+function readEntry(headers: Headers, body: Uint8Array): Run {
+  return { ...JSON.parse(decodeURIComponent(headers.get("x-run") ?? "")), body };
+}

@@ -1,0 +1,120 @@
+// Long polls: waiting for a run to change (`Prefer: wait`, RFC 7240 §4.3). The waits of an isolate for one run share database
+// polls: whichever is due polls, and all hear the result. While it waits, none of them holds a record.
+import type { Reader } from "../auth/reader.ts";
+import { Failure } from "../failure.ts";
+import { SingleFlight } from "../isolate/single-flight.ts";
+import type { Trace } from "../trace.ts";
+import type { CachedRuns } from "./cached-runs.ts";
+import type { CrewRunStore } from "./postgres/store.ts";
+import { type Run, canSee } from "./record.ts";
+
+/** The first pause of a wait; each next one is longer by a half, up to the longest: 13 polls in 30 seconds, 23 in 60. */
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 3_000;
+const PAUSE_GROWTH = 1.5;
+/** Longer than a poll with all its attempts may take. */
+const POLL_TIMEOUT_MS = 10_000;
+
+export interface Wait {
+  id: string;
+  reader: Reader;
+  /** The tag that the client has, if any change ends the wait; undefined if only the run's end does. */
+  etag: string | undefined;
+  /** When the client's version was read, in milliseconds since the epoch. */
+  readMs: number;
+  waitMs: number;
+  /** Fires when the client leaves. */
+  signal: AbortSignal;
+  trace: Trace;
+}
+
+interface Poll {
+  by: Wait;
+  startedMs: number;
+  /** A wait's last poll makes as many attempts as any read. */
+  isLast: boolean;
+  /** The run, or why there is none; undefined if the poll was for a finished run only and found none. */
+  found: Run | Failure | undefined;
+}
+
+interface Watch {
+  readonly waits: Set<Wait>;
+  readonly flight: SingleFlight<Poll>;
+}
+
+/** A poll serves all waits, so it may see every run; `canSee` decides for each of them. */
+const ALL_WAITS: Reader = { subject: "", isAdmin: true };
+
+export function createLongPolls(store: CrewRunStore, cachedRuns: CachedRuns) {
+  const watches = new Map<string, Watch>();
+
+  /**
+   * Waits until the run changes as the wait demands, or `waitMs` are over; returns the run as it is then. A transient fault of the
+   * database doesn't end the wait while time is left. Fails with `run_not_found`, `client_left`, and as a read does.
+   */
+  return async function waitForChange(wait: Wait): Promise<Run> {
+    const watch = watches.get(wait.id) ?? { waits: new Set(), flight: new SingleFlight() };
+    watches.set(wait.id, watch);
+    watch.waits.add(wait);
+    try {
+      return await pollUntilChanged(watch, wait);
+    } catch (error) {
+      throw wait.signal.aborted ? new Failure("client_left") : error;
+    } finally {
+      watch.waits.delete(wait);
+      if (watch.waits.size === 0) watches.delete(wait.id);
+    }
+  };
+
+  async function pollUntilChanged(watch: Watch, wait: Wait): Promise<Run> {
+    const waitStartedMs = Date.now();
+    const endMs = waitStartedMs + wait.waitMs;
+    let polledMs = wait.readMs;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
+      // The pause counts from the last poll of any wait; a clock that jumps back doesn't lengthen it.
+      const leftMs = Math.min(polledMs + pauseMs - Date.now(), endMs - Date.now(), pauseMs);
+      const outcome = await hearPoll(watch, wait, leftMs, endMs).then((poll) => conclude(poll, wait, polledMs, endMs));
+      wait.trace.notes.waited_ms = Date.now() - waitStartedMs;
+      if (outcome.run !== undefined) return outcome.run;
+      polledMs = outcome.polledMs;
+    }
+  }
+
+  /** The next poll of another wait, or after `leftMs` one of this wait's own; undefined if that one was cut off. */
+  async function hearPoll(watch: Watch, wait: Wait, leftMs: number, endMs: number): Promise<Poll | undefined> {
+    const heard = await watch.flight.land(leftMs, wait.signal);
+    return heard ?? watch.flight.run(() => poll(watch, wait, Date.now() >= endMs), POLL_TIMEOUT_MS);
+  }
+
+  async function poll(watch: Watch, wait: Wait, isLast: boolean): Promise<Poll> {
+    const { id, reader, signal, trace } = wait;
+    const about = { by: wait, startedMs: Date.now(), isLast };
+    // If every wait is only for the run's end, an unfinished run stays in the database.
+    const isWhole = isLast || [...watch.waits].some(({ etag }) => etag !== undefined);
+    const find = isWhole ? store.find : store.findFinished;
+    try {
+      const run = await find(id, ALL_WAITS, { trace, signal, attempts: isLast ? undefined : 1 });
+      if (run !== undefined) await cachedRuns.add(run, reader, trace);
+      return { ...about, found: run ?? (isWhole ? new Failure("run_not_found") : undefined) };
+    } catch (error) {
+      // A poll that ended because its client left has no result for the others.
+      if (!(error instanceof Failure) || signal.aborted) throw error;
+      return { ...about, found: error };
+    }
+  }
+}
+
+/** Whether a poll ends the wait, and with which run; and when the client's version was last seen to be current. Throws a failure. */
+function conclude(poll: Poll | undefined, wait: Wait, polledMs: number, endMs: number) {
+  // One that began before the client's version was read could bring an older one.
+  if (poll === undefined || (poll.by !== wait && poll.startedMs <= polledMs)) return { polledMs };
+  const { startedMs, isLast, found } = poll;
+  const isOver = startedMs >= endMs;
+  if (found instanceof Failure) {
+    if ((isOver && isLast) || found.details.isTransient !== true) throw found;
+    return { polledMs: startedMs };
+  }
+  if (found !== undefined && !canSee(found, wait.reader)) throw new Failure("run_not_found");
+  const isChanged = wait.etag !== undefined && found?.etag !== wait.etag;
+  return { polledMs: startedMs, run: found?.isFinal || isChanged || isOver ? found : undefined };
+}
