@@ -1,12 +1,14 @@
 // The loops of docs/polling.md as they stand there, against the real Worker: each polls a run that is not finished, meets an
 // outage of the database, and ends with the finished run. With `Prefer: wait` they ask again at once after a full wait.
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { listenOnLoopback } from "../../dev/loopback.ts";
 import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
 import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
 
@@ -43,14 +45,23 @@ const PROGRAMS: Record<string, (url: string, headers: object, loop: string) => s
     `url, headers = "${url}", ${JSON.stringify(headers)}\n${loop}\nprint(response.read().decode())`,
   ],
   curl: (_url, _headers, loop) => ["sh", "-c", `${loop}\ncat run.json`],
+  Browser: (url, _headers, loop) => [
+    process.execPath,
+    "--input-type=module",
+    "--eval",
+    `${loop}\nconst getToken = async () => process.env.TOKEN, signal = AbortSignal.timeout(${PROGRAM_TIMEOUT_MS});
+     console.log((await waitForRun("${url}", getToken, signal)).text);`,
+  ],
 };
+
+const findLoop = (language: string): string =>
+  new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page)?.[1] ?? "";
 
 /** Runs the page's loop for the run, and gives what it ends with. */
 async function poll(language: string, id: string, preference: Record<string, string> = {}): Promise<unknown> {
-  const [, loop = ""] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
   const url = `${localStack.url}/api/crew-runs/${id}`;
   const headers = { authorization: `Bearer ${token}`, ...preference };
-  const [command = "", ...words] = PROGRAMS[language]?.(url, headers, loop) ?? [];
+  const [command = "", ...words] = PROGRAMS[language]?.(url, headers, findLoop(language)) ?? [];
   const cwd = await mkdtemp(join(folder, "program-"));
   const env = { PATH: process.env["PATH"], TOKEN: token, URL: url };
   const { stdout } = await execute(command, words, { cwd, env, timeout: PROGRAM_TIMEOUT_MS });
@@ -94,3 +105,28 @@ for (const language of ["JavaScript", "Python"]) {
     expect(elapsedMs - waitedMs, `${elapsedMs - waitedMs} ms were not spent in waits`).toBeLessThan(2_000);
   });
 }
+
+test("the loop for browsers survives a lost connection, takes a token per request, and ends when it is cancelled", async () => {
+  const path = join(folder, "loop.mjs");
+  await writeFile(path, `${findLoop("Browser")}\nexport { waitForRun };`);
+  const { waitForRun } = (await import(path)) as {
+    waitForRun(url: string, getToken: () => Promise<string>, signal: AbortSignal): Promise<unknown>;
+  };
+  const tokens: string[] = [];
+  const canceled = new AbortController();
+  const server = createServer(({ headers, socket }, response) => {
+    tokens.push(headers.authorization ?? "");
+    if (tokens.length === 1) socket.destroy();
+    else if (tokens.length === 2) response.end("{}");
+    else canceled.abort(new Error("canceled"));
+  });
+  const { url, close } = await listenOnLoopback(server);
+  try {
+    const getToken = async () => `token-${tokens.length}`;
+    expect(await waitForRun(url, getToken, canceled.signal)).toEqual({ status: 200, text: "{}" });
+    expect(tokens).toEqual(["Bearer token-0", "Bearer token-1"]);
+    await expect(waitForRun(url, getToken, canceled.signal)).rejects.toThrow("canceled");
+  } finally {
+    await close();
+  }
+});
