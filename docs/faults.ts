@@ -1,5 +1,5 @@
-// Every fault: what the client gets, what the log says, how long it lasts. The table of faults.md is generated from here, and
-// each test that shows a fault takes its expectations from here.
+// Every fault: the response, the log line, how long it lasts. The table in troubleshooting.md is generated from this data, and the
+// test that shows a fault takes its expectations from it.
 import type { FailureCode } from "../src/failure.ts";
 
 export interface DocumentedFault {
@@ -62,7 +62,7 @@ export const FAULTS = {
     status: 500,
     code: "record_too_large",
     log: { db_faults: "reply_too_large" },
-    lasts: "one attempt; until the record is smaller; other runs are not affected",
+    lasts: "one attempt; until the record is smaller; other runs aren't affected",
   },
   overloaded: {
     fault: "database: too many large records at once",
@@ -70,14 +70,14 @@ export const FAULTS = {
     code: "overloaded",
     headers: { "Retry-After": "1" },
     log: { db_faults: "overloaded" },
-    lasts: "one attempt; a second, until others have arrived",
+    lasts: "one attempt; about a second, until other replies have arrived",
   },
   invalid_value: {
-    fault: "database: a value that Postgres can't write",
+    fault: "database: a value that Postgres can't serialise",
     status: 500,
     code: "invalid_record",
     log: { db_faults: "invalid_value" },
-    lasts: "one attempt; until the row is corrected; other runs are not affected",
+    lasts: "one attempt; until the row is corrected; other runs aren't affected",
   },
   statement_timeout: {
     fault: "database: a statement takes too long",
@@ -144,12 +144,12 @@ export const FAULTS = {
     lasts: "ends the wait at once",
   },
   invalid_record: {
-    fault: "a row that doesn't fit the contract",
+    fault: "a row that doesn't fit the schema",
     status: 500,
     code: "invalid_record",
     log: { why: "" },
     logNote: "the fields, never their values",
-    lasts: "one attempt; until the row is corrected; other runs are not affected",
+    lasts: "one attempt; until the row is corrected; other runs aren't affected",
   },
   key_set_connection_lost: {
     fault: "key set: the connection is lost, no key known",
@@ -157,7 +157,8 @@ export const FAULTS = {
     code: "key_set_unavailable",
     headers: { "Retry-After": "3" },
     log: { why: "Network connection lost" },
-    lasts: "answered at once for 3 s, without a request to the issuer; ends within 3 s of the issuer's return",
+    lasts:
+      "for 3 s the response comes at once, without a request to the issuer; ends within 3 s of the issuer's recovery",
   },
   key_set_timeout: {
     fault: "key set: no response in time, no key known",
@@ -190,7 +191,7 @@ export const FAULTS = {
     log: { key_set: "" },
     logNote: "the reason",
     lasts:
-      "no request waits for an issuer that is known to fail; up to `JWKS_MAX_STALE_SECONDS` (4 h) after the last good fetch, then as if no key were known",
+      "up to `JWKS_MAX_STALE_SECONDS` (4 h) after the last good fetch, then as if no key were known; after a failed fetch no request waits",
   },
   key_set_fault_unknown_key: {
     fault: "key set: any fault, the token's key unknown",
@@ -199,7 +200,7 @@ export const FAULTS = {
     headers: { "Retry-After": "3" },
     log: { why: "" },
     logNote: "the reason",
-    lasts: "as if no key were known; other requests are not affected",
+    lasts: "as if no key were known; other requests aren't affected",
   },
   new_key_within_cooldown: {
     fault: "the issuer signs with a new key within ten seconds of a fetch",
@@ -214,14 +215,14 @@ export const FAULTS = {
     status: 200,
     headers: { Age: "", "Cache-Status": "crew-runs; hit" },
     log: { cache: "hit" },
-    lasts: "for `FINISHED_RUN_TTL_SECONDS` (1 h) after it was read, as it was then",
+    lasts: "for `FINISHED_RUN_TTL_SECONDS` (1 h) after it was read",
   },
   no_data_center_cache: {
-    fault: "the data center's cache is broken, or there is none",
+    fault: "the data-center cache fails or doesn't exist",
     status: 200,
     headers: { "Cache-Status": "crew-runs; hit" },
     log: { cache: "hit" },
-    lasts: "runs and keys are kept only in the isolate's memory; a failing cache is asked again after a minute",
+    lasts: "runs and keys are cached in the isolate only; a failing cache is read again after a minute",
   },
   misconfigured: {
     fault: "a setting is missing or malformed",
@@ -246,6 +247,6 @@ export function tabulateFaults(): string {
       return [fault, quote(client), [quote(members), logNote].filter(Boolean).join(" and "), lasts];
     },
   );
-  const table = [["Fault", "Client", "Log", "How long"], ["---", "---", "---", "---"], ...rows];
+  const table = [["fault", "response", "log", "how long"], ["---", "---", "---", "---"], ...rows];
   return table.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }

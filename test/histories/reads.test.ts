@@ -18,7 +18,7 @@ const HISTORIES = inject("histories");
 /** For the search of the shortest history that fails as well. */
 const TIME_LIMIT_MS = 45_000 + HISTORIES * 1_500;
 const TOKEN_LIFE_SECONDS = 3_600;
-/** The bounds of SECURITY.md and docs/faults.md. */
+/** The bounds of SECURITY.md and docs/troubleshooting.md. */
 const LEEWAY_MS = 10_000;
 const NEW_KEY_MS = 10_000;
 const OLD_KEY_MS = 600_000;

@@ -95,7 +95,7 @@ test("the root and the reference's other address lead to the page", async () => 
 test("a path without a file is the Worker's JSON 404", async () => {
   for (const path of [
     "/docs/nothing",
-    "/docs/faults.md",
+    "/docs/troubleshooting.md",
     "/docs/..%2fllms.txt",
     "/docs/%00",
     "/_headers",

@@ -123,8 +123,8 @@ const nowSeconds = Math.floor(Date.now() / 1_000);
 
 /** By heading, and in the order of the page. */
 const FAULTS: Record<string, (() => Promise<Line>)[]> = {
-  "Everything is a 500": [() => request(misconfigured, `/api/crew-runs/${RUNNING}`)],
-  "Nobody is let in": [() => request(localStack, `/api/crew-runs/${RUNNING}`)],
+  "Every request is a 500": [() => request(misconfigured, `/api/crew-runs/${RUNNING}`)],
+  "Every request is a 401": [() => request(localStack, `/api/crew-runs/${RUNNING}`)],
   "A token is refused": [
     () => read(strict, RUNNING, "x"),
     () => readSigned({ iss: `${signer.variables.JWT_ISSUER}/` }),
@@ -140,17 +140,17 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
     () => readSigned({}, { kid: "rotated-out" }),
     async () => read(strict, RUNNING, (await signer.sign()).replace(/.{8}(?=.{8}$)/, "AAAAAAAA")),
   ],
-  "A good token is a 403": [() => readSigned({ scope: undefined })],
-  "A run that exists is a 404": [() => readSigned({ scope: "crew-runs:read" }, {}, FOREIGN)],
+  "A valid token gets a 403": [() => readSigned({ scope: undefined })],
+  "An existing run is a 404": [() => readSigned({ scope: "crew-runs:read" }, {}, FOREIGN)],
   "An id is a 422": [() => readRun("no-uuid")],
-  "A browser may not call": [
+  "A browser's request is blocked": [
     () => {
       const headers = { origin: "https://app.example.com", "access-control-request-method": "GET" };
       return request(localStack, `/api/crew-runs/${RUNNING}`, headers, "OPTIONS");
     },
   ],
   "One run is a 500": [() => readRun(BROKEN)],
-  "Runs are a 503, the database": [
+  "Runs are a 503: the database": [
     () => withFault(DROP),
     async () => read(locked, RUNNING, await locked.stack.authorizationServer.fetchToken("owner")),
     () => withSql("alter table crew_runs rename to gone", "alter table gone rename to crew_runs"),
@@ -162,13 +162,13 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
     () => withFault(answer(400, `{"message":"the database system is starting up","code":"57P03"}`, "application/json")),
     () => withFault({ kind: "truncated" }),
   ],
-  "Answers are slow": [() => withFault({ kind: "hang", times: 1 })],
+  "Responses are slow": [() => withFault({ kind: "hang", times: 1 })],
   "A corrected run shows its old state": [() => readRun(COMPLETED).then(() => readRun(COMPLETED))],
   "/ready": [() => withFault(DROP, () => request(localStack, "/ready"))],
 };
 
 const KEY_SET_FAULTS = [DROP, DROP, answer(404), answer(302), answer(200, "{}"), answer(200, `{"keys":[]}`)];
-const KEY_SET_HEADING = "Runs are a 503, the keys";
+const KEY_SET_HEADING = "Runs are a 503: the keys";
 
 async function expectDocumented(heading: string, makeLines: (() => Promise<Line>)[]): Promise<void> {
   const documented = (await readPage("troubleshooting.md")).filter((each) => each.heading === heading);
