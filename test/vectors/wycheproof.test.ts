@@ -56,7 +56,7 @@ function readHeader(part: string): { alg?: string; kid?: string } {
 }
 
 const files = inject("vectors");
-if (files === undefined) throw new Error("VECTORS=FOLDER is missing; the README says where to get the files");
+if (files === undefined) throw new Error("VECTORS=FOLDER is missing; CONTRIBUTING.md names the source of the files");
 
 const keysOf = (set: object | undefined): readonly unknown[] =>
   set !== undefined && "keys" in set && Array.isArray(set.keys) ? set.keys : [set];
