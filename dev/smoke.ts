@@ -1,10 +1,10 @@
 // `npm run smoke`: checks of a deployment from outside, by nothing but HTTP; `.ci/run` makes the same on the local stack.
 // Guarantees that it only reads, that it prints no token, and that the exit code is 1 if anything is wrong.
 import { parseArgs } from "node:util";
-import { type Finding, explainError, formatFinding } from "./checklist.ts";
+import { type Finding, explainError, formatFinding, hint, ok, skipped } from "./checklist.ts";
 import { SEEDED_RUNS } from "./seeded-runs.ts";
 import { startServedStack } from "./served-stack.ts";
-import { type SmokeTarget, listChecks } from "./smoke/contract.ts";
+import { Misconfigured, type SmokeTarget, listChecks } from "./smoke/contract.ts";
 
 const START_TIMEOUT_MS = 60_000;
 
@@ -15,7 +15,7 @@ Checks a deployment by requests that only read. Without a token and a run, the c
 
   ORIGIN                  such as https://runs.example.com
   --token TOKEN           an access token (or the variable SMOKE_TOKEN)
-  --run ID                a run that it may read, best a finished one (or SMOKE_RUN)
+  --run ID                a run that it may read, one of them finished (or SMOKE_RUN)
   --stranger-token TOKEN  a token that may not read the run (or SMOKE_STRANGER_TOKEN)
   --local                 start the local stack, and check that
   --help                  this text
@@ -28,10 +28,17 @@ export async function* smoke(target: SmokeTarget): AsyncGenerator<Finding> {
   for (const [title, check] of Object.entries(listChecks(target))) {
     try {
       const note = await check();
-      yield { mark: "ok", text: note === undefined ? title : `${title}: ${note}` };
+      yield typeof note === "object" ? note : ok(note === undefined ? title : `${title}: ${note}`);
     } catch (error) {
       yield { mark: "bad", text: `${title}: ${explainError(error)}` };
+      if (error instanceof Misconfigured) {
+        yield skipped("not checked: everything else. npm run doctor names the settings, and so does the Worker's log");
+        return;
+      }
     }
+  }
+  if (target.token === undefined || target.runIds?.length === 0) {
+    yield hint("no record was read", "That needs a token and a finished run: docs/deploy.md, step 7.");
   }
 }
 
@@ -41,8 +48,8 @@ async function report(target: SmokeTarget): Promise<boolean> {
   let total = 0;
   for await (const finding of smoke(target)) {
     console.log(formatFinding(finding));
-    total += 1;
     if (finding.mark === "ok") held += 1;
+    if (finding.mark === "ok" || finding.mark === "bad") total += 1;
   }
   if (held < total) console.log("\ndocs/troubleshooting.md helps to find the cause");
   console.log(`\n${held === total ? held : `${held} of ${total}`} checks held`);

@@ -1,7 +1,8 @@
 // The contract as checks of a deployment from outside. Each title says what holds; a check throws where it does not.
 // None of them writes anything.
 import { randomUUID } from "node:crypto";
-import { type Answer, Session, expect, parseObject } from "./session.ts";
+import { type Finding, hint } from "../checklist.ts";
+import { type Answer, Session, TIMEOUT_MS, expect, parseObject } from "./session.ts";
 
 export interface SmokeTarget {
   /** Such as `https://runs.example.com`. */
@@ -14,8 +15,11 @@ export interface SmokeTarget {
   strangerToken?: string | undefined;
 }
 
-/** By their titles; what a check gives is added to its title. */
-type Checks = Record<string, () => Promise<string | void>>;
+/** By their titles. A text is added to the title; a finding takes its place. */
+type Checks = Record<string, () => Promise<string | Finding | void>>;
+
+/** Every other check would fail for the same reason. */
+export class Misconfigured extends Error {}
 
 const METADATA_PATH = "/.well-known/oauth-protected-resource";
 const READS = 20;
@@ -45,9 +49,32 @@ const checkService = (session: Session): Checks => ({
     const { json, headers } = await session.read("/health", { headers: { "x-request-id": id } });
     expect("the status", json["status"], "ok");
     expect("X-Request-Id", headers.get("x-request-id"), id);
+    const placement = headers.get("cf-placement");
+    return placement === null ? undefined : `cf-placement is ${placement}`;
   },
-  async "/ready reaches database and key set"() {
-    expect("the status", (await session.read("/ready")).json["status"], "ready");
+  async "/ready reaches the key set, and the database if it checks that"() {
+    const { status, json, text } = await session.ask("/ready");
+    if (json["settings"] === "misconfigured") throw new Misconfigured(`misconfigured: ${text}`);
+    if (status === 503) throw new Error(text);
+    expect("the status", status, 200);
+    expect(`"status"`, json["status"], "ready");
+    expect(`"key_set"`, json["key_set"], "ok");
+    expect(`"database"`, json["database"], /^(ok|not_checked)$/);
+    return `database ${String(json["database"])}`;
+  },
+  async "a client that calls itself Python-urllib gets in"() {
+    const headers = { "user-agent": "Python-urllib/3.13" };
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(`${session.origin}/health`, { headers, signal });
+    const text = await response.text();
+    if (response.status === 403 && text.includes("1010")) {
+      const remedy =
+        "Clients send a User-Agent of their own, or you turn the check off: docs/troubleshooting.md, error code 1010.";
+      return hint("Cloudflare's Browser Integrity Check refuses Python's urllib before the Worker runs", remedy);
+    }
+    expect("the status", response.status, 200);
+    expect("the body", parseObject(text), { status: "ok" });
+    return undefined;
   },
   async "an unknown path is a JSON 404"() {
     for (const path of ["/nothing", "/docs/nothing", "/api", "/api/crew-runs", "/api/crew-runs/x/y"]) {
@@ -246,7 +273,7 @@ const checkLayers = (session: Session, runIds: readonly string[], token: string)
       const count = (layer: string) => layers.filter((each) => each === layer).length;
       return `${count("isolate")} from the isolate, ${count("data-center")} from the data centre, ${count("database")} from the database`;
     }
-    return "none of the given runs is finished";
+    throw new Error("none of the given runs has finished; docs/deploy.md, step 7, inserts one that has");
   },
 });
 

@@ -16,7 +16,7 @@ interface Request {
   headers?: Record<string, string>;
 }
 
-const TIMEOUT_MS = 15_000;
+export const TIMEOUT_MS = 15_000;
 const MAX_SHOWN_LENGTH = 300;
 /** Answered from files, without the Worker: no request id and no timing. */
 const FILES = /^\/(docs|openapi\.json|llms\.txt)/;
