@@ -1,25 +1,30 @@
-// `Prefer: wait=N` (RFC 7240 §4.3) on an unfinished run: what ends a wait, and what a wait costs.
-// Waits of several readers while the row changes are in test/histories/; that a wait ends when its client goes away is in
+// `Prefer: wait=N` (RFC 7240 §4.3) on an unfinished run: what ends a wait, and what a wait costs. Time is simulated, so each
+// wait takes its time to the millisecond.
+// Random waits by several readers while the row changes: test/histories/. A wait ends when its client leaves:
 // test/node/client-gone.test.ts, because here there is no client.
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
+import { controlClock } from "../support/clock.ts";
+import { insertRun, updateRun } from "../support/database.ts";
 import { expectFault } from "../support/documented-fault.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { type Fault, untilReceived } from "../support/fault-proxy-protocol.ts";
+import { fetchToken, openIssuer } from "../support/issuer.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { type ReadRun, readRun } from "../support/read-run.ts";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { controlClock } from "../support/clock.ts";
-import { connectAsOwner, insertRun } from "../support/database.ts";
-import { openDatabaseProxy } from "../support/fault-proxy.ts";
-import type { Fault } from "../support/fault-proxy-protocol.ts";
-import { fetchToken, openIssuer } from "../support/issuer.ts";
 import { makeKey } from "../support/signing.ts";
+import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 
 const lines = catchLines();
 const clock = controlClock();
+beforeEach(() => {
+  // Half past a second, so that whole seconds of a token are the same each time.
+  clock.stopAt(Math.floor(Date.now() / 1_000) * 1_000 + 500);
+  clock.simulate();
+});
 
 async function openDatabase(variables: Record<string, string | number> = {}) {
   const proxy = await openDatabaseProxy();
-  const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...variables });
-  return { proxy, app, queries: async () => await proxy.received() };
+  return { proxy, app: createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...variables }) };
 }
 
 async function read(app: TestApp, id: string, prefer: string, etag?: string | null): Promise<ReadRun> {
@@ -27,120 +32,153 @@ async function read(app: TestApp, id: string, prefer: string, etag?: string | nu
   return readRun(app, id, await fetchToken("owner"), lines, { prefer, ...condition });
 }
 
-const change = (id: string, assignments: string) =>
-  connectAsOwner().query(`update crew_runs set ${assignments} where id = $1`, [id]);
-const start = (id: string) => change(id, "status = 'running'");
-const finish = (id: string) => change(id, "status = 'completed', result = 'done'");
-const pause = (milliseconds: number) => scheduler.wait(milliseconds);
-
 async function readTag(app: TestApp, id: string): Promise<string> {
   return (await read(app, id, "")).response.headers.get("etag") ?? "";
 }
 
-describe.concurrent("a wait", () => {
-  test("without If-None-Match ends when the run is finished, and not when it starts; the run is kept", async () => {
-    const { app, queries } = await openDatabase();
+const start = (id: string) => updateRun(id, "status = 'running'");
+const finish = (id: string) => updateRun(id, "status = 'completed', result = 'done'");
+const pause = (milliseconds: number) => scheduler.wait(milliseconds);
+
+describe("a wait", () => {
+  test("without If-None-Match ends with the run, not when it starts, and caches it", async () => {
+    const { app, proxy } = await openDatabase();
     const id = await insertRun();
     const waiting = read(app, id, "wait=20");
     await pause(300);
     await start(id);
     await pause(700);
     await finish(id);
-    const { response, body, log, milliseconds } = await waiting;
+    const { response, body, log } = await waiting;
     expect(response.status).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ id, status: "completed", result: "done" });
     expect(response.headers.get("preference-applied")).toBe("wait=20");
     expect(response.headers.get("retry-after")).toBeNull();
     expect(response.headers.get("cache-control")).toBe("private, max-age=3600");
-    expect(milliseconds).toBeGreaterThan(950);
-    expect(milliseconds).toBeLessThan(6_000);
-    expect(log["waited_ms"]).toBeGreaterThan(900);
-    const before = await queries();
+    // Polls are due after 0.5 s and 1.25 s.
+    expect(log["waited_ms"]).toBe(1_250);
+    const before = await proxy.received();
     expect((await read(app, id, "wait=20")).response.headers.get("age")).not.toBeNull();
-    expect(await queries()).toBe(before);
+    expect(await proxy.received()).toBe(before);
   });
 
-  test("with the tag that the client holds ends with a 200 on the first change", async () => {
+  test("with the client's tag ends with a 200 on the first change, and the client should pause before the next request", async () => {
     const { app } = await openDatabase();
     const id = await insertRun();
     const etag = await readTag(app, id);
     const waiting = read(app, id, "wait=20", etag);
     await pause(700);
     await start(id);
-    const { response, body, milliseconds } = await waiting;
+    const { response, body, log } = await waiting;
     expect(response.status).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ status: "running" });
     expect(response.headers.get("etag")).not.toBe(etag);
-    expect(milliseconds).toBeLessThan(6_000);
+    expect(response.headers.get("retry-after")).toBe("1");
+    expect(log["waited_ms"]).toBe(1_250);
   });
 
-  test("ends with a 304 when the time is up, and the client need not pause", async () => {
+  test("with the client's tag ends with a 304 when the time is up, and the client need not pause", async () => {
     const { app } = await openDatabase();
     const id = await insertRun();
     const etag = await readTag(app, id);
-    const { response, body, milliseconds } = await read(app, id, "wait=1", etag);
+    const { response, body, log } = await read(app, id, "wait=1", etag);
     expect(response.status).toBe(304);
     expect(body).toBe("");
     expect(response.headers.get("etag")).toBe(etag);
     expect(response.headers.get("preference-applied")).toBe("wait=1");
     expect(response.headers.get("retry-after")).toBe("0");
-    expect(milliseconds).toBeGreaterThan(980);
-    expect(milliseconds).toBeLessThan(4_000);
+    expect(log["waited_ms"]).toBe(1_000);
   });
 
   test.each([
-    ["as long as MAX_WAIT_SECONDS at most", "wait=1000"],
+    ["at most MAX_WAIT_SECONDS", "wait=1000"],
     ["as long as a quoted preference among others says", 'respond-async, Wait="7"; x=y'],
     ["not as long as a quoted string says", 'foo="a, wait=0", bar="\\", wait=0", wait=1'],
   ])("lasts %s", async (_, prefer) => {
     const { app } = await openDatabase({ MAX_WAIT_SECONDS: 1 });
-    const { response, milliseconds } = await read(app, await insertRun(), prefer);
+    const { response, log } = await read(app, await insertRun(), prefer);
     expect(response.headers.get("preference-applied")).toBe("wait=1");
-    expect(milliseconds).toBeGreaterThan(980);
-    expect(milliseconds).toBeLessThan(4_000);
+    expect(log["waited_ms"]).toBe(1_000);
   });
 
   test("ends before the token does", async () => {
     const issuer = await openIssuer([await makeKey("ES256")]);
     const { app } = await openDatabase({ ...issuer.variables, JWT_LEEWAY_SECONDS: 0 });
-    const exp = Math.floor(Date.now() / 1_000) + 3;
-    const token = await issuer.sign({ exp });
-    const { response } = await readRun(app, await insertRun(), token, lines, { prefer: "wait=20" });
+    const exp = Math.floor(Date.now() / 1_000) + 4;
+    const { response } = await readRun(app, await insertRun(), await issuer.sign({ exp }), lines, {
+      prefer: "wait=20",
+    });
     expect(response.status).toBe(200);
-    expect(Date.now() / 1_000).toBeLessThan(exp + 0.5);
-    expect(response.headers.get("preference-applied")).toMatch(/^wait=[12]$/);
+    expect(response.headers.get("preference-applied")).toBe("wait=2");
+    expect(Date.now()).toBeLessThan(exp * 1_000);
+  });
+
+  test.each([
+    [1, 3],
+    [5, 6],
+    [30, 14],
+    [60, 24],
+  ])("of %i seconds takes exactly these, and %i queries", async (seconds, queries) => {
+    const { app, proxy } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
+    const { response, log } = await read(app, await insertRun(), `wait=${seconds}`);
+    expect(response.headers.get("preference-applied")).toBe(`wait=${seconds}`);
+    expect(log["waited_ms"]).toBe(seconds * 1_000);
+    expect(await proxy.received()).toBe(queries);
+  });
+
+  test("takes less than 30 queries if the run changes all the time, and the first and the last read are repeated", async () => {
+    const { proxy, app } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
+    const id = await insertRun();
+    await proxy.fail({ kind: "drop", times: 2 });
+    const waiting = read(app, id, "wait=60");
+    for (let second = 1; second < 60; second += 1) {
+      await pause(1_000);
+      await updateRun(id, `correlation_id = '${second}'`);
+    }
+    await proxy.fail({ kind: "drop" });
+    const { response, log } = await waiting;
+    expect(response.status).toBe(503);
+    expect(log["db_attempts"]).toBe(await proxy.received());
+    expect(await proxy.received()).toBeLessThan(30);
+  });
+
+  test("leaves an unfinished run in the database until its last poll", async () => {
+    const { proxy, app } = await openDatabase();
+    await read(app, await insertRun({ status: "running" }), "wait=5");
+    const areLight = (await proxy.requests()).map(({ body }) => /status::text IN/.test(body));
+    expect(areLight).toEqual([false, true, true, true, true, false]);
   });
 });
 
-describe.concurrent("there is no wait", () => {
+describe("there is no wait", () => {
   test.each([
-    ["for a client that holds another representation", {}, 200, '"other"'],
+    ["for a client that has another representation", {}, 200, '"other"'],
     ["for a finished run", { status: "completed" }, 200, null],
     ["for a run of somebody else", { owner_id: "stranger" }, 404, null],
   ] as const)("%s", async (_, row, status, tag) => {
-    const { app, queries } = await openDatabase();
-    const { response, milliseconds } = await read(app, await insertRun(row), "wait=20", tag);
+    const { app, proxy } = await openDatabase();
+    const { response, log } = await read(app, await insertRun(row), "wait=20", tag);
     expect(response.status).toBe(status);
-    expect(milliseconds).toBeLessThan(3_000);
-    expect(await queries()).toBe(1);
+    expect(log).not.toHaveProperty("waited_ms");
+    expect(await proxy.received()).toBe(1);
   });
 
   test.each([
     ["for the preference", 30, ["wait=0", "wait", "wait=", "wait=-1", "wait=1.5", "wait=soon", "waiting=9", ""]],
-    ["where MAX_WAIT_SECONDS is 0", 0, ["wait=20"]],
+    ["if MAX_WAIT_SECONDS is 0", 0, ["wait=20"]],
   ] as const)("%s", async (_, MAX_WAIT_SECONDS, preferences) => {
-    const { app, queries } = await openDatabase({ MAX_WAIT_SECONDS });
+    const { app, proxy } = await openDatabase({ MAX_WAIT_SECONDS });
     const id = await insertRun();
     for (const prefer of preferences) {
       const { response } = await read(app, id, prefer);
       expect(response.status).toBe(200);
       expect(response.headers.get("preference-applied")).toBeNull();
     }
-    expect(await queries()).toBe(preferences.length);
+    expect(await proxy.received()).toBe(preferences.length);
   });
 });
 
-/** What Postgres says through the endpoint. */
+/** A refusal by Postgres, as the endpoint passes it on. */
 const refusal = (code: string): Fault => ({
   kind: "status",
   status: 400,
@@ -148,54 +186,58 @@ const refusal = (code: string): Fault => ({
 });
 const failure: Fault = { kind: "status", status: 500 };
 
-describe.concurrent("during a wait", () => {
+describe("during a wait", () => {
   test.each([
     ["a failing database", failure, "endpoint_error endpoint_error"],
     ["a statement that takes too long", refusal("57014"), "statement_timeout statement_timeout"],
-  ])("%s is ridden out", async (_, fault, logged) => {
+  ])("%s doesn't end it", async (_, fault, logged) => {
     const { proxy, app } = await openDatabase();
     const id = await insertRun();
     const waiting = read(app, id, "wait=20");
     await pause(300);
     await proxy.fail({ ...fault, times: 2 });
     await finish(id);
-    const answer = await waiting;
-    if (fault === failure) expectFault("recovers_during_wait", answer);
-    expect(JSON.parse(answer.body)).toMatchObject({ status: "completed" });
-    expect(answer.log["db_faults"]).toBe(logged);
+    const run = await waiting;
+    if (fault === failure) expectFault("recovers_during_wait", run);
+    expect(JSON.parse(run.body)).toMatchObject({ status: "completed" });
+    expect(run.log["db_faults"]).toBe(logged);
   });
 
-  test.each([
-    ["fails", failure],
-    ["hangs", { kind: "hang" }],
-  ] as const)("a database that %s to the end is a 503, after the attempts of any read", async (_, fault) => {
-    const { proxy, app, queries } = await openDatabase({
-      DATABASE_ATTEMPT_TIMEOUT_MS: 700,
-      REQUEST_TIMEOUT_MS: 1_000,
-    });
+  test("a database that fails to the end is a 503, after the attempts of any read", async () => {
+    const { proxy, app } = await openDatabase();
     const waiting = read(app, await insertRun(), "wait=1");
     await pause(300);
-    await proxy.fail(fault);
-    const answer = await waiting;
-    if (fault === failure) expectFault("fails_to_end_of_wait", answer);
-    expect(answer.response.status).toBe(503);
-    expect(answer.response.headers.get("preference-applied")).toBeNull();
-    expect(answer.milliseconds).toBeLessThan(3_500);
-    expect(await queries()).toBe(fault === failure ? 5 : 4);
+    await proxy.fail(failure);
+    const run = await waiting;
+    expectFault("fails_to_end_of_wait", run);
+    expect(run.response.headers.get("preference-applied")).toBeNull();
+    // The first read, a poll, and three attempts at the end.
+    expect(await proxy.received()).toBe(5);
+  });
+
+  test("a database that hangs to the end is a 503", async () => {
+    const { proxy, app } = await openDatabase({ DATABASE_ATTEMPT_TIMEOUT_MS: 100, REQUEST_TIMEOUT_MS: 300 });
+    const waiting = read(app, await insertRun(), "wait=1");
+    await pause(300);
+    await proxy.fail({ kind: "hang" });
+    const { response, log } = await waiting;
+    expect(response.status).toBe(503);
+    expect(response.headers.get("preference-applied")).toBeNull();
+    expect(log["db_faults"]).toMatch(/^timeout( timeout)+$/);
   });
 
   test.each([
     ["a refused credential", "28P01"],
     ["a missing table", "42P01"],
   ])("%s ends it at once", async (_, code) => {
-    const { proxy, app, queries } = await openDatabase();
+    const { proxy, app } = await openDatabase();
     const waiting = read(app, await insertRun(), "wait=20");
     await pause(300);
     await proxy.fail(refusal(code));
-    const answer = await waiting;
-    expectFault("refuses_during_wait", answer);
-    expect(answer.milliseconds).toBeLessThan(5_000);
-    expect(await queries()).toBe(2);
+    const run = await waiting;
+    expectFault("refuses_during_wait", run);
+    expect(run.log["waited_ms"]).toBe(500);
+    expect(await proxy.received()).toBe(2);
   });
 
   test("a row that breaks the contract is a 500", async () => {
@@ -203,129 +245,102 @@ describe.concurrent("during a wait", () => {
     const id = await insertRun();
     const waiting = read(app, id, "wait=1");
     await pause(100);
-    await change(id, `crew_config = '{"agents": "none"}'`);
+    await updateRun(id, `crew_config = '{"agents": "none"}'`);
     expect((await waiting).response.status).toBe(500);
   });
 });
 
-describe("the cost of a wait", () => {
-  afterEach(() => {
-    vi.unstubAllGlobals();
-  });
-
-  /** Pauses take no time, and are over at the right time. */
-  const hurry = () =>
-    vi.stubGlobal("scheduler", {
-      wait: async (milliseconds: number) => clock.advance(milliseconds / 1_000),
-    });
-
+describe("waits for one run", () => {
   test.each([
-    [1, 3],
-    [5, 6],
-    [30, 14],
-    [60, 24],
-  ])("of %i seconds is %i queries", async (seconds, expected) => {
-    const { app, queries } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
-    const id = await insertRun();
-    hurry();
-    const { response } = await read(app, id, `wait=${seconds}`);
-    expect(response.headers.get("preference-applied")).toBe(`wait=${seconds}`);
-    expect(await queries()).toBe(expected);
-  });
-
-  test("stays under 30 queries when the run changes all the time, and when first and last read are repeated", async () => {
-    const { proxy, app, queries } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
-    const id = await insertRun();
-    let changes = 0;
-    vi.stubGlobal("scheduler", {
-      async wait(milliseconds: number) {
-        clock.advance(milliseconds / 1_000);
-        await change(id, `correlation_id = '${(changes += 1)}'`);
-        if (changes === 23) await proxy.fail({ kind: "drop" });
-      },
-    });
-    await proxy.fail({ kind: "drop", times: 2 });
-    const { response, log } = await read(app, id, "wait=60");
-    expect(response.status).toBe(503);
-    expect(log["db_attempts"]).toBe(await queries());
-    expect(await queries()).toBeLessThan(30);
-  });
-
-  test("is small: the looks leave an unfinished run in the database, and the last one is whole", async () => {
-    const { proxy, app } = await openDatabase();
-    const id = await insertRun({ status: "running" });
-    hurry();
-    await read(app, id, "wait=5");
-    const areLight = (await proxy.requests()).map(({ body }) => /status::text IN/.test(body));
-    expect(areLight).toEqual([false, true, true, true, true, false]);
-  });
-});
-
-describe("a crowd that waits for one run", () => {
-  /** As many waits as there are, `spreadMs` between one and the next; the run ends after six seconds. */
-  async function gather(count: number, spreadMs: number, untilChanged: boolean) {
-    const { proxy, app, queries } = await openDatabase();
-    await proxy.fail({ kind: "delay", milliseconds: 40 });
-    const id = await insertRun({ status: "running" });
-    const tag = untilChanged ? await readTag(app, id) : null;
-    const before = await queries();
-    const startedMs = Date.now();
-    const ended = pause(6_000).then(() => finish(id));
-    const waits = Array.from({ length: count }, async (_, index) => {
-      await pause(index * spreadMs);
-      return read(app, id, "wait=30", tag);
-    });
-    const answers = await Promise.all(waits);
-    await ended;
-    return { answers, tookMs: Date.now() - startedMs, queries: (await queries()) - before };
-  }
-
-  test.each([
-    ["in the same moment", 0, false],
-    ["10 ms apart, with the tag that they hold", 10, true],
+    ["that begin together", 0, false, 45],
+    ["that begin 25 ms apart, with the tag of each client", 25, true, 47],
   ])(
-    "costs its first reads and twice what one client costs, and all hear of the end: %s",
-    { timeout: 20_000 },
-    async (_, spreadMs, untilChanged) => {
-      const { answers, tookMs, queries } = await gather(100, spreadMs, untilChanged);
-      for (const { response, body } of answers) {
+    "%s share their polls: each of 40 makes its first read only, and all get the end",
+    async (_, spreadMs, untilChanged, expected) => {
+      const { proxy, app } = await openDatabase();
+      const id = await insertRun({ status: "running" });
+      const tag = untilChanged ? await readTag(app, id) : null;
+      const before = await proxy.received();
+      const ended = pause(6_000).then(() => finish(id));
+      const waits = Array.from({ length: 40 }, async (__, index) => {
+        await pause(index * spreadMs);
+        return read(app, id, "wait=30", tag);
+      });
+      for (const { response, body } of await Promise.all(waits)) {
         expect(response.status).toBe(200);
         expect(JSON.parse(body)).toMatchObject({ status: "completed", result: "done" });
       }
-      // One client: a first read and six looks.
-      expect(queries).toBeLessThanOrEqual(100 + 2 * 7);
-      expect(tookMs).toBeLessThan(6_000 + 3_500);
+      await ended;
+      expect((await proxy.received()) - before).toBe(expected);
     },
   );
 
-  test("is seen by whoever may see the run, and by nobody else", async () => {
+  test("end with it for whoever may see the run then, and for nobody else", async () => {
     const { app } = await openDatabase();
     const id = await insertRun({ status: "running" });
-    const admin = readRun(app, id, await fetchToken("admin"), lines, { prefer: "wait=4" });
-    const owner = readRun(app, id, await fetchToken("owner"), lines, { prefer: "wait=4" });
-    const stranger = await readRun(app, id, await fetchToken("stranger"), lines, { prefer: "wait=4" });
-    expect(stranger.response.status).toBe(404);
-    await change(id, "owner_id = 'somebody', status = 'completed'");
+    const wait = async (user: "admin" | "owner" | "stranger") =>
+      readRun(app, id, await fetchToken(user), lines, { prefer: "wait=4" });
+    const [admin, owner] = [wait("admin"), wait("owner")];
+    expect((await wait("stranger")).response.status).toBe(404);
+    await pause(100);
+    await updateRun(id, "owner_id = 'somebody', status = 'completed'");
     expect((await admin).response.status).toBe(200);
     expect((await owner).response.status).toBe(404);
   });
 
-  test("of which one leaves in the middle of its look goes on", async () => {
-    const { proxy, app, queries } = await openDatabase();
+  test("with a tag and without: each change ends the one, only the run's end the other", async () => {
+    const { app } = await openDatabase();
+    const id = await insertRun();
+    const etag = await readTag(app, id);
+    // This one polls first, for both.
+    const plain = read(app, id, "wait=20");
+    await pause(100);
+    const tagged = read(app, id, "wait=20", etag);
+    await pause(600);
+    await start(id);
+    const changed = await tagged;
+    expect(changed.response.status).toBe(200);
+    expect(JSON.parse(changed.body)).toMatchObject({ status: "running" });
+    expect(changed.log["waited_ms"]).toBe(1_150);
+    await finish(id);
+    expect(JSON.parse((await plain).body)).toMatchObject({ status: "completed" });
+  });
+
+  test("end by their own attempts: a poll of another wait that fails does not end one whose time is up", async () => {
+    const { proxy, app } = await openDatabase();
+    const id = await insertRun();
+    const short = read(app, id, "wait=2");
+    await pause(750);
+    const long = read(app, id, "wait=20");
+    // Both hear the poll at 1.25 s; the next one is by the longer wait, when the shorter one's time is up.
+    await pause(1_000);
+    await proxy.fail({ ...failure, times: 1 });
+    const { response, log } = await short;
+    expect(response.status).toBe(200);
+    expect(log["waited_ms"]).toBe(2_000);
+    await finish(id);
+    const { log: line } = await long;
+    expect(line["db_faults"]).toBe("endpoint_error");
+  });
+
+  test("go on if the client leaves whose poll is under way", async () => {
+    const { proxy, app } = await openDatabase();
     const id = await insertRun({ status: "running" });
-    await proxy.fail({ kind: "delay", milliseconds: 300 });
     const leaver = new AbortController();
     const headers = { ...bearer(await fetchToken("owner")), prefer: "wait=20" };
+    await proxy.fail({ kind: "hold" });
     const left = app.fetch(`/api/crew-runs/${id}`, { headers, signal: leaver.signal });
-    await pause(100);
+    await untilReceived(proxy, 1);
     const stayed = read(app, id, "wait=20");
-    while ((await queries()) < 3) await pause(20);
+    await untilReceived(proxy, 2);
+    // Lets the first reads pass, and holds the poll.
+    await proxy.fail({ kind: "hold" });
+    await untilReceived(proxy, 3);
     leaver.abort();
-    await finish(id);
     expect((await left).status).toBe(499);
-    const { response, milliseconds } = await stayed;
-    expect(response.status).toBe(200);
-    expect(milliseconds).toBeLessThan(4_000);
+    await finish(id);
+    await proxy.heal();
+    expect(JSON.parse((await stayed).body)).toMatchObject({ status: "completed" });
     const [line] = lines.all().filter((each) => each.includes("client_left"));
     expect(JSON.parse(line ?? "{}")).toMatchObject({ run_id: id, status: 499, code: "client_left" });
   });

@@ -1,29 +1,31 @@
-// The one way to move the clock that the Worker reads. It can go on from where it was set, stand still, or run faster; timers
-// keep real time unless it runs faster.
-import { afterEach, vi } from "vitest";
+// The one way to move the clock that the Worker reads. It goes on from where it is set, or stands still; timers keep real time.
+// Or both are simulated: time passes only when nothing but timers is waited for, and then at once.
+import { type MockInstance, afterEach, vi } from "vitest";
 
 export interface Clock {
   /** Moves the clock forwards, or backwards if negative. */
   advance(seconds: number): void;
   /** Sets the clock, which stands still from then on. */
   stopAt(ms: number): void;
-  /** Makes clock and timers (`scheduler.wait`) run this much faster. */
-  speedUp(times: number): void;
+  /**
+   * From now on `Date.now` and `scheduler.wait` are simulated: requests and the database take no time, and as soon as none of
+   * them is under way, the clock jumps to the next timer. So a wait of a minute takes milliseconds, and ends to the millisecond.
+   */
+  simulate(): void;
 }
 
 /** Call it once per file. After each test the clock is right again. */
 export function controlClock(): Clock {
   const realNow = Date.now;
   let read = realNow;
+  let mocks: MockInstance[] = [];
   const setTo = (now: () => number) => {
     read = now;
-    vi.spyOn(Date, "now").mockImplementation(() => read());
+    mocks.push(vi.spyOn(Date, "now").mockImplementation(() => read()));
   };
-  let restoreTimers = () => {};
   afterEach(() => {
     read = realNow;
-    vi.mocked(Date.now).mockRestore?.();
-    restoreTimers();
+    for (const mock of mocks.splice(0)) mock.mockRestore();
   });
   return {
     advance(seconds) {
@@ -31,12 +33,81 @@ export function controlClock(): Clock {
       setTo(() => before() + seconds * 1_000);
     },
     stopAt: (ms) => setTo(() => ms),
-    speedUp(times) {
-      const [before, startMs] = [read, read()];
-      setTo(() => startMs + (before() - startMs) * times);
-      const wait = scheduler.wait.bind(scheduler);
-      const spy = vi.spyOn(scheduler, "wait").mockImplementation((ms, options) => wait(ms / times, options));
-      restoreTimers = () => spy.mockRestore();
+    simulate() {
+      const before = read();
+      let elapsedMs = 0;
+      setTo(() => before + elapsedMs);
+      mocks.push(...simulateTimers((ms) => (elapsedMs = ms)));
     },
   };
+}
+
+interface Timer {
+  atMs: number;
+  fire(): void;
+}
+
+/** So many turns of the event loop without I/O, and whatever the I/O before led to has been done. */
+const QUIET_TURNS = 5;
+
+/** `tell` hears the time since the start, whenever it passes. A timer counts that time, whatever the clock says. */
+function simulateTimers(tell: (elapsedMs: number) => void): MockInstance[] {
+  const timers = new Set<Timer>();
+  let elapsedMs = 0;
+  let underWay = 0;
+  let isRunning = false;
+
+  async function run(): Promise<void> {
+    if (isRunning) return;
+    isRunning = true;
+    while (timers.size > 0) {
+      for (let turns = 0; turns < QUIET_TURNS; turns = underWay > 0 ? 0 : turns + 1) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+      const next = [...timers].reduce((first, timer) => (timer.atMs < first.atMs ? timer : first));
+      timers.delete(next);
+      tell((elapsedMs = next.atMs));
+      next.fire();
+    }
+    isRunning = false;
+  }
+
+  const wait = (milliseconds: number, { signal }: { signal?: AbortSignal } = {}) =>
+    new Promise<void>((resolve, reject) => {
+      signal?.throwIfAborted();
+      const timer = { atMs: elapsedMs + milliseconds, fire: resolve };
+      timers.add(timer);
+      signal?.addEventListener("abort", () => {
+        timers.delete(timer);
+        reject(signal.reason as Error);
+      });
+      void run();
+    });
+
+  /** Notes that a call is under way until its promise is settled. */
+  const count = <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) =>
+    async function (this: unknown, ...args: Args): Promise<Result> {
+      underWay += 1;
+      try {
+        return await call.apply(this, args);
+      } finally {
+        underWay -= 1;
+      }
+    };
+  const realFetch = fetch;
+  const fetchWhole = async (...args: Parameters<typeof fetch>) => {
+    const response = await realFetch(...args);
+    const body = await response.arrayBuffer();
+    return new Response(body.byteLength === 0 ? null : body, response);
+  };
+  const mocks: MockInstance[] = [
+    vi.spyOn(scheduler, "wait").mockImplementation(wait as typeof scheduler.wait),
+    vi.spyOn(globalThis, "fetch").mockImplementation(count(fetchWhole)),
+  ];
+  const others = { match: Cache.prototype, put: Cache.prototype, verify: crypto.subtle, digest: crypto.subtle };
+  for (const [name, owner] of Object.entries(others) as unknown as [string, Record<string, () => Promise<unknown>>][]) {
+    const call = owner[name] ?? (async () => {});
+    mocks.push(vi.spyOn(owner, name).mockImplementation(count(call)));
+  }
+  return mocks;
 }

@@ -1,5 +1,5 @@
 // A fault proxy stands in front of an upstream, or in its place, and fails on command. This is the interface that tests use,
-// in workerd and in Node, and what the two sides send each other. Types only.
+// in workerd and in Node, and what the two sides send each other.
 
 /** How a fault proxy fails. `times` counts requests; after so many the proxy works again. */
 export type Fault = { times?: number } & (
@@ -25,6 +25,8 @@ export type Fault = { times?: number } & (
   | { kind: "redirect"; location: string; status?: 301 | 302 | 303 | 307 | 308 }
   /** Waits, then passes on. */
   | { kind: "delay"; milliseconds: number }
+  /** Holds the request until the proxy heals or gets another fault, then passes it on. */
+  | { kind: "hold" }
 );
 
 /** A response that needs no upstream. */
@@ -63,4 +65,9 @@ export interface FaultProxy {
   received(): Promise<number>;
   /** The last 100, oldest first. */
   requests(): Promise<RecordedRequest[]>;
+}
+
+/** Waits until so many requests have come since the proxy was opened. */
+export async function untilReceived(proxy: FaultProxy, count: number): Promise<void> {
+  while ((await proxy.received()) < count) await new Promise((resolve) => setTimeout(resolve, 5));
 }

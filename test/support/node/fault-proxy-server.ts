@@ -1,5 +1,6 @@
 // The server of all fault proxies. Each test opens proxies of its own, with their own fault and count, so tests do not meet.
 // Tests in workerd open them over HTTP (../fault-proxy.ts), those in Node by `open`.
+import { EventEmitter, once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import { buffer, json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -26,6 +27,8 @@ interface Proxy {
   upstream: Upstream;
   fault: Fault;
   state: FaultProxyState;
+  /** Emits `fault` when the fault changes. */
+  events: EventEmitter;
 }
 
 interface Reply {
@@ -68,7 +71,7 @@ export async function startFaultProxyServer(sqlEndpoint = ""): Promise<FaultProx
   async function command(name: string, id: string, request: IncomingMessage): Promise<object> {
     if (name === "POST proxies ") return add((await json(request)) as Upstream);
     const proxy = find(id);
-    if (name === "PUT proxies fault") proxy.fault = (await json(request)) as Fault;
+    if (name === "PUT proxies fault") setFault(proxy, (await json(request)) as Fault);
     else if (name === "PUT proxies response") proxy.upstream = (await json(request)) as CannedResponse;
     else if (name !== "GET proxies ") throw new Error(`${name} is no command`);
     return proxy.state;
@@ -101,8 +104,8 @@ export async function startFaultProxyServer(sqlEndpoint = ""): Promise<FaultProx
       const proxy = find(id);
       return {
         url,
-        fail: async (fault) => void (proxy.fault = fault),
-        heal: async () => void (proxy.fault = { kind: "none" }),
+        fail: async (fault) => setFault(proxy, fault),
+        heal: async () => setFault(proxy, { kind: "none" }),
         serve: async (response) => void (proxy.upstream = response),
         received: async () => proxy.state.received,
         requests: async () => proxy.state.requests,
@@ -115,7 +118,15 @@ export async function startFaultProxyServer(sqlEndpoint = ""): Promise<FaultProx
 const JSON_REPLY = { status: 200, headers: { "content-type": "application/json" } };
 
 function makeProxy(upstream: Upstream): Proxy {
-  return { upstream, fault: { kind: "none" }, state: { received: 0, requests: [] } };
+  const events = new EventEmitter();
+  // Each request that is held listens.
+  events.setMaxListeners(0);
+  return { upstream, fault: { kind: "none" }, state: { received: 0, requests: [] }, events };
+}
+
+function setFault(proxy: Proxy, fault: Fault): void {
+  proxy.fault = fault;
+  proxy.events.emit("fault");
 }
 
 /** One request through a proxy. */
@@ -143,6 +154,7 @@ async function pass(proxy: Proxy, request: IncomingMessage, response: ServerResp
     return send(response, { status, headers: { location }, body: Buffer.alloc(0) });
   }
   if (fault.kind === "delay") await pause(fault.milliseconds);
+  if (fault.kind === "hold") await once(proxy.events, "fault", { signal: gone.signal });
 
   const reply = await fetchReply(proxy.upstream, request, body, gone.signal);
   const half = reply.body.subarray(0, Math.floor(reply.body.length / 2));
