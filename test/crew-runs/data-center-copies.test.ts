@@ -1,12 +1,13 @@
-// The copies of finished runs are the Worker's own: no request reaches an entry of the data centre's cache or leaves one there,
-// no answer from memory bears anything of an earlier request, and no older state takes a newer one's place.
+// The cached copies of finished runs are the Worker's own: no request reaches an entry of the data center's cache or leaves one
+// there, no cached response has anything of an earlier request, and no older state replaces a newer one.
 import { expect, test, vi } from "vitest";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun, updateRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { untilHeld } from "../support/fault-proxy-protocol.ts";
 import { fetchToken } from "../support/issuer.ts";
 
-test("no path of the public API reads or writes an entry of the data centre's cache", async () => {
+test("no path of the public API reads or writes an entry of the data center's cache", async () => {
   const put = vi.spyOn(Cache.prototype, "put");
   const match = vi.spyOn(Cache.prototype, "match");
   const app = createTestApp();
@@ -46,7 +47,7 @@ test("no path of the public API reads or writes an entry of the data centre's ca
   vi.restoreAllMocks();
 });
 
-test("an answer from memory bears no header of the request before it", async () => {
+test("a response from memory has no header of the request before it", async () => {
   const app = createTestApp({ CORS_ORIGINS: "https://a.test https://b.test" });
   const id = await insertRun({ status: "completed" });
   const headers = bearer(await fetchToken("owner"));
@@ -67,13 +68,13 @@ test("a slow read does not put an older state of a finished run over a newer one
   const id = await insertRun({ status: "completed", result: "first" });
   const [owner, admin] = await Promise.all([fetchToken("owner"), fetchToken("admin")]);
   const read = (token: string) => app.fetch(`/api/crew-runs/${id}`, { headers: bearer(token) });
-  // The database has answered the first reader; the answer crawls. Meanwhile the run is corrected, and somebody sees it.
-  await app.fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers: bearer(owner) });
-  await proxy.fail({ kind: "trickle", bytes: 40, intervalMs: 60, times: 1 });
+  // The database's reply to the first reader is held. Meanwhile the run is corrected, and another reader gets it.
+  await proxy.fail({ kind: "hold-response", times: 1 });
   const slow = read(owner);
-  await scheduler.wait(400);
+  await untilHeld(proxy);
   await updateRun(id, "result = 'corrected'");
   expect(await (await read(admin)).json()).toMatchObject({ result: "corrected" });
+  await proxy.heal();
   expect(await (await slow).json()).toMatchObject({ result: "first" });
   expect(await (await read(admin)).json()).toMatchObject({ result: "corrected" });
   await app.settle();

@@ -1,4 +1,5 @@
-// A client that holds the run as it is gets no body; any other gets one. No header costs more time than its length is worth.
+// A client that has the current representation gets no body; any other gets one. No header takes more time than its length is
+// worth.
 import { expect, test } from "vitest";
 import { readWaitSeconds } from "../../src/crew-runs/request-headers.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
@@ -59,8 +60,7 @@ test.each([
   ["blanks before a semicolon", `wait${" ".repeat(24_000)};${" ".repeat(24_000)}, wait=5`],
   ["quotes", `wait=${'"'.repeat(24_000)}`],
   ["commas", ",".repeat(24_000)],
-])("a Prefer header costs time in proportion to its length: %s", (_, prefer) => {
-  const startedMs = performance.now();
-  readWaitSeconds(prefer);
-  expect(performance.now() - startedMs).toBeLessThan(100);
+])("a Prefer header takes time in proportion to its length: %s", { timeout: 1_000 }, (_, prefer) => {
+  // With backtracking, each would take seconds.
+  expect(readWaitSeconds(prefer)).toBeOneOf([undefined, 0, 5]);
 });

@@ -27,6 +27,8 @@ export type Fault = { times?: number } & (
   | { kind: "delay"; milliseconds: number }
   /** Holds the request until the proxy heals or gets another fault, then passes it on. */
   | { kind: "hold" }
+  /** Passes the request on, and holds the response as above. */
+  | { kind: "hold-response" }
 );
 
 /** A response that needs no upstream. */
@@ -49,6 +51,8 @@ export interface RecordedRequest {
 export interface FaultProxyState {
   /** Requests whose head has come. */
   received: number;
+  /** Requests and responses that are held. */
+  held: number;
   /** The last 100, oldest first. */
   requests: RecordedRequest[];
 }
@@ -63,6 +67,8 @@ export interface FaultProxy {
   serve(response: CannedResponse): Promise<void>;
   /** The number of requests so far. */
   received(): Promise<number>;
+  /** The number of requests and responses that are held. */
+  held(): Promise<number>;
   /** The last 100, oldest first. */
   requests(): Promise<RecordedRequest[]>;
 }
@@ -70,4 +76,9 @@ export interface FaultProxy {
 /** Waits until so many requests have come since the proxy was opened. */
 export async function untilReceived(proxy: FaultProxy, count: number): Promise<void> {
   while ((await proxy.received()) < count) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** Waits until a request or a response is held. */
+export async function untilHeld(proxy: FaultProxy): Promise<void> {
+  while ((await proxy.held()) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
 }

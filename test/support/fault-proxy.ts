@@ -13,6 +13,7 @@ export async function openFaultProxy(upstream: Upstream): Promise<FaultProxy> {
     heal: () => fail({ kind: "none" }),
     serve: async (response) => void (await send("PUT", `/${id}/response`, response)),
     received: async () => (await readState()).received,
+    held: async () => (await readState()).held,
     requests: async () => (await readState()).requests,
   };
 }

@@ -1,4 +1,5 @@
-// Each way in which the SQL endpoint can fail, met by a cold isolate, by a warm one and by some of a burst.
+// Each way in which the SQL endpoint can fail: in a cold isolate, in a warm one, and for some requests of a burst. That no fault
+// lasts longer than its time-outs, the time-out of each test shows.
 import { afterAll, describe, expect, inject, test } from "vitest";
 import type { FaultName } from "../../../docs/faults.ts";
 import { bearer, createTestApp } from "../../support/test-app.ts";
@@ -94,7 +95,7 @@ describe.concurrent.each(CASES)("%s", (_what, name, fault) => {
   test.each([
     ["a cold isolate", false],
     ["a warm one", true],
-  ])("in %s is answered as documented, and over when it is over", async (_, isWarm) => {
+  ])("in %s has the documented response, and ends with the fault", async (_, isWarm) => {
     const { proxy, app } = await start(400);
     const id = await insertRun({ status: "running", result: "as stored" });
     const token = await fetchToken("owner");
@@ -108,7 +109,6 @@ describe.concurrent.each(CASES)("%s", (_what, name, fault) => {
     expect(await proxy.received()).toBe(before + attempts);
     expect(failed.log["db_attempts"]).toBe(attempts);
     expect(String(failed.log["db_faults"]).split(" ")).toHaveLength(attempts);
-    expect(failed.milliseconds).toBeLessThan(5_000);
 
     await proxy.heal();
     const healed = await readRun(app, id, token, lines);
@@ -117,11 +117,11 @@ describe.concurrent.each(CASES)("%s", (_what, name, fault) => {
     expect(healed.log["db_faults"]).toBeUndefined();
   });
 
-  test("for the first four queries of a burst harms no other request", async () => {
+  test("of the first four queries of a burst harms no other request", async () => {
     const { proxy, app } = await start(1_500);
     const runs = await Promise.all(USERS.map((user) => insertRun({ status: "running", owner_id: user })));
     const tokens = await Promise.all(USERS.map(fetchToken));
-    // So that the burst is of queries, not of key fetches.
+    // So that the burst consists of queries, not of key fetches.
     await Promise.all(tokens.map((token) => app.fetch("/api/crew-runs/x", { headers: bearer(token) })));
     await proxy.fail({ ...fault, times: 4 });
     const answers = await Promise.all(

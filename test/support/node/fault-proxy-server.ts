@@ -108,6 +108,7 @@ export async function startFaultProxyServer(sqlEndpoint = ""): Promise<FaultProx
         heal: async () => setFault(proxy, { kind: "none" }),
         serve: async (response) => void (proxy.upstream = response),
         received: async () => proxy.state.received,
+        held: async () => proxy.state.held,
         requests: async () => proxy.state.requests,
       };
     },
@@ -121,7 +122,7 @@ function makeProxy(upstream: Upstream): Proxy {
   const events = new EventEmitter();
   // Each request that is held listens.
   events.setMaxListeners(0);
-  return { upstream, fault: { kind: "none" }, state: { received: 0, requests: [] }, events };
+  return { upstream, fault: { kind: "none" }, state: { received: 0, held: 0, requests: [] }, events };
 }
 
 function setFault(proxy: Proxy, fault: Fault): void {
@@ -154,9 +155,14 @@ async function pass(proxy: Proxy, request: IncomingMessage, response: ServerResp
     return send(response, { status, headers: { location }, body: Buffer.alloc(0) });
   }
   if (fault.kind === "delay") await pause(fault.milliseconds);
-  if (fault.kind === "hold") await once(proxy.events, "fault", { signal: gone.signal });
+  const untilNextFault = async () => {
+    state.held += 1;
+    await once(proxy.events, "fault", { signal: gone.signal }).finally(() => (state.held -= 1));
+  };
+  if (fault.kind === "hold") await untilNextFault();
 
   const reply = await fetchReply(proxy.upstream, request, body, gone.signal);
+  if (fault.kind === "hold-response") await untilNextFault();
   const half = reply.body.subarray(0, Math.floor(reply.body.length / 2));
   switch (fault.kind) {
     case "truncated":
