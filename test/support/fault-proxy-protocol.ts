@@ -74,11 +74,16 @@ export interface FaultProxy {
 }
 
 /** Waits until so many requests have come since the proxy was opened. */
-export async function untilReceived(proxy: FaultProxy, count: number): Promise<void> {
-  while ((await proxy.received()) < count) await new Promise((resolve) => setTimeout(resolve, 5));
-}
+export const untilReceived = (proxy: FaultProxy, count: number): Promise<void> =>
+  until(async () => (await proxy.received()) >= count);
 
 /** Waits until a request or a response is held. */
-export async function untilHeld(proxy: FaultProxy): Promise<void> {
-  while ((await proxy.held()) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+export const untilHeld = (proxy: FaultProxy): Promise<void> => until(async () => (await proxy.held()) > 0);
+
+/** Gives up after some seconds: a test that has timed out must not go on. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (let left = 1_000; !(await isSo()); left -= 1) {
+    if (left === 0) throw new Error("the fault proxy has waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
