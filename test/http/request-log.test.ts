@@ -5,6 +5,7 @@ import { createApp } from "../../src/app.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { untilHeld } from "../support/fault-proxy-protocol.ts";
 import { fetchToken } from "../support/issuer.ts";
 
 const log = vi.spyOn(console, "log");
@@ -66,17 +67,16 @@ test("one line a request tells what happened, with the trace it belongs to and n
 
 test("a check of readiness goes on when the client that began it leaves", async () => {
   const proxy = await openDatabaseProxy();
-  await proxy.fail({ kind: "delay", milliseconds: 300 });
+  await proxy.fail({ kind: "hold" });
   const settings = { NEON_FETCH_ENDPOINT: proxy.url, READY_CHECKS_DATABASE: "true" };
   const variables = { ...inject("localStack").variables, ...settings };
-  const waitUntil = vi.fn();
-  // What is not handed to the context ends with its client: all who ask next would wait 9.5 s for nothing.
+  const waitUntil = vi.fn<(work: Promise<unknown>) => void>();
+  // Work that isn't handed to the context ends with its client: everyone who joined it would wait 9.5 s for nothing.
   const context = { waitUntil, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;
   const answer = createApp().fetch(new Request("https://api.test/ready"), variables, context);
-  await scheduler.wait(200);
-  const handedOver = waitUntil.mock.calls.map(([work]) =>
-    Promise.race([work, scheduler.wait(20).then(() => "on its way")]),
-  );
-  expect(await Promise.all(handedOver)).toContain("on its way");
+  await untilHeld(proxy);
+  const handedOver = waitUntil.mock.calls.map(([work]) => Promise.race([work, "under way"]));
+  expect(await Promise.all(handedOver)).toContain("under way");
+  await proxy.heal();
   expect((await answer).status).toBe(200);
 });

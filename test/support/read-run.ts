@@ -1,4 +1,4 @@
-// A client of the Worker under test: reads runs, and keeps of each answer what a test may ask about.
+// Reads a run as a client of the test app does: the response with its body, and its log line.
 import { expect } from "vitest";
 import { type TestApp, bearer } from "./test-app.ts";
 import type { CaughtLines } from "./log-lines.ts";
@@ -8,7 +8,6 @@ export interface ReadRun {
   body: string;
   /** The request's log line. */
   log: Record<string, unknown>;
-  milliseconds: number;
 }
 
 /** Reads a run and its one log line. */
@@ -19,12 +18,10 @@ export async function readRun(
   lines: CaughtLines,
   headers: Record<string, string> = {},
 ): Promise<ReadRun> {
-  const startedMs = performance.now();
   const response = await app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), ...headers } });
   const body = await response.text();
-  const milliseconds = performance.now() - startedMs;
   const [log, ...more] = lines.of(response.headers.get("x-request-id"));
   expect(more).toEqual([]);
   if (log === undefined) throw new Error("a request without a log line");
-  return { response, body, log, milliseconds };
+  return { response, body, log };
 }

@@ -113,7 +113,8 @@ describe("all attempts together", () => {
     await proxy.fail({ kind: "hang" });
     const answer = await read();
     expectFault("database_timeout", answer);
-    expect(answer.milliseconds).toBeLessThan(2_300);
+    // A third attempt would begin after that.
+    expect(answer.log["db_attempts"]).toBeLessThan(3);
   });
 
   test("are three with growing pauses of a random length", async () => {
