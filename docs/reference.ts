@@ -47,7 +47,7 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
   return {
     operation: {
       markdown: "```http\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
-      html: `<p class="operation" data-copy="the address"><b>GET</b> <code>/api/crew-runs/<var>{run_id}</var></code></p>`,
+      html: `<p class="operation" data-copy="the address"><b>GET</b> <code><i>/api/crew-runs/<var>{run_id}</var></i></code></p>`,
     },
     states: { markdown: formatTable(...STATES), html: renderStates() },
     runs: await showRuns(),
