@@ -44,6 +44,8 @@ export interface CannedResponse {
 export type Upstream = string | CannedResponse;
 
 export interface RecordedRequest {
+  /** By lower-case name. */
+  headers: Record<string, string>;
   /** Empty for a request that was refused. */
   body: string;
 }
@@ -53,6 +55,8 @@ export interface FaultProxyState {
   received: number;
   /** Requests and responses that are held. */
   held: number;
+  /** Responses whose connection ended before their last byte was sent. */
+  unfinished: number;
   /** The last 100, oldest first. */
   requests: RecordedRequest[];
 }
@@ -69,6 +73,8 @@ export interface FaultProxy {
   received(): Promise<number>;
   /** The number of requests and responses that are held. */
   held(): Promise<number>;
+  /** The number of responses so far whose connection ended before their last byte was sent. */
+  unfinished(): Promise<number>;
   /** The last 100, oldest first. */
   requests(): Promise<RecordedRequest[]>;
 }

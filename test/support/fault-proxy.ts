@@ -14,6 +14,7 @@ export async function openFaultProxy(upstream: Upstream): Promise<FaultProxy> {
     serve: async (response) => void (await send("PUT", `/${id}/response`, response)),
     received: async () => (await readState()).received,
     held: async () => (await readState()).held,
+    unfinished: async () => (await readState()).unfinished,
     requests: async () => (await readState()).requests,
   };
 }

@@ -109,6 +109,7 @@ export async function startFaultProxyServer(sqlEndpoint = ""): Promise<FaultProx
         serve: async (response) => void (proxy.upstream = response),
         received: async () => proxy.state.received,
         held: async () => proxy.state.held,
+        unfinished: async () => proxy.state.unfinished,
         requests: async () => proxy.state.requests,
       };
     },
@@ -122,7 +123,7 @@ function makeProxy(upstream: Upstream): Proxy {
   const events = new EventEmitter();
   // Each request that is held listens.
   events.setMaxListeners(0);
-  return { upstream, fault: { kind: "none" }, state: { received: 0, held: 0, requests: [] }, events };
+  return { upstream, fault: { kind: "none" }, state: { received: 0, held: 0, unfinished: 0, requests: [] }, events };
 }
 
 function setFault(proxy: Proxy, fault: Fault): void {
@@ -134,11 +135,15 @@ function setFault(proxy: Proxy, fault: Fault): void {
 async function pass(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { state } = proxy;
   const fault = takeFault(proxy);
-  const record: RecordedRequest = { body: "" };
+  const headers = Object.entries(request.headers).map(([name, value]) => [name, String(value)]);
+  const record: RecordedRequest = { headers: Object.fromEntries(headers), body: "" };
   state.requests = [...state.requests, record].slice(-MAX_RECORDED_REQUESTS);
   state.received += 1;
   const gone = new AbortController();
-  response.once("close", () => gone.abort());
+  response.once("close", () => {
+    if (!response.writableFinished) state.unfinished += 1;
+    gone.abort();
+  });
   const pause = (milliseconds: number) => sleep(milliseconds, undefined, { signal: gone.signal });
 
   if (fault.kind === "refuse") return void request.socket.destroy();
