@@ -1,0 +1,160 @@
+// The gate: a response leaves only if refetched keys confirm the token and it hasn't expired meanwhile.
+import { beforeAll, expect, test } from "vitest";
+import { controlClock } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { openIssuer } from "../support/issuer.ts";
+import { catchLines } from "../support/log-lines.ts";
+import { type SigningKey, makeKey } from "../support/signing.ts";
+import { bearer, createTestApp } from "../support/test-app.ts";
+
+const TWENTY_MINUTES = 1_200;
+const DAY = 86_400;
+
+const lines = catchLines();
+const clock = controlClock();
+let old: SigningKey;
+/** Has the old one's `kid`. */
+let replacement: SigningKey;
+let other: SigningKey;
+
+beforeAll(async () => {
+  old = await makeKey("ES256");
+  replacement = await makeKey("ES256", { kid: old.jwk.kid });
+  other = await makeKey("ES256");
+});
+
+/** An issuer that publishes `old`, and an app that has fetched it. */
+async function start(variables: Record<string, unknown> = {}) {
+  const issuer = await openIssuer([old]);
+  const database = await openDatabaseProxy();
+  const createApp = () => createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables });
+  const app = createApp();
+  const sign = (key: SigningKey, lifeSeconds = DAY, scope = "") =>
+    issuer.sign({ exp: Math.floor(Date.now() / 1_000) + lifeSeconds, scope }, { key });
+  const read = async (id: string, token: string, headers = {}, through = app) => {
+    const response = await through.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), ...headers } });
+    const [log = {}] = lines.of(response.headers.get("x-request-id"));
+    return { response, status: response.status, body: await response.text(), log };
+  };
+  // A missing run: the keys are fetched, and nothing is cached.
+  expect(
+    (await read(crypto.randomUUID(), await sign(old, DAY, String(variables["REQUIRED_SCOPE"] ?? "")))).status,
+  ).toBe(404);
+  await app.settle();
+  return { issuer, database, createApp, sign, read };
+}
+
+/** A refusal that bears nothing of the run: no tag, no age, nothing that a cache may keep. */
+function expectRefusal({ status, body, response }: { status: number; body: string; response: Response }): void {
+  expect(status).toBe(401);
+  expect(JSON.parse(body)).toMatchObject({ detail: "Could not validate credentials", code: "invalid_token" });
+  expect(response.headers.get("cache-control")).toBe("no-store");
+  for (const name of ["etag", "age", "cache-status", "retry-after", "preference-applied"]) {
+    expect(response.headers.get(name), name).toBeNull();
+  }
+}
+
+test.each([
+  ["this isolate's", false],
+  ["the data center's", true],
+])("a key replaced under its kid is accepted at once if %s keys are stale", async (_, isCold) => {
+  const { issuer, createApp, sign, read } = await start();
+  const id = await insertRun();
+  await issuer.publish([replacement.jwk]);
+  clock.advance(TWENTY_MINUTES);
+  const { status } = await read(id, await sign(replacement), {}, isCold ? createApp() : undefined);
+  expect(status).toBe(200);
+  expect(await issuer.proxy.received()).toBe(2);
+});
+
+test("a signature that stale keys don't verify is a 503 while the issuer is down, never a 401, and a 401 of fresh keys", async () => {
+  const { issuer, sign, read } = await start();
+  const id = await insertRun();
+  expect((await read(id, await sign(replacement))).status).toBe(401);
+  await issuer.proxy.fail({ kind: "drop" });
+  clock.advance(TWENTY_MINUTES);
+  for (const seconds of [0, 4, 30]) {
+    clock.advance(seconds);
+    const { status, body } = await read(id, await sign(replacement));
+    expect([status, JSON.parse(body).code]).toEqual([503, "key_set_unavailable"]);
+    expect((await read(id, await sign(old))).status).toBe(200);
+  }
+  await issuer.publish([replacement.jwk]);
+  await issuer.proxy.heal();
+  clock.advance(4);
+  expect((await read(id, await sign(replacement))).status).toBe(200);
+});
+
+test.each([
+  ["a wait", { prefer: "wait=20" }],
+  ["a slow read", {}],
+])("%s that outlasts its token is a 401", async (_, headers) => {
+  const { database, sign, read } = await start();
+  const id = await insertRun({ status: "completed", result: "done" });
+  const unfinished = await insertRun();
+  const token = await sign(old, 300);
+  await database.fail({ kind: "delay", milliseconds: 300 });
+  const reads = [id, unfinished].map((each) => read(each, token, headers));
+  const before = await database.received();
+  while ((await database.received()) < before + 1) await scheduler.wait(10);
+  clock.advance(320);
+  for (const each of await Promise.all(reads)) {
+    expectRefusal(each);
+    expect(each.log["why"]).toContain("expired");
+  }
+});
+
+test("a read beside the refetch of stale keys is counted before it goes out", async () => {
+  let isFull = false;
+  const RATE_LIMITER = { limit: async () => ({ success: !isFull }) };
+  const { database, sign, read } = await start({ RATE_LIMITER });
+  const [id, before] = [await insertRun(), await database.received()];
+  clock.advance(TWENTY_MINUTES);
+  isFull = true;
+  expect((await read(id, await sign(old))).status).toBe(429);
+  expect(await database.received()).toBe(before);
+});
+
+test("a withdrawn key without the required scope is a 401, not a 403", async () => {
+  const { issuer, sign, read } = await start({ REQUIRED_SCOPE: "crew-runs:read" });
+  const token = await sign(old);
+  expect((await read(await insertRun(), token)).status).toBe(403);
+  await issuer.publish([other.jwk]);
+  clock.advance(TWENTY_MINUTES);
+  expectRefusal(await read(await insertRun(), token));
+});
+
+test(
+  "a withdrawn key is refused while the database hangs, and its query isn't repeated",
+  { timeout: 8_000 },
+  async () => {
+    const patience = { DATABASE_ATTEMPT_TIMEOUT_MS: 9_000, REQUEST_TIMEOUT_MS: 9_500 };
+    const { issuer, database, sign, read } = await start(patience);
+    const [id, before, token] = [await insertRun(), await database.received(), await sign(old)];
+    await issuer.publish([other.jwk]);
+    clock.advance(TWENTY_MINUTES);
+    await database.fail({ kind: "hang" });
+    expectRefusal(await read(id, token));
+    expect((await database.received()) - before).toBe(1);
+  },
+);
+
+test("a long poll is confirmed before its first read: a withdrawn key costs no query", async () => {
+  const { issuer, database, sign, read } = await start();
+  const [id, before, token] = [await insertRun(), await database.received(), await sign(old)];
+  await issuer.publish([other.jwk]);
+  clock.advance(TWENTY_MINUTES);
+  expectRefusal(await read(id, token, { prefer: "wait=20" }));
+  expect(await database.received()).toBe(before);
+});
+
+test("a cached run, a missing run and an invalid id are all a 401 for a withdrawn key", async () => {
+  const { issuer, sign, read } = await start();
+  const cached = await insertRun({ status: "completed" });
+  const token = await sign(old);
+  expect((await read(cached, token)).status).toBe(200);
+  await issuer.publish([other.jwk]);
+  clock.advance(TWENTY_MINUTES);
+  for (const id of [cached, crypto.randomUUID(), "no-uuid"]) expectRefusal(await read(id, token));
+});
