@@ -107,7 +107,7 @@ function decodeObject(part: string): Members {
   } catch {
     // Refused below.
   }
-  demand(isPlainObject(value), "malformed", "not JSON objects");
+  demand(isObject(value), "malformed", "not JSON objects");
   return value;
 }
 
@@ -147,8 +147,8 @@ function checkTimes(claims: Members, leewaySeconds: number, nowSeconds: number):
 }
 
 const isTime = (value: unknown): value is number => Number.isFinite(value);
-const isObject = (value: unknown): value is Members => typeof value === "object" && value !== null;
-const isPlainObject = (value: unknown): value is Members => isObject(value) && !Array.isArray(value);
+const isObject = (value: unknown): value is Members =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A lone surrogate or a NUL would change or break on its way to Postgres. */
 function isSubject(value: unknown): value is string {
@@ -166,7 +166,7 @@ function collectRights(claims: Members, paths: readonly string[]): Set<string> {
     if (typeof value === "string") return value.split(" ");
     if (Array.isArray(value)) return value.filter((item) => typeof item === "string");
     if (!isObject(value) || TEXT_CLAIMS.includes(path)) return [];
-    return Object.keys(value).filter((name) => value[name] === true || isPlainObject(value[name]));
+    return Object.keys(value).filter((name) => value[name] === true || isObject(value[name]));
   });
   return new Set(rights);
 }

@@ -4,7 +4,6 @@ import { type JWK, base64url } from "jose";
 
 /** RFC 7518 §3.3 demands 2048 bits, which jose checks. This ceiling bounds what one check can cost. */
 const MAX_RSA_BYTES = 1_024;
-const ED25519_NAMES = [undefined, "EdDSA", "Ed25519"];
 
 /**
  * Returns the usable keys of a key set's text; a key that breaks a rule is skipped. `algorithms` are those allowed, in order of
@@ -34,7 +33,9 @@ function readKey(key: Partial<JWK> | null, allowed: readonly string[]): object |
   }
   if (kty === "EC") return alg === undefined || allowed.includes(alg) ? { ...used, alg, crv, x, y } : undefined;
   // One algorithm with two names (RFC 9864 §2.2): the key does not choose between them, the token does.
-  return kty === "OKP" && crv === "Ed25519" && ED25519_NAMES.includes(alg) ? { ...used, crv, x } : undefined;
+  return kty === "OKP" && crv === "Ed25519" && [undefined, "EdDSA", "Ed25519"].includes(alg)
+    ? { ...used, crv, x }
+    : undefined;
 }
 
 /** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */

@@ -118,15 +118,14 @@ export function createKeySet(settings: Settings, cache: DataCenterCache) {
         const text = await fetchText(JWKS_URL);
         learn(text, Date.now());
         lastFetch = { endedMs: Date.now() };
-        trace.notes.key_set = "fetched";
         const headers = { "x-fetched-ms": String(Date.now()) };
         trace.finishLater(cache.write(await pathOfCopy(), text, headers, JWKS_MAX_STALE_SECONDS));
       } catch (cause) {
         // A SyntaxError quotes the reply.
         const failure = cause instanceof SyntaxError ? "Error: the reply isn't JSON" : String(cause);
         lastFetch = { endedMs: Date.now(), failure };
-        trace.notes.key_set = failure;
       }
+      trace.notes.key_set = lastFetch.failure ?? "fetched";
     }, FLIGHT_TIMEOUT_MS);
     // The fetch serves others too: it goes on when its own client leaves.
     trace.finishLater(work);

@@ -111,8 +111,7 @@ export function makeRun(row: Record<string, unknown>, readMs: number): Promise<R
   const run = { id, ownerId, isFinal, createdMs: Date.parse(created_at), readMs, body };
   // Not an async function: it would hold row and strings, several times the body's size, until the digest is made.
   return crypto.subtle.digest("SHA-256", body).then((digest) => {
-    const tag = base64url.encode(new Uint8Array(digest, 0, TAG_BYTES));
-    return { ...run, etag: `"${tag}"` };
+    return { ...run, etag: `"${base64url.encode(new Uint8Array(digest, 0, TAG_BYTES))}"` };
   });
 }
 
