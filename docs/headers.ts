@@ -1,6 +1,6 @@
 // The headers of requests and responses, as OpenAPI describes them.
 import { EXAMPLE_ETAG } from "./example-runs.ts";
-import { EXAMPLE_REQUEST_ID, type FailureAnswer } from "./failure-answers.ts";
+import { EXAMPLE_REQUEST_ID, type FailureResponse } from "./failure-responses.ts";
 
 interface Header {
   name: string;
@@ -164,9 +164,9 @@ export function listHeaders(...names: HeaderName[]): Record<string, { $ref: stri
 }
 
 /** The `headers` of the responses with one status. Headers that only these failures have get an example per code. */
-export function listFailureHeaders(answers: readonly FailureAnswer[]): object {
+export function listFailureHeaders(responses: readonly FailureResponse[]): object {
   const demanded = FAILURE_HEADERS.flatMap(({ name, ...header }) => {
-    const examples = answers.flatMap(({ headers, body }) => {
+    const examples = responses.flatMap(({ headers, body }) => {
       const value = headers[name.toLowerCase()];
       return value === undefined
         ? []

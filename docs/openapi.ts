@@ -2,12 +2,16 @@
 // It describes every deployment, so it names no issuer: /.well-known/oauth-protected-resource does.
 import * as z from "zod";
 import { AgentConfig, CrewConfig, CrewRun, TaskConfig } from "../src/crew-runs/record.ts";
-import { FIELD_DESCRIPTIONS, SCHEMA_DESCRIPTIONS } from "./descriptions.ts";
+import descriptions from "./data/record.json" with { type: "json" };
 import { describeExampleRuns } from "./example-runs.ts";
-import { EXAMPLE_REQUEST_ID, type FailureAnswer, collectFailureAnswers } from "./failure-answers.ts";
+import { EXAMPLE_REQUEST_ID, type FailureResponse, collectFailureResponses } from "./failure-responses.ts";
 import { type HeaderName, PARAMETERS, describeHeaders, listFailureHeaders, listHeaders } from "./headers.ts";
 
 const SCHEMAS = { CrewRun, CrewConfig, AgentConfig, TaskConfig };
+
+/** A text for each field of each schema: one that is missing doesn't compile. */
+const FIELDS: { [Name in keyof typeof SCHEMAS]: Record<keyof z.infer<(typeof SCHEMAS)[Name]>, string> } =
+  descriptions.fields;
 
 const refer = (kind: "parameters" | "schemas", name: string) => ({ $ref: `#/components/${kind}/${name}` });
 
@@ -92,7 +96,7 @@ export const RUN_HEADERS: readonly HeaderName[] = [
 
 /** Makes the document. `version` is the product's, from package.json. */
 export async function createOpenApi(version: string): Promise<object> {
-  const failures = await collectFailureAnswers();
+  const failures = await collectFailureResponses();
   const failureResponses = describeFailures(failures);
   const { 405: methodNotAllowed } = failureResponses;
   return {
@@ -188,23 +192,26 @@ async function describeRunResponses(): Promise<object> {
 }
 
 /** A Response Object for each status, with an example for each code. */
-function describeFailures(failures: readonly FailureAnswer[]): Record<number, object> {
+function describeFailures(failures: readonly FailureResponse[]): Record<number, object> {
   return Object.fromEntries(
-    [...Map.groupBy(failures, ({ status }) => status)].map(([status, answers]) => {
-      const examples = answers.map(({ body, summary }) => [body.code, { summary, value: body }]);
-      const content = { schema: describeProblem(answers), examples: Object.fromEntries(examples) };
+    [...Map.groupBy(failures, ({ status }) => status)].map(([status, responses]) => {
+      const examples = responses.map(({ body, summary }) => [body.code, { summary, value: body }]);
+      const content = { schema: describeProblem(responses), examples: Object.fromEntries(examples) };
       const description = STATUS_DESCRIPTIONS[status];
-      return [status, { description, headers: listFailureHeaders(answers), content: { "application/json": content } }];
+      return [
+        status,
+        { description, headers: listFailureHeaders(responses), content: { "application/json": content } },
+      ];
     }),
   );
 }
 
 /** Whether the detail is a list, as FastAPI has it, and not a text. */
-const hasFaultList = ({ body }: FailureAnswer) => Array.isArray(body.detail);
+const hasFaultList = ({ body }: FailureResponse) => Array.isArray(body.detail);
 
-function describeProblem(answers: readonly FailureAnswer[]): object {
-  if (answers.some(hasFaultList)) return refer("schemas", "HTTPValidationError");
-  const code = { type: "string", enum: answers.map(({ body }) => body.code) };
+function describeProblem(responses: readonly FailureResponse[]): object {
+  if (responses.some(hasFaultList)) return refer("schemas", "HTTPValidationError");
+  const code = { type: "string", enum: responses.map(({ body }) => body.code) };
   return { allOf: [refer("schemas", "Problem"), { type: "object", properties: { code } }] };
 }
 
@@ -216,7 +223,7 @@ function describeState(description: string, schema: string, value: object, ...he
   };
 }
 
-/** The record's schemas, with the texts of descriptions.ts. */
+/** The record's schemas, with the texts of data/record.json. */
 export function describeRecord(): Record<string, z.core.JSONSchema.BaseSchema> {
   const registry = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id });
@@ -225,19 +232,19 @@ export function describeRecord(): Record<string, z.core.JSONSchema.BaseSchema> {
     override: ({ jsonSchema }) => simplify(jsonSchema),
   });
   return Object.fromEntries(
-    Object.entries(FIELD_DESCRIPTIONS).map(([name, texts]) => {
+    Object.entries(FIELDS).map(([name, texts]) => {
       const { $schema: _, $id: __, properties = {}, ...schema } = schemas[name] ?? {};
       const described = Object.entries(texts).map(([field, description]) => [
         field,
         { description, ...(properties[field] as object) },
       ]);
-      const description = SCHEMA_DESCRIPTIONS[name as keyof typeof SCHEMAS];
+      const description = descriptions.schemas[name as keyof typeof SCHEMAS];
       return [name, { description, ...schema, properties: Object.fromEntries(described) }];
     }),
   );
 }
 
-/** Leaves out what readers of answers need not know, and lets later versions add members. */
+/** Leaves out what readers of responses needn't know, and lets later versions add members. */
 function simplify(schema: z.core.JSONSchema.BaseSchema): void {
   const [inner, none] = schema.anyOf ?? [];
   if (inner?.type !== undefined && none?.type === "null") {
@@ -254,14 +261,14 @@ function simplify(schema: z.core.JSONSchema.BaseSchema): void {
   delete schema.propertyNames;
 }
 
-function describeProblems(failures: readonly FailureAnswer[]): Record<string, object> {
+function describeProblems(failures: readonly FailureResponse[]): Record<string, object> {
   const text = (description: string) => ({ type: "string", description });
-  const describe = (description: string, answers: readonly FailureAnswer[], detail: object) => ({
+  const describe = (description: string, responses: readonly FailureResponse[], detail: object) => ({
     description,
     type: "object",
     properties: {
       detail,
-      code: { ...text("A stable word for programs."), enum: answers.map(({ body }) => body.code) },
+      code: { ...text("A stable word for programs."), enum: responses.map(({ body }) => body.code) },
       request_id: { ...text("The same as in `X-Request-Id`."), examples: [EXAMPLE_REQUEST_ID] },
     },
     required: ["detail", "code", "request_id"],

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import type * as z from "zod";
 import { TOKEN_PROBLEMS } from "../src/failure.ts";
 import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
-import { type FailureAnswer, collectFailureAnswers } from "./failure-answers.ts";
+import { type FailureResponse, collectFailureResponses } from "./failure-responses.ts";
 import type { Block } from "./generated.ts";
 import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
 import {
@@ -35,7 +35,7 @@ interface Entry {
 }
 
 export async function createReferenceBlocks(): Promise<Record<string, Block>> {
-  const failures = await collectFailureAnswers();
+  const failures = await collectFailureResponses();
   const schemas = describeRecord();
   const parameters = [RUN_ID, ...Object.values(PARAMETERS)].map((parameter) => describeEntry(parameter, schemas));
   const headers = RUN_HEADERS.map((name) => describeEntry({ ...HEADERS[name], required: false }, schemas));
@@ -208,26 +208,26 @@ function formatHead(status: number, headers: readonly (readonly [name: string, v
 }
 
 /** The content's type, and the headers that only some failures have. */
-function findSpecialHeaders(headers: FailureAnswer["headers"]): (readonly [name: string, value: string])[] {
+function findSpecialHeaders(headers: FailureResponse["headers"]): (readonly [name: string, value: string])[] {
   const special = FAILURE_HEADERS.map(({ name }) => [name, headers[name.toLowerCase()] ?? ""] as const);
   return [["Content-Type", "application/json"], ...special.filter(([, value]) => value !== "")];
 }
 
 /** The row of one code, with a link that unfolds its response. */
-function renderFailure({ status, body: { code }, summary, action }: FailureAnswer): string {
+function renderFailure({ status, body: { code }, summary, action }: FailureResponse): string {
   const link = `<a href="#${code}" data-example="example-${code}"><code>${code}</code></a>`;
   return `<div id="${code}"><dt>${renderPill(status)} ${link}</dt><dd><p>${renderInline(`${summary}. ${action}`)}</p></dd></div>`;
 }
 
 /** The response with one code, folded up. */
-function renderFailureExample({ status, headers, body }: FailureAnswer): string {
+function renderFailureExample({ status, headers, body }: FailureResponse): string {
   const code = `${formatHead(status, findSpecialHeaders(headers))}\n\n${JSON.stringify(body, null, 2)}`;
   const content = renderBarAndCode({ label: "HTTP", language: "http", code }, body.code);
   return `<details name="failure" id="example-${body.code}"><summary>${renderPill(status)} ${body.code}</summary>${content}</details>`;
 }
 
 /** A line for each code, which leads to its section. */
-function formatFailures(failures: readonly FailureAnswer[], file: string): string {
+function formatFailures(failures: readonly FailureResponse[], file: string): string {
   const rows = failures.map(({ status, body: { code }, summary }) => [
     `\`${status}\``,
     `[\`${code}\`](${file}#${code})`,
@@ -237,7 +237,7 @@ function formatFailures(failures: readonly FailureAnswer[], file: string): strin
 }
 
 /** The section of one code. */
-function formatFailure({ status, headers, body, happened, action }: FailureAnswer): string {
+function formatFailure({ status, headers, body, happened, action }: FailureResponse): string {
   const head = formatHead(status, findSpecialHeaders(headers));
   return `### \`${body.code}\`
 

@@ -5,7 +5,7 @@ import { beforeAll, expect, inject, test } from "vitest";
 import openApi from "../dist/documents/openapi.json?raw";
 import { EXAMPLE_ROWS } from "../dev/seeded-runs.ts";
 import { EXAMPLE_ETAG } from "../docs/example-runs.ts";
-import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-answers.ts";
+import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-responses.ts";
 import { createApp } from "../src/app.ts";
 import { type OpenApi, expectDocumented, listHeaders } from "./support/openapi-document.ts";
 import { bearer, createTestApp } from "./support/test-app.ts";

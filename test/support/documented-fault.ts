@@ -1,4 +1,4 @@
-// What docs/faults.ts documents of a fault, checked on a response and its log line.
+// What docs/data/faults.json documents of a fault, checked on a response and its log line.
 import { expect } from "vitest";
 import { type DocumentedFault, FAULTS, type FaultName } from "../../docs/faults.ts";
 import type { ReadRun } from "./read-run.ts";
