@@ -16,6 +16,7 @@ import { SingleFlight } from "../isolate/single-flight.ts";
 import type { Settings } from "../settings.ts";
 import type { Trace } from "../trace.ts";
 import { readKeySet } from "./json-web-key-set.ts";
+import { KEY_SET_MAX_BYTES, KEY_SET_REQUEST, KEY_SET_TIMEOUT_MS } from "./key-set-request.ts";
 
 const DUE_MS = 480_000;
 const STALE_MS = 600_000;
@@ -25,22 +26,10 @@ const COOLDOWN_MS = 10_000;
 const BACKOFF_MS = 3_000;
 /** For this long after a failed fetch no response waits for the refetch of stale keys. */
 const FAILURE_MEMORY_MS = 60_000;
-const FETCH_TIMEOUT_MS = 3_000;
-/** Longer than FETCH_TIMEOUT_MS, so that a fetch ends by itself first. */
+/** Longer than KEY_SET_TIMEOUT_MS, so that a fetch ends by itself first. */
 const FLIGHT_TIMEOUT_MS = 4_000;
 /** How long a response waits for the refetch of stale keys, before the known keys decide. */
 const PATIENCE_MS = 1_000;
-/** Large sets with certificate chains are about 50 KB. */
-const MAX_REPLY_BYTES = 262_144;
-
-/** How a key set is fetched. Redirects aren't followed: whoever can redirect could name other keys. */
-export const KEY_SET_REQUEST = {
-  // Some web application firewalls refuse requests without a User-Agent.
-  headers: { accept: "application/jwk-set+json, application/json", "user-agent": "crew-run-reader" },
-  redirect: "manual",
-  // The ages above count from the issuer's own reply, not from a cache's in between.
-  cache: "no-store",
-} as const satisfies RequestInit;
 
 /** The keys of one state of the set: a function that finds a token's key. Another state is another function. */
 export type Keys = JWTVerifyGetKey;
@@ -141,13 +130,13 @@ export function createKeySet(settings: Settings, cache: DataCenterCache) {
 }
 
 async function fetchText(url: string): Promise<string> {
-  const response = await fetch(url, { ...KEY_SET_REQUEST, signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+  const response = await fetch(url, { ...KEY_SET_REQUEST, signal: AbortSignal.timeout(KEY_SET_TIMEOUT_MS) });
   if (response.status !== 200) {
     await response.body?.cancel();
     throw new Error(`the key endpoint returned ${response.status}`);
   }
   let bytes = 0;
   return readText(response, (arrived) => {
-    if ((bytes += arrived) > MAX_REPLY_BYTES) throw new Error(`the reply is larger than ${MAX_REPLY_BYTES} bytes`);
+    if ((bytes += arrived) > KEY_SET_MAX_BYTES) throw new Error(`the reply is larger than ${KEY_SET_MAX_BYTES} bytes`);
   });
 }
