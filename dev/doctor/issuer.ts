@@ -1,11 +1,8 @@
 // The issuer as the Worker will meet it: its metadata, its key set, the keys that can be used. Reads only what is public.
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
+import { KEY_SET_MAX_BYTES, KEY_SET_REQUEST, KEY_SET_TIMEOUT_MS } from "../../src/auth/key-set-request.ts";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, explainError, ok } from "../checklist.ts";
-
-/** The Worker's own bounds for a key set: src/auth/key-set.ts. */
-const TIMEOUT_MS = 3_000;
-const MAX_REPLY_BYTES = 262_144;
 
 /** Compares the issuer's metadata with the settings. */
 export async function checkIssuer({ JWT_ISSUER, JWKS_URL }: Settings): Promise<Finding[]> {
@@ -59,10 +56,10 @@ change to asymmetric keys.`;
 }
 
 async function fetchText(url: string): Promise<string> {
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
-  const response = await fetch(url, { redirect: "manual", headers: { accept: "application/json" }, signal });
+  const signal = AbortSignal.timeout(KEY_SET_TIMEOUT_MS);
+  const response = await fetch(url, { ...KEY_SET_REQUEST, signal });
   const text = await response.text();
   if (response.status !== 200) throw new Error(`the answer is a ${response.status}`);
-  if (text.length > MAX_REPLY_BYTES) throw new Error(`the answer is longer than ${MAX_REPLY_BYTES} bytes`);
+  if (text.length > KEY_SET_MAX_BYTES) throw new Error(`the answer is longer than ${KEY_SET_MAX_BYTES} bytes`);
   return text;
 }

@@ -1,7 +1,7 @@
 // The doctor against the local stack: all ✓ while it is healthy, and the right ✗ for each mistake that it promises to find.
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { type IncomingHttpHeaders, createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -11,6 +11,7 @@ import { formatFinding } from "../../dev/checklist.ts";
 import { type DoctorOptions, diagnose } from "../../dev/doctor.ts";
 import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
 import { type Stack, startStack } from "../../dev/stack.ts";
+import { KEY_SET_REQUEST } from "../../src/auth/key-set-request.ts";
 
 const DOCTOR = `${import.meta.dirname}/../../dev/doctor.ts`;
 
@@ -21,11 +22,14 @@ let directory: string;
 /** Answers by path; a path without one hangs. */
 let loopback: Loopback;
 const answers = new Map<string, { status: number; text: string }>();
+/** By path, those of the last request. */
+const requestHeaders = new Map<string, IncomingHttpHeaders>();
 
 beforeAll(async () => {
   stack = await startStack();
   directory = await mkdtemp(join(tmpdir(), "doctor-"));
   const server = createServer((request, response) => {
+    requestHeaders.set(request.url ?? "", request.headers);
     const answer = answers.get(request.url ?? "");
     if (answer !== undefined) response.writeHead(answer.status, { location: "/" }).end(answer.text);
   });
@@ -214,6 +218,12 @@ describe("issuer", () => {
 
   test("a key endpoint that hangs is ✗ after three seconds", async () => {
     await expectOnly(/no answer in time/, { JWKS_URL: `${loopback.url}/hangs` }, { withoutMetadata: true });
+  });
+
+  test("the key set is requested as the Worker requests it", async () => {
+    const JWKS_URL = serve(await (await fetch(stack.variables.JWKS_URL)).text());
+    await expectHealthy({ JWKS_URL }, { withoutMetadata: true });
+    expect(requestHeaders.get(new URL(JWKS_URL).pathname)).toMatchObject(KEY_SET_REQUEST.headers);
   });
 
   test("keys that the Worker would pass over are not counted as usable", async () => {
