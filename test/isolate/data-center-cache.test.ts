@@ -2,10 +2,18 @@
 // What is cached, and for whom: crew-runs/cached-runs.test.ts and crew-runs/data-center-copies.test.ts.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type DataCenterCache, createDataCenterCache } from "../../src/isolate/data-center-cache.ts";
+import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { fetchToken } from "../support/issuer.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
 
+const clock = controlClock();
+const { put } = Cache.prototype;
+
+// So that no real read takes too long on a busy machine.
+beforeEach(() => {
+  clock.simulate();
+});
 afterEach(() => {
   vi.restoreAllMocks();
 });
@@ -43,7 +51,6 @@ describe("a write", () => {
   });
 
   test("may take longer than a read, and is found", async () => {
-    const { put } = Cache.prototype;
     vi.spyOn(Cache.prototype, "put").mockImplementationOnce(async function (this: Cache, key, entry) {
       await waitForReadTimeout();
       return put.call(this, key, entry);
@@ -82,7 +89,6 @@ test.each(["owner", "admin"] as const)(
       await response.text();
       return response.headers.get("cache-status");
     };
-    const { put } = Cache.prototype;
     const isOther = (key: unknown) =>
       String(key).includes(id) && String(key).endsWith("/admins") !== (user === "admin");
     vi.spyOn(Cache.prototype, "put").mockImplementation(async function (this: Cache, key, entry) {
