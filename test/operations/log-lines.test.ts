@@ -159,6 +159,7 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
     () => withFault(DROP),
     () => withFault({ kind: "hang" }),
     () => withFault(answer(500, "Control plane request failed")),
+    () => withFault(answer(402, `{"message":"Your account or project has exceeded the compute time quota."}`)),
     () => withFault(answer(400, `{"message":"the database system is starting up","code":"57P03"}`, "application/json")),
     () => withFault({ kind: "truncated" }),
   ],
