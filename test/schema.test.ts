@@ -49,6 +49,8 @@ test.for<[string, NewRun]>([
   ["created_at_writable", { created_at: "-infinity" }],
   ["created_at_writable", { created_at: "0001-12-31T23:59:59Z BC" }],
   ["created_at_writable", { created_at: "9999-12-31T23:59:59-00:01" }],
+  ["created_at_writable", { created_at: "10000-01-01T00:00:00Z" }],
+  ["started_at_writable", { status: "running", created_at: EARLY, started_at: "10000-01-01T00:00:00Z" }],
   ["started_at_writable", { status: "running", created_at: EARLY, started_at: "infinity" }],
   ["completed_at_writable", { status: "failed", created_at: EARLY, completed_at: "10000-01-01T00:00:00Z" }],
   ["started_after_created", { status: "running", created_at: LATER, started_at: EARLY }],
@@ -80,6 +82,27 @@ function applySchema() {
 }
 
 describe("schema.sql", () => {
+  test("gives the reader read-only transactions and a statement time-out of five seconds", async () => {
+    expect(await owner`select rolconfig from pg_roles where rolname = 'crew_runs_reader'`).toEqual([
+      { rolconfig: ["default_transaction_read_only=on", "statement_timeout=5s"] },
+    ]);
+  });
+
+  // In one transaction, because other tests rely on the role.
+  test("takes back what the reader was granted beyond SELECT", async () => {
+    const [, , grants] = await owner.transaction([
+      owner`grant insert, update (result), delete, truncate on crew_runs to crew_runs_reader`,
+      applySchema(),
+      owner`select privilege_type from pg_class, aclexplode(relacl)
+            where relname = 'crew_runs' and grantee = 'crew_runs_reader'::regrole
+            union all select privilege_type from pg_attribute, aclexplode(attacl)
+            where attrelid = 'crew_runs'::regclass and grantee = 'crew_runs_reader'::regrole`,
+      owner`revoke all on crew_runs from crew_runs_reader`,
+      owner`grant select on crew_runs to crew_runs_reader`,
+    ]);
+    expect(grants).toEqual([{ privilege_type: "SELECT" }]);
+  });
+
   test("does no harm when applied again", async () => {
     const id = await insertRun({ task_input: `{"kept": 1.0}` });
     const before = await describeSchema();

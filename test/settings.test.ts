@@ -1,7 +1,7 @@
 // Which settings are taken, and as what. With one that is missing or malformed the API is closed, the log says which and why,
 // and never the value. That the documents tell the same: operations/settings.test.ts.
 import { expect, test } from "vitest";
-import { SettingsSchema, readSettings } from "../src/settings.ts";
+import { SIGNATURE_ALGORITHMS, SettingsSchema, readSettings } from "../src/settings.ts";
 import { expectFault } from "./support/documented-fault.ts";
 import { catchLines } from "./support/log-lines.ts";
 import { readRun } from "./support/read-run.ts";
@@ -19,8 +19,26 @@ const lines = catchLines();
 type Name = keyof typeof SettingsSchema.shape;
 
 test("four settings are enough, and the rest has defaults", () => {
-  const settings = { ...MINIMUM, JWT_AUDIENCE: [MINIMUM.JWT_AUDIENCE], MAX_WAIT_SECONDS: 30 };
-  expect(readSettings(MINIMUM)).toMatchObject({ ok: true, settings });
+  const settings = {
+    ...MINIMUM,
+    JWT_AUDIENCE: [MINIMUM.JWT_AUDIENCE],
+    DATABASE_ATTEMPT_TIMEOUT_MS: 4_000,
+    REQUEST_TIMEOUT_MS: 9_000,
+    READY_CHECKS_DATABASE: false,
+    JWKS_MAX_STALE_SECONDS: 14_400,
+    JWT_ALGORITHMS: [...SIGNATURE_ALGORITHMS],
+    JWT_REQUIRE_AT_JWT: false,
+    JWT_LEEWAY_SECONDS: 10,
+    AUDIENCE_CLAIM: "aud",
+    SUBJECT_CLAIM: "sub",
+    RIGHTS_CLAIMS: ["scope", "scp", "permissions"],
+    ADMIN_SCOPE: "crew-runs:admin",
+    FINISHED_RUN_TTL_SECONDS: 3_600,
+    MAX_WAIT_SECONDS: 30,
+    CORS_ORIGINS: [],
+    LOG_SUBJECT: "omit",
+  };
+  expect(readSettings(MINIMUM)).toEqual({ ok: true, settings });
   const problems = Object.keys(MINIMUM).map((name) => `${name} is required`);
   expect(readSettings({})).toEqual({ ok: false, problems });
 });

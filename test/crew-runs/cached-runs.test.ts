@@ -2,6 +2,9 @@
 // That no order of events makes a kept run too old or shows it to others is in test/histories/.
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import type { Run } from "../../src/crew-runs/record.ts";
+import { createCachedRuns } from "../../src/crew-runs/cached-runs.ts";
+import { type DataCenterCache, createDataCenterCache } from "../../src/isolate/data-center-cache.ts";
+import { readSettings } from "../../src/settings.ts";
 import { createMemoryCache } from "../../src/crew-runs/memory-cache.ts";
 import { expectFault } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
@@ -75,6 +78,20 @@ describe("a finished run that was read once", () => {
       expect(kept.body).toBe(first.body);
       expect(kept.response.headers.get("etag")).toBe(first.response.headers.get("etag"));
     }
+    expect(await queries()).toBe(1);
+  });
+
+  test.each(["100%", "李", 'o"brien', "é€😀"])("by the owner %j, is found by another isolate", async (owner) => {
+    const issuer = await openIssuer([await makeKey("ES256")]);
+    const { start, queries } = await openDatabase(issuer.variables);
+    const [one, other] = [start(), start()];
+    const id = await insertRun({ owner_id: owner, status: "completed", result: "done" });
+    const token = await issuer.sign({ sub: owner });
+    const first = await readRun(one, id, token, lines);
+    await one.settle();
+    const { body, log } = await readRun(other, id, token, lines);
+    expect(log).toMatchObject({ cache: "hit", cache_layer: "data_center" });
+    expect(body).toBe(first.body);
     expect(await queries()).toBe(1);
   });
 
@@ -246,5 +263,39 @@ describe("the isolate's memory", () => {
     const memory = createMemoryCache(20_480, 16_384);
     for (const id of "0123456789x") memory.set(makeRun(id, 0));
     expect(has(memory, "01")).toBe("1");
+  });
+});
+
+describe("the caches by themselves", () => {
+  const settings = readSettings({ ...inject("localStack").variables });
+  if (!settings.ok) throw new Error("the local stack's settings are refused");
+  const reader = { subject: "owner", isAdmin: false };
+  const rest = { ownerId: "owner", createdMs: 0, etag: `"x"`, body: new Uint8Array(1) };
+  const makeRun = (isFinal: boolean): Run => ({ ...rest, id: crypto.randomUUID(), isFinal, readMs: Date.now() });
+  const create = (cache: DataCenterCache, NEON_FETCH_ENDPOINT: string) =>
+    createCachedRuns({ ...settings.settings, NEON_FETCH_ENDPOINT }, cache, "v1");
+
+  test("a copy of another NEON_FETCH_ENDPOINT isn't found", async () => {
+    const cache = createDataCenterCache();
+    cache.origin = "https://api.test";
+    const run = makeRun(true);
+    const left: Promise<unknown>[] = [];
+    await create(cache, "https://one.test/sql").add(run, reader, { notes: {}, finishLater: (work) => left.push(work) });
+    await Promise.all(left);
+    expect((await create(cache, "https://one.test/sql").find(run.id, reader))?.layer).toBe("data_center");
+    expect(await create(cache, "https://two.test/sql").find(run.id, reader)).toBeUndefined();
+  });
+
+  test("the ids of runs seen unfinished are bounded: after 4,096 others a run is looked up in the data center again", async () => {
+    const cache = { ...createDataCenterCache(), read: vi.fn(async () => undefined) };
+    const cachedRuns = create(cache, "https://one.test/sql");
+    const trace = { notes: {}, finishLater: () => {} };
+    const run = makeRun(false);
+    await cachedRuns.add(run, reader, trace);
+    await cachedRuns.find(run.id, reader);
+    expect(cache.read).toHaveBeenCalledTimes(0);
+    for (let count = 0; count < 4_096; count += 1) await cachedRuns.add(makeRun(false), reader, trace);
+    await cachedRuns.find(run.id, reader);
+    expect(cache.read).toHaveBeenCalledTimes(1);
   });
 });

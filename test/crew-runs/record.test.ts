@@ -62,6 +62,12 @@ test.each([
   expect(await readText({ task_input })).toContain(`"task_input":${task_input},`);
 });
 
+test("times have six digits of a second, whatever zeros Postgres leaves out", async () => {
+  expect(await readRecord({ created_at: "2026-03-01T10:00:00.5Z" })).toMatchObject({
+    created_at: "2026-03-01T10:00:00.500000Z",
+  });
+});
+
 test("times keep their microseconds and are in UTC", async () => {
   const record = await readRecord({
     status: "failed",

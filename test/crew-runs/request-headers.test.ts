@@ -41,7 +41,7 @@ test.each(["TAG", "W/TAG", `"other", W/"one, more" , TAG`, `"other",W/TAG`, "*"]
   },
 );
 
-const OTHER_TAGS = [`"other"`, `W/"other"`, "", "w/TAG", "WORD", `"1-WORD"`, `"x,TAG"`];
+const OTHER_TAGS = [`"a*b"`, `"other"`, `W/"other"`, "", "w/TAG", "WORD", `"1-WORD"`, `"x,TAG"`];
 const HALF_TAGS = [`"WORD`, `WORD"`, `"WORD x"`, `"", "WORDx"`];
 
 test.each([...OTHER_TAGS, ...HALF_TAGS])("If-None-Match: %s is a 200 with a body", async (condition) => {

@@ -31,10 +31,20 @@ test("a preflight from a listed origin is answered without credentials", async (
   expect(response.status).toBe(204);
   expect(response.headers.get("access-control-allow-origin")).toBe(ORIGIN);
   expect(response.headers.get("access-control-allow-methods")).toBe("GET, HEAD");
-  const allowed = response.headers.get("access-control-allow-headers");
-  for (const name of ["Authorization", "If-None-Match", "Prefer", "Content-Type", "Cache-Control"]) {
-    expect(allowed?.split(", ")).toContain(name);
-  }
+  expect(response.headers.get("access-control-allow-headers")?.split(", ")).toEqual([
+    "Authorization",
+    "If-None-Match",
+    "Prefer",
+    "X-Request-Id",
+    "Traceparent",
+    "Tracestate",
+    "Accept",
+    "Cache-Control",
+    "Content-Type",
+    "If-Modified-Since",
+    "Pragma",
+    "X-Requested-With",
+  ]);
   expect(response.headers.get("access-control-allow-credentials")).toBeNull();
   expect(response.headers.get("vary")).toContain("Origin");
 });
@@ -54,6 +64,9 @@ test("a listed origin may read a run and an error, and what a browser needs is e
 test.each([
   "https://evil.example.com",
   "https://app.example.com.evil.test",
+  "https://app.example.co",
+  "https://app.example.com, http://localhost:3000",
+  "",
   "http://app.example.com",
   "https://app.example.com:8443",
   "HTTPS://APP.EXAMPLE.COM",
@@ -67,4 +80,14 @@ test.each([
   });
   expect(preflight.status).toBe(405);
   expect(grants(preflight)).toEqual([]);
+});
+
+test("a request without an origin gets no grant, but the caches learn that the origin matters", async () => {
+  const app = createTestApp(LISTED);
+  const { origin: _, ...headers } = PREFLIGHT.headers;
+  for (const init of [{}, { ...PREFLIGHT, headers }]) {
+    const response = await app.fetch("/api/crew-runs/x", init);
+    expect(grants(response)).toEqual([]);
+    expect(response.headers.get("vary")).toContain("Origin");
+  }
 });

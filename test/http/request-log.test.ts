@@ -65,6 +65,25 @@ test("one line a request tells what happened, with the trace it belongs to and n
   );
 });
 
+test("an error that no step foresaw is on console.error, by its name and place, without its message", async () => {
+  const error = vi.spyOn(console, "error").mockImplementation(() => {});
+  const RATE_LIMITER = {
+    get limit(): never {
+      throw new RangeError("a value of the record");
+    },
+  };
+  const headers = bearer(await fetchToken("owner"));
+  const response = await createTestApp({ RATE_LIMITER }).fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers });
+  expect(response.status).toBe(500);
+  expect(log).not.toHaveBeenCalled();
+  expect(error).toHaveBeenCalledTimes(1);
+  const line = JSON.parse(String(error.mock.calls[0]?.[0]));
+  expect(line).toMatchObject({ level: "error", status: 500, code: "internal_error", why: "RangeError" });
+  expect(line.stack).toMatch(/^at /);
+  expect(JSON.stringify(line)).not.toContain("a value");
+  error.mockRestore();
+});
+
 test("a check of readiness goes on when the client that began it leaves", async () => {
   const proxy = await openDatabaseProxy();
   await proxy.fail({ kind: "hold" });

@@ -25,6 +25,12 @@ test("a 401 leads to the resource's metadata, and they to the issuer and to docu
   });
 });
 
+test("a quote in Host does not break the challenge", async () => {
+  const response = await ask('https://a"b.test/api/crew-runs/x');
+  expect(response.status).toBe(401);
+  expect(response.headers.get("www-authenticate")).toBe(`Bearer resource_metadata="${PATH}"`);
+});
+
 test.each(["https://api.example.com", "crew-runs", "https://issuer.example.com"])(
   "the resource is the origin that was asked, where the audience is %s",
   async (JWT_AUDIENCE) => {

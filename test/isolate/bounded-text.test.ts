@@ -27,3 +27,12 @@ test.each<Record<string, string>>([
   expect(text).toBe(TEXT);
   expect(counted.reduce((sum, bytes) => sum + bytes, 0)).toBe(BYTES);
 });
+
+test.each([0, 1, 2, 3, 4, 5, 6, 7, 8])("a character that is cut at byte %i of é€😀 arrives whole", async (at) => {
+  const text = "é€😀";
+  const bytes = new TextEncoder().encode(text);
+  // A piece is 65,536 bytes: the first one ends within the text.
+  const body = new Blob(["x".repeat(65_536 - at), bytes, "y".repeat(70_000)]);
+  const received = await readText(new Response(body), () => {});
+  expect(received.replaceAll(/^x+|y+$/g, "")).toBe(text);
+});

@@ -18,7 +18,7 @@ export interface Clock {
 export function controlClock(): Clock {
   const realNow = Date.now;
   let read = realNow;
-  let mocks: MockInstance[] = [];
+  const mocks: MockInstance[] = [];
   const setTo = (now: () => number) => {
     read = now;
     mocks.push(vi.spyOn(Date, "now").mockImplementation(() => read()));

@@ -170,6 +170,15 @@ describe("Postgres's refusal", () => {
     },
   );
 
+  test("that contains the password decoded shows it nowhere", async () => {
+    const DATABASE_URL = "postgresql://reader:p%40ss%2Fw@db.example.com/runs";
+    const text = JSON.stringify({ message: "cannot use p@ss/w or p%40ss%2Fw" });
+    const { read } = await openDatabase({ status: 400, text }, { DATABASE_URL });
+    const { body, log } = await read();
+    expect(log["why"]).toContain("cannot use *** or ***");
+    for (const secret of ["p@ss/w", "p%40ss"]) expect(JSON.stringify(log) + body).not.toContain(secret);
+  });
+
   test.each([400, 500])("that echoes the connection string shows it nowhere (%i)", async (status) => {
     const { DATABASE_URL } = variables;
     const { password } = new URL(DATABASE_URL);
