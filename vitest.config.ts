@@ -37,6 +37,8 @@ export default defineConfig({
         test: {
           name: "workerd",
           include: ["test/**/*.test.ts"],
+          // Generous, because other programs may keep the machine busy.
+          testTimeout: 15_000,
           exclude: ["test/{generated-client,node,browser,operations,vectors}/**"],
           provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
           globalSetup: ["./test/support/node/global-setup.ts"],

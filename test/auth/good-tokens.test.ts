@@ -61,12 +61,12 @@ describe("a token gets in", () => {
     await expectKeyIn(key, { alg: algorithm }, algorithm);
   });
 
-  test("where its key does not say what it is for, or says only that it verifies", async () => {
+  test("if its key has no use, or only key_ops to verify", async () => {
     for (const key of [rsa, ec, ed, await makeKey("ES384")]) await expectKeyIn(key, { alg: undefined, use: undefined });
     await expectKeyIn(ec, { use: undefined, key_ops: ["verify"] });
   });
 
-  test("signed by Ed25519, whatever name of it key and token use", async () => {
+  test("signed by Ed25519, by whichever of its names key and token use", async () => {
     for (const alg of ["EdDSA", "Ed25519"]) {
       for (const said of ["EdDSA", "Ed25519"]) await expectKeyIn(ed, { alg }, said);
     }
@@ -81,7 +81,7 @@ describe("a token gets in", () => {
     await expectIn(`Bearer ${await issuer.sign({}, { header: { typ } })}`);
   });
 
-  test("with the typ at+jwt where that is insisted on", async () => {
+  test("with the typ at+jwt if JWT_REQUIRE_AT_JWT is on", async () => {
     await expectIn(`Bearer ${await issuer.sign()}`, { ...issuer.variables, JWT_REQUIRE_AT_JWT: "true" });
   });
 
@@ -91,7 +91,7 @@ describe("a token gets in", () => {
     }
   });
 
-  test("with a header that points to other keys, which are not looked at", async () => {
+  test("with a header that points to other keys, which are not fetched", async () => {
     const header = { jku: lure.url, x5u: lure.url, jwk: rsa.jwk, x5c: ["MIIB"], x5t: "x", iss: lure.url };
     await expectIn(`Bearer ${await issuer.sign({}, { header })}`);
     await expectKeyIn(ec, { x5c: ["MIIB"], x5t: "x", x5u: lure.url, issuer: lure.url, ext: "?" });
@@ -142,7 +142,7 @@ describe("a token without a key id", () => {
     await expectIn(`Bearer ${await other.sign({}, { header })}`, other.variables);
   });
 
-  test("gets in by any of the first four keys that fit, and no further one", async () => {
+  test("gets in by any of the first four keys that fit, and by no other", async () => {
     const keys = await Promise.all(Array.from({ length: 5 }, () => makeKey("ES256")));
     const other = await openIssuer(keys);
     for (const [at, key] of keys.entries()) {

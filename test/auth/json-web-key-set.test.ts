@@ -45,14 +45,14 @@ test("a key has one algorithm; an Ed25519 key under each of its names", () => {
 });
 
 test.each([null, 1, "x", [], {}, { kty: "oct", k: "AAAA" }, { kty: "EC", d: "AAAA" }, { kty: "EC", use: "enc" }])(
-  "%j is passed over and spoils no other key",
+  "%j is skipped and spoils no other key",
   (key) => {
     expect(readAmong(key, ["RS256"])).toEqual([]);
   },
 );
 
 test.each(["null", "[]", `{"keys":{}}`, `{"keys":[]}`, `{"keys":[{"kty":"oct"}]}`, "x"])(
-  "%s is no usable key set",
+  "%s is not a usable key set",
   (text) => {
     expect(() => readKeySet(text, ["RS256"])).toThrow();
   },

@@ -31,7 +31,7 @@ test("a token is remembered until 2,000 others came, and no longer", { timeout: 
   expect(await send(first)).toBe("verified");
 });
 
-test("a token that is spelled with more blanks, or is very long, is verified each time", async () => {
+test("a token with more blanks before it, or a very long one, is verified each time", async () => {
   const { issuer, send } = await setScene();
   const token = await issuer.sign();
   const long = await issuer.sign({ groups: "g".repeat(2_000) });

@@ -25,7 +25,7 @@ async function readForeign(claims: Record<string, unknown>, variables: Record<st
   return response.status;
 }
 
-describe("every run is shown to who has the admin right", () => {
+describe("every run is shown to a reader with the admin right", () => {
   test.for<[string, Record<string, unknown>]>([
     ["in scope, alone", { scope: ADMIN }],
     ["in scope, last", { scope: `openid crew-runs:read ${ADMIN}` }],
@@ -49,7 +49,7 @@ test.for<[string, Record<string, unknown>, number]>([
   expect(await readForeign(claims, { RIGHTS_CLAIMS: "roles" })).toBe(status);
 });
 
-describe("no foreign run is shown to who has, for a right,", () => {
+describe("no foreign run is shown to a reader who has, instead of the right,", () => {
   test.for<[string, Record<string, unknown>]>([
     ["its name in an object in scope, true", { scope: { [ADMIN]: true } }],
     ["its name in an object in scp, an object", { scp: { [ADMIN]: {} } }],
@@ -83,7 +83,7 @@ describe("no foreign run is shown to who has, for a right,", () => {
   });
 });
 
-describe("rights in claims that the deployment names", () => {
+describe("rights in claims that the operator chose", () => {
   const inner = { RIGHTS_CLAIMS: "realm_access.roles, cognito:groups, o.per, a.b.c" };
 
   test.for<[string, number, Record<string, unknown>]>([
@@ -125,7 +125,7 @@ describe("rights in claims that the deployment names", () => {
   });
 });
 
-describe("where a scope is required to read at all", () => {
+describe("with REQUIRED_SCOPE", () => {
   const required = { REQUIRED_SCOPE: "crew-runs:read" };
   const start = () => createTestApp({ ...issuer.variables, ...required });
 
@@ -148,7 +148,7 @@ describe("where a scope is required to read at all", () => {
     expect((await app.fetch(own, { headers })).status).toBe(200);
   });
 
-  test("who has it not is told so before the id is looked at, each time anew", async () => {
+  test("a reader without it gets a 403 before the id is checked, each time", async () => {
     const headers = bearer(await issuer.sign({ scope: "openid" }));
     const app = start();
     for (const id of ["no-uuid", crypto.randomUUID(), "no-uuid"]) {
@@ -157,7 +157,7 @@ describe("where a scope is required to read at all", () => {
     }
   });
 
-  test("a bad token and no token are still told what they lack", async () => {
+  test("a bad token and no token are still 401s", async () => {
     expectNoCredentials(await observe(() => start().fetch(path)), required.REQUIRED_SCOPE);
     const headers = bearer(await issuer.sign({ exp: 1 }));
     const observed = await observe(() => start().fetch(path, { headers }));

@@ -66,7 +66,7 @@ describe("a token that is remembered", () => {
   });
 });
 
-test("many at once get each their own answer, on a cold isolate and on a warm one", async () => {
+test("many requests at once each get their own response, on a cold isolate and on a warm one", async () => {
   const attacker = await makeKey("ES256", { kid: key.jwk.kid });
   const app = createTestApp(issuer.variables);
   const tokens = await Promise.all([
@@ -83,7 +83,7 @@ test("many at once get each their own answer, on a cold isolate and on a warm on
   }
 });
 
-describe("a finished run that is kept", () => {
+describe("a cached run", () => {
   let run: string;
 
   beforeAll(async () => {
@@ -107,7 +107,7 @@ describe("a finished run that is kept", () => {
     expect(response.headers.get("server-timing")).toContain("cache;desc=hit");
   });
 
-  test.for(["no token", "a bad token"])("is not told of by a condition, with %s", async (which) => {
+  test.for(["no token", "a bad token"])("is not revealed by a condition, with %s", async (which) => {
     const app = createTestApp(issuer.variables);
     const owner = await issuer.sign();
     const kept = await app.fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
@@ -130,7 +130,7 @@ const PATHS = `
   /api/crew-runs/%7BID%7D /api/crew-runs/urn:uuid:ID /api/crew-runs/%E0%A4%A /api/crew-runs/ /api/crew-runs`;
 
 describe("without a token", () => {
-  test.for(PATHS.trim().split(/\s+/))("%s tells nothing of a run, by whatever method", async (pattern) => {
+  test.for(PATHS.trim().split(/\s+/))("%s reveals nothing of a run, by whatever method", async (pattern) => {
     const database = await openDatabaseProxy();
     const CORS_ORIGINS = "https://app.example.com";
     const app = createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, CORS_ORIGINS });
@@ -153,7 +153,7 @@ describe("without a token", () => {
     expect(await issuer.proxy.received()).toBe(received);
   });
 
-  test("a run that is there, one that is not and an id that is none are refused alike, with a bad token as well", async () => {
+  test("a run that exists, one that doesn't and an invalid id are refused alike, with a bad token as well", async () => {
     const app = createTestApp(issuer.variables);
     for (const run of [id, crypto.randomUUID(), "no-uuid", "x".repeat(4_000), "%00", "%"]) {
       expectNoCredentials(await observe(() => app.fetch(`/api/crew-runs/${run}`)));
@@ -164,8 +164,8 @@ describe("without a token", () => {
   });
 });
 
-describe("a claim that the deployment names", () => {
-  test.for(["__proto__", "constructor", "toString"])("is none that every object has: %s", async (name) => {
+describe("a claim that the operator chose", () => {
+  test.for(["__proto__", "constructor", "toString"])("is not one that every object has: %s", async (name) => {
     const send = async (variables: Record<string, string>) => {
       const app = createTestApp({ ...issuer.variables, ...variables });
       const headers = bearer(await issuer.sign());
@@ -177,7 +177,7 @@ describe("a claim that the deployment names", () => {
     }
   });
 
-  test("counts alone: neither a path to it nor the usual claim of the name stands in for it", async () => {
+  test("counts alone: neither a path to it nor the usual claim replaces it", async () => {
     const aud = inject("localStack").variables.JWT_AUDIENCE;
     const token = await issuer.sign({ act: { sub: "owner", aud }, uid: undefined, azp: undefined });
     for (const SUBJECT_CLAIM of ["act.sub", "uid"]) {
@@ -194,20 +194,23 @@ describe("the log", () => {
     ["omit", undefined],
     ["hash", "4c1029697ee358715d3a14a2add817c4"],
     ["plain", "owner"],
-  ] as const)("names the reader as LOG_SUBJECT says (%s), and holds nothing of the token", async ([policy, name]) => {
-    const app = createTestApp({ ...issuer.variables, LOG_SUBJECT: policy });
-    const token = await issuer.sign();
-    for (const auth of ["verified", "remembered"]) {
-      const observed = await observe(() => app.fetch(`/api/crew-runs/${id}`, { headers: bearer(token) }));
-      expect(observed.response.status).toBe(200);
-      expectNoLeak({ ...observed, body: "" }, [token]);
-      const line: { subject?: string } = JSON.parse(observed.lines[0] ?? "");
-      expect(line).toMatchObject({ auth, status: 200 });
-      expect(line.subject).toBe(name?.slice(0, 16));
-    }
-  });
+  ] as const)(
+    "names the reader as LOG_SUBJECT says (%s), and contains nothing of the token",
+    async ([policy, name]) => {
+      const app = createTestApp({ ...issuer.variables, LOG_SUBJECT: policy });
+      const token = await issuer.sign();
+      for (const auth of ["verified", "remembered"]) {
+        const observed = await observe(() => app.fetch(`/api/crew-runs/${id}`, { headers: bearer(token) }));
+        expect(observed.response.status).toBe(200);
+        expectNoLeak({ ...observed, body: "" }, [token]);
+        const line: { subject?: string } = JSON.parse(observed.lines[0] ?? "");
+        expect(line).toMatchObject({ auth, status: 200 });
+        expect(line.subject).toBe(name?.slice(0, 16));
+      }
+    },
+  );
 
-  test("holds nothing of a token that is put where none belongs", async () => {
+  test("contains nothing of a token in a wrong place", async () => {
     const app = createTestApp(issuer.variables);
     const token = await issuer.sign();
     const headers = { "x-request-id": token, traceparent: token, referer: token, "user-agent": token, cookie: token };

@@ -1,5 +1,5 @@
-// Finished runs outlive their database: what is kept, for whom, for how long, and at what price.
-// That no order of events makes a kept run too old or shows it to others is in test/histories/.
+// Cached runs survive their database: what is cached, for whom, for how long, and at what price.
+// No order of events makes a cached run too old or shows it to others: test/histories/.
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import type { Run } from "../../src/crew-runs/record.ts";
 import { createCachedRuns } from "../../src/crew-runs/cached-runs.ts";
@@ -44,15 +44,15 @@ describe("a finished run that was read once", () => {
     const etag = first.response.headers.get("etag") ?? "";
     clock.advance(7);
     for (const user of ["owner", "admin"] as const) {
-      const kept = await read(app, id, user);
-      expect(kept.response.status).toBe(200);
-      expect(kept.body).toBe(first.body);
-      expect(kept.response.headers.get("etag")).toBe(etag);
-      expect(kept.response.headers.get("age")).toBe("7");
-      expect(kept.response.headers.get("cache-status")).toBe("crew-runs; hit; detail=isolate");
-      expect(kept.response.headers.get("cache-control")).toBe("private, max-age=60");
-      expect(kept.log).toMatchObject({ cache: "hit", cache_layer: "isolate" });
-      expect(kept.log).not.toHaveProperty("db_attempts");
+      const cached = await read(app, id, user);
+      expect(cached.response.status).toBe(200);
+      expect(cached.body).toBe(first.body);
+      expect(cached.response.headers.get("etag")).toBe(etag);
+      expect(cached.response.headers.get("age")).toBe("7");
+      expect(cached.response.headers.get("cache-status")).toBe("crew-runs; hit; detail=isolate");
+      expect(cached.response.headers.get("cache-control")).toBe("private, max-age=60");
+      expect(cached.log).toMatchObject({ cache: "hit", cache_layer: "isolate" });
+      expect(cached.log).not.toHaveProperty("db_attempts");
     }
     const { response } = await read(app, id, "owner", { "if-none-match": etag });
     expect([response.status, response.headers.get("age")]).toEqual([304, "7"]);
@@ -72,11 +72,11 @@ describe("a finished run that was read once", () => {
       [warm, "isolate"],
       [start(), "data_center"],
     ] as const) {
-      const kept = await readRun(isolate, id, token, lines);
-      expectFault("both_down_cached_run", kept);
-      expect(kept.log["cache_layer"]).toBe(layer);
-      expect(kept.body).toBe(first.body);
-      expect(kept.response.headers.get("etag")).toBe(first.response.headers.get("etag"));
+      const cached = await readRun(isolate, id, token, lines);
+      expectFault("both_down_cached_run", cached);
+      expect(cached.log["cache_layer"]).toBe(layer);
+      expect(cached.body).toBe(first.body);
+      expect(cached.response.headers.get("etag")).toBe(first.response.headers.get("etag"));
     }
     expect(await queries()).toBe(1);
   });
@@ -109,7 +109,7 @@ describe("a finished run that was read once", () => {
     expect(log).toMatchObject({ cache: "hit", cache_layer: "data_center", db_attempts: 3 });
   });
 
-  test("is asked for again after FINISHED_RUN_TTL_SECONDS, wherever a copy has been meanwhile", async () => {
+  test("is read again after FINISHED_RUN_TTL_SECONDS, wherever a copy has been meanwhile", async () => {
     const { start, queries } = await openDatabase();
     const [one, other] = [start(), start()];
     const id = await insertFinished();
@@ -128,7 +128,7 @@ describe("a finished run that was read once", () => {
     expect(await queries()).toBe(2);
   });
 
-  test("is not met by a deployment for another database, issuer or claim", async () => {
+  test("isn't found by a deployment for another database, issuer or claim", async () => {
     const issuer = await openIssuer([await makeKey("ES256")]);
     const { proxy, start } = await openDatabase(issuer.variables);
     const app = start();
@@ -155,7 +155,7 @@ describe("a finished run that was read once", () => {
 test.each([
   ["an unfinished run", "running", TTL_SECONDS],
   ["with FINISHED_RUN_TTL_SECONDS = 0, a finished run", "completed", 0],
-] as const)("%s is not kept", async (_, status, FINISHED_RUN_TTL_SECONDS) => {
+] as const)("%s is not cached", async (_, status, FINISHED_RUN_TTL_SECONDS) => {
   const { start, queries } = await openDatabase({ FINISHED_RUN_TTL_SECONDS });
   const app = start();
   const put = vi.spyOn(Cache.prototype, "put");
@@ -172,7 +172,7 @@ test.each([
   put.mockRestore();
 });
 
-describe("without a data centre's cache", () => {
+describe("without a data-center cache", () => {
   afterEach(() => {
     vi.unstubAllGlobals();
   });
@@ -202,7 +202,7 @@ describe("without a data centre's cache", () => {
     ["silent", open(() => new Promise(() => {}))],
     ["broken in the middle of a body", open(brokenBody)],
     ["full of what is no entry", open(async () => new Response("x"))],
-  ])("because it is %s, all is answered, and runs are kept in memory", async (_, stub) => {
+  ])("because it is %s, every request has its response, and runs are cached in memory", async (_, stub) => {
     const issuer = await openIssuer([await makeKey("ES256")]);
     const { start, queries } = await openDatabase(issuer.variables);
     const token = await issuer.sign();
@@ -211,9 +211,9 @@ describe("without a data centre's cache", () => {
     const app = start();
     const first = await readRun(app, id, token, lines);
     expect(first.response.status).toBe(200);
-    const kept = await readRun(app, id, token, lines);
-    expectFault("no_data_center_cache", kept);
-    expect(kept.log["cache_layer"]).toBe("isolate");
+    const cached = await readRun(app, id, token, lines);
+    expectFault("no_data_center_cache", cached);
+    expect(cached.log["cache_layer"]).toBe("isolate");
     expect((await readRun(app, crypto.randomUUID(), token, lines)).response.status).toBe(404);
     await app.settle();
     expect(await queries()).toBe(2);
@@ -221,7 +221,7 @@ describe("without a data centre's cache", () => {
   });
 });
 
-test("a look-up in the data centre that failed is not repeated for a minute, and then is", async () => {
+test("a look-up in the data-center cache that failed is not repeated for a minute, and then is", async () => {
   const { start } = await openDatabase();
   const app = start();
   clock.advance(3_000);
@@ -238,13 +238,13 @@ test("a look-up in the data centre that failed is not repeated for a minute, and
   match.mockRestore();
 });
 
-describe("the isolate's memory", () => {
+describe("the memory cache", () => {
   const rest = { ownerId: "owner", isFinal: true, createdMs: 0, etag: `"x"`, readMs: 0 };
   const makeRun = (id: string, kilobytes: number): Run => ({ ...rest, id, body: new Uint8Array(kilobytes * 1_024) });
   const has = (memory: ReturnType<typeof createMemoryCache>, ids: string) =>
     [...ids].filter((id) => memory.get(id) !== undefined).join("");
 
-  test("lets go of what was used least recently, and charges once for a run that is read again", () => {
+  test("evicts the run used least recently, and counts a run that is read again once", () => {
     const memory = createMemoryCache(36_864, 16_384);
     for (const id of "aabbbc") memory.set(makeRun(id, 10));
     expect(has(memory, "a")).toBe("a");
@@ -252,14 +252,14 @@ describe("the isolate's memory", () => {
     expect(has(memory, "abcd")).toBe("acd");
   });
 
-  test("does not take a run that is larger than its share", () => {
+  test("does not cache a run that is larger than its share", () => {
     const memory = createMemoryCache(36_864, 16_384);
     memory.set(makeRun("a", 10));
     memory.set(makeRun("b", 17));
     expect(has(memory, "ab")).toBe("a");
   });
 
-  test("holds for many small runs as well: each costs two kilobytes besides its body", () => {
+  test("is bounded for many small runs as well: each counts two kilobytes besides its body", () => {
     const memory = createMemoryCache(20_480, 16_384);
     for (const id of "0123456789x") memory.set(makeRun(id, 0));
     expect(has(memory, "01")).toBe("1");

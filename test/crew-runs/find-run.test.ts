@@ -1,4 +1,4 @@
-// Where a run comes from, and that to a stranger a run of somebody else answers and costs what a missing run does.
+// Where a run comes from; and to a stranger a run of somebody else is the same response and the same work as a missing run.
 import { expect, test, vi } from "vitest";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";
@@ -41,7 +41,7 @@ async function openDatabase() {
   };
 }
 
-test("a finished run: memory is asked first, then the data centre, for admins as well, then the database", async () => {
+test("a finished run: first the memory cache, then the data-center cache, for admins as well, then the database", async () => {
   const { start, weigh } = await openDatabase();
   const app = start();
   const id = await insertRun({ status: "completed" });
@@ -54,7 +54,7 @@ test("a finished run: memory is asked first, then the data centre, for admins as
   }
 });
 
-test("an unfinished run: the database is asked each time, and the data centre once", async () => {
+test("an unfinished run: the database each time, and the data-center cache once", async () => {
   const { start, weigh } = await openDatabase();
   const app = start();
   const id = await insertRun({ status: "running" });
@@ -63,7 +63,7 @@ test("an unfinished run: the database is asked each time, and the data centre on
 });
 
 test.each(["completed", "running"] as const)(
-  "a stranger's read of a %s run weighs what a read of a missing run weighs, also while the database is down",
+  "a stranger's read of a %s run is the same work as one of a missing run, also while the database is down",
   async (status) => {
     const { proxy, start, weigh } = await openDatabase();
     const app = start();

@@ -51,7 +51,7 @@ test.each<[string, string, Record<string, string>]>([
   match.mockRestore();
 });
 
-test("an unfinished run that changed hands is shown to neither by an old tag, an old memory or a wait", async () => {
+test("an unfinished run with a new owner is shown to the old one neither by a tag, nor by a cache, nor by a wait", async () => {
   const app = createTestApp();
   const id = await insertRun();
   const [owner, stranger] = await Promise.all([fetchToken("owner"), fetchToken("stranger")]);

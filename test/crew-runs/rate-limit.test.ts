@@ -54,7 +54,7 @@ test("the fourth read of a user is a 429 with Retry-After; another user still re
   expect((await other.read(`${ids[1]}`)).status).toBe(200);
 });
 
-test("kept runs, their 304s, refusals and documents are not counted, and a kept run is served beyond the limit", async () => {
+test("cached runs, their 304s, refusals and documents are not counted, and a cached run is served beyond the limit", async () => {
   const { owner_id, read } = await makeUser();
   const finished = await insertRun({ owner_id, status: "completed", result: "done" });
   const etag = (await read(finished)).headers.get("etag") ?? "";
@@ -74,7 +74,7 @@ test("kept runs, their 304s, refusals and documents are not counted, and a kept 
   await readForFree();
 });
 
-test("a wait counts once, however often it looks", async () => {
+test("a wait counts once, however often it polls", async () => {
   const { owner_id, read } = await makeUser();
   const id = await insertRun({ owner_id });
   expect((await read(id, { headers: { prefer: "wait=3" } })).status).toBe(200);

@@ -13,7 +13,7 @@ async function get(path: string, user: User, init: RequestInit = {}, variables =
   return createTestApp(variables).fetch(path, { ...init, headers });
 }
 
-test("HEAD answers as GET does, without a body", async () => {
+test("HEAD is GET without a body", async () => {
   const id = await insertRun(FINISHED);
   const head = await get(`/api/crew-runs/${id}`, "owner", { method: "HEAD" });
   const full = await get(`/api/crew-runs/${id}`, "owner");
@@ -47,7 +47,7 @@ test.each([
   "/API/crew-runs/11111111-1111-4111-8111-111111111111",
   "/api/crew-runs/11111111-1111-4111-8111-111111111111/result",
   "/%E0%A4%A",
-])("%s is no path of ours: a JSON 404 that asks for no credentials", async (path) => {
+])("%s is not a path of the API: a JSON 404 without a challenge", async (path) => {
   const response = await createTestApp().fetch(path);
   expect(response.status).toBe(404);
   expect(response.headers.get("content-type")).toBe("application/json");
@@ -67,7 +67,7 @@ test.each([
   ["in bare braces", (id: string) => `{${id}}`],
   ["as a URN", (id: string) => `urn:uuid:${id}`],
   ["percent-encoded", (id: string) => `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`],
-])("an id %s finds the run, and the answer bears the canonical id", async (_, spell) => {
+])("an id %s finds the run, and the response has the canonical id", async (_, spell) => {
   const id = await insertRun(FINISHED);
   const app = createTestApp();
   const headers = bearer(await fetchToken("owner"));

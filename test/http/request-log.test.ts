@@ -27,7 +27,7 @@ test.each(["", "a".repeat(129), 'a"b', "a b", "é"])("the x-request-id %j is rep
   expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-test("every answer forbids sniffing and referrers; over https it pins https", async () => {
+test("every response forbids sniffing and referrers; over https it pins https", async () => {
   const app = createTestApp();
   for (const path of ["/nowhere", "/health", "/api/crew-runs/x"]) {
     const { headers } = await app.fetch(path);
@@ -37,7 +37,7 @@ test("every answer forbids sniffing and referrers; over https it pins https", as
   }
 });
 
-test("one line a request tells what happened, with the trace it belongs to and nothing of the token", async () => {
+test("one line per request, with its trace and nothing of the token", async () => {
   const id = await insertRun();
   const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
   const headers = { ...bearer(await fetchToken("owner")), traceparent, "cf-ray": "8f3a1b2c3d4e5f60-DFW" };
