@@ -43,6 +43,8 @@ test.for<[string, Record<string, unknown>, number]>([
   ["false", { roles: { [ADMIN]: false } }, 404],
   ["null", { roles: { [ADMIN]: null } }, 404],
   ["a number", { roles: { [ADMIN]: 1 } }, 404],
+  ["an empty list", { roles: { [ADMIN]: [] } }, 404],
+  ["a list", { roles: { [ADMIN]: ["x"] } }, 404],
   ["true", { roles: { [ADMIN]: true } }, 200],
   ["an object, as Zitadel's roles are", { roles: { [ADMIN]: { org: "x" } } }, 200],
 ])("in a claim of the operator's choice a name counts by its value: %s", async ([, claims, status]) => {
