@@ -5,10 +5,11 @@ import { expectFault } from "../../support/documented-fault.ts";
 import { catchLines } from "../../support/log-lines.ts";
 import { type ReadRun, readRun } from "../../support/read-run.ts";
 import { createTestApp } from "../../support/test-app.ts";
+import { ROW_ID, makeReply } from "../../support/database-reply.ts";
 import { connectAsOwner, insertRun, updateRun } from "../../support/database.ts";
 import { openFaultProxy } from "../../support/fault-proxy.ts";
 import type { CannedResponse } from "../../support/fault-proxy-protocol.ts";
-import { fetchToken, openIssuer } from "../../support/issuer.ts";
+import { type User, fetchToken, openIssuer } from "../../support/issuer.ts";
 import { makeKey } from "../../support/signing.ts";
 
 const lines = catchLines();
@@ -106,6 +107,20 @@ describe("the statement", () => {
   });
 });
 
+describe("a row that isn't what was asked for is no run, whatever the database compared equal:", () => {
+  test.each<[string, string, object, User, number]>([
+    ["the owner's own row", ROW_ID, {}, "owner", 200],
+    ["the row of an owner in another case", ROW_ID, { owner_id: "Owner" }, "owner", 404],
+    ["the row of an owner with a blank behind", ROW_ID, { owner_id: "owner " }, "owner", 404],
+    ["a row with another id", crypto.randomUUID(), {}, "owner", 404],
+    ["any owner's row, for an admin", ROW_ID, { owner_id: "Owner" }, "admin", 200],
+    ["a row with another id, for an admin", crypto.randomUUID(), {}, "admin", 404],
+  ])("%s", async (_, id, row, user, status) => {
+    const { app } = await openDatabase({ text: makeReply(row) });
+    expect((await readRun(app, id, await fetchToken(user), lines)).response.status).toBe(status);
+  });
+});
+
 describe("all attempts together", () => {
   test("end within REQUEST_TIMEOUT_MS", async () => {
     const limits = { REQUEST_TIMEOUT_MS: 1_500, DATABASE_ATTEMPT_TIMEOUT_MS: 1_000 };
@@ -133,6 +148,17 @@ describe("all attempts together", () => {
       expect(milliseconds).toBeLessThanOrEqual(middle * 1.5);
     });
   });
+
+  test.each(["50%", "%zz", "%ff"])(
+    "are three though the password is %j, which can't be percent-decoded",
+    async (password) => {
+      const url = Object.assign(new URL(variables.DATABASE_URL), { password });
+      const { proxy, read, received } = await openDatabase(undefined, { DATABASE_URL: url.href });
+      await proxy.fail({ kind: "drop" });
+      expectFault("connection_lost", await read());
+      expect(await received()).toBe(3);
+    },
+  );
 
   test("are one for a check of readiness", async () => {
     const { proxy, app, received } = await openDatabase(undefined, { READY_CHECKS_DATABASE: "true" });
