@@ -40,6 +40,15 @@ test.each(["https://api.example.com", "crew-runs", "https://issuer.example.com"]
   },
 );
 
+test.each([
+  ["https://api.test/", "https://api.test/"],
+  ["https://api.test", "https://api.test"],
+  ["https://elsewhere.test/ https://api.test/", "https://api.test/"],
+  ["https://elsewhere.test/", "https://api.test"],
+])("the resource is spelt as the audience is: with JWT_AUDIENCE %s it is %s", async (JWT_AUDIENCE, resource) => {
+  expect(await (await ask(`https://api.test${PATH}`, { JWT_AUDIENCE })).json()).toMatchObject({ resource });
+});
+
 test("an audience that is a URL of this origin with a path has metadata of its own", async () => {
   const settings = { JWT_AUDIENCE: "https://api.test/crews, https://elsewhere.test/other" };
   const response = await ask(`https://api.test${PATH}/crews`, settings);
