@@ -1,7 +1,11 @@
 // Every request: an id that can be trusted, the headers that each answer carries, one log line, and work that is held to its
 // end. What the log calls the reader: auth/ways-in.test.ts.
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { Hono } from "hono/tiny";
 import { beforeEach, expect, inject, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
+import type { AppEnv } from "../../src/env.ts";
+import { logRequest } from "../../src/http/request-log.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
@@ -82,6 +86,23 @@ test("an error that no step foresaw is on console.error, by its name and place, 
   expect(line.stack).toMatch(/^at /);
   expect(JSON.stringify(line)).not.toContain("a value");
   error.mockRestore();
+});
+
+test("each line has the cf-ray of its own request, so that the platform's records are found by it", async () => {
+  const app = createTestApp();
+  for (const ray of ["8f3a1b2c3d4e5f60-DFW", "8f3a1b2c3d4e5f61-FRA"])
+    await app.fetch("/health", { headers: { "cf-ray": ray } });
+  expect(lines().map((line) => line["cf_ray"])).toEqual(["8f3a1b2c3d4e5f60-DFW", "8f3a1b2c3d4e5f61-FRA"]);
+});
+
+test("a request whose handler fails beyond Hono's reach isn't held open", async () => {
+  const app = new Hono<AppEnv>().use(logRequest).get("/", () => {
+    // Hono's `onError` gets errors only: another value that is thrown leaves the whole chain.
+    throw "not an error";
+  });
+  const context = createExecutionContext();
+  await expect(app.fetch(new Request("https://api.test/"), {}, context)).rejects.toBe("not an error");
+  await waitOnExecutionContext(context);
 });
 
 test("a check of readiness goes on when the client that began it leaves", async () => {
