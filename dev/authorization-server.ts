@@ -35,7 +35,7 @@ const REDIRECT_URIS = ["http://127.0.0.1/callback", "http://127.0.0.1/docs", "ht
 const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 
 /**
- * Starts the server on 127.0.0.1, on any free port if it is 0. Every access token is for `audience` (RFC 8707), asked for or
+ * Starts the server on 127.0.0.1, on any free port if it is 0. Every access token is for `audience` (RFC 8707), requested or
  * not. Throws the listen error (`code`, `port`) when the port is taken.
  */
 export async function startAuthorizationServer(port: number, audience: string): Promise<AuthorizationServer> {
@@ -90,7 +90,7 @@ function createProvider(issuer: string, clients: Clients, audience: string): Pro
     scopes: ["openid", READ_SCOPE, ADMIN_SCOPE],
     clientBasedCORS: (_ctx, origin, { clientId }) =>
       clientId === PUBLIC_CLIENT_ID && LOOPBACK_HOSTS.includes(URL.parse(origin)?.hostname ?? ""),
-    // A session cookie that never comes back: each sign-in asks anew whose token it shall be.
+    // A session cookie that is never returned, so that each sign-in offers all accounts again.
     cookies: { long: { path: "/no-session", httpOnly: true, sameSite: "lax" } },
     features: {
       clientCredentials: { enabled: true },
@@ -129,12 +129,12 @@ function createProvider(issuer: string, clients: Clients, audience: string): Pro
   return provider;
 }
 
-/** RFC 6749 §3.3: what a request without a scope asks for; a signed-in user's token always names the scope to read. */
+/** RFC 6749 §3.3: the scopes of a request that names none; a signed-in user's token always has the scope to read. */
 function completeScope({ oidc: { client, params, route } }: KoaContextWithOIDC): void {
   if (params === undefined) return;
   if (route !== "token") {
-    const asked = params["scope"] === undefined ? [ADMIN_SCOPE] : String(params["scope"]).split(" ");
-    params["scope"] = [...new Set([READ_SCOPE, ...asked])].join(" ");
+    const requested = params["scope"] === undefined ? [ADMIN_SCOPE] : String(params["scope"]).split(" ");
+    params["scope"] = [...new Set([READ_SCOPE, ...requested])].join(" ");
   } else if (params["grant_type"] === "client_credentials") params["scope"] ??= client?.scope;
 }
 
@@ -148,7 +148,7 @@ const SIGN_IN_PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta
 ${USER_NAMES.map((user) => `<button name="account" value="${user}">${user}</button>`).join("\n")}
 </form></html>`;
 
-/** The page with one button per account, and what a press on one does: signed in, asked-for scopes granted or not. */
+/** The page with one button per account, and the effect of a press: sign-in, with the requested scopes granted or not. */
 async function signIn(
   provider: Provider,
   audience: string,
@@ -161,14 +161,14 @@ async function signIn(
   }
   const account = new URLSearchParams(await text(ctx.req)).get("account");
   const accountId = USER_NAMES.find((user) => user === account) ?? ctx.throw(400, "no such account");
-  // Throws SessionNotFound, a 400, where the sign-in has expired.
+  // Throws SessionNotFound, a 400, if the sign-in has expired.
   const { client_id: clientId, scope } = (await provider.interactionDetails(ctx.req, ctx.res)).params;
-  const asked = String(scope).split(" ");
+  const requested = String(scope).split(" ");
   const permitted = new Set(permittedScopes(accountId));
   const grant = new provider.Grant({ accountId, clientId: String(clientId) });
-  grant.addOIDCScope(asked.join(" "));
-  grant.addResourceScope(audience, asked.filter((name) => permitted.has(name)).join(" "));
-  grant.rejectResourceScope(audience, asked.filter((name) => !permitted.has(name)).join(" "));
+  grant.addOIDCScope(requested.join(" "));
+  grant.addResourceScope(audience, requested.filter((name) => permitted.has(name)).join(" "));
+  grant.rejectResourceScope(audience, requested.filter((name) => !permitted.has(name)).join(" "));
   const result = { login: { accountId }, consent: { grantId: await grant.save() } };
   ctx.status = 303;
   ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result));
@@ -183,7 +183,7 @@ function generateSigningKeys() {
   ];
 }
 
-/** What the provider remembers of one kind of thing. It checks expiry itself, and a restart forgets everything. */
+/** The provider's memory for one kind of object. It checks expiry itself, and a restart forgets everything. */
 function createMemory(): Adapter {
   const entries = new Map<string, AdapterPayload>();
   return {

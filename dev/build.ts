@@ -1,11 +1,11 @@
-// `npm run build`: bundles the Worker as a deployment would, says which package takes how many bytes, and checks the size.
+// `npm run build`: bundles the Worker as a deployment would, lists the bytes of each package, and checks the size.
 // Guarantees exit code 1 over budget. Uploads nothing; leaves the bundle in dist/worker.
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ROOT_DIRECTORY, runWrangler } from "./wrangler.ts";
 
-/** 80 KB. The platform takes megabytes, but a cold isolate parses all of it before its first answer. */
+/** 80 KB. The platform accepts megabytes, but a cold isolate parses all of them before its first response. */
 const BUDGET_BYTES = 81_920;
 const OUTPUT_DIRECTORY = join(ROOT_DIRECTORY, "dist/worker");
 
@@ -29,7 +29,7 @@ export async function buildBundle(directory = OUTPUT_DIRECTORY): Promise<BundleR
   return { minifiedBytes: bundle.byteLength, gzipBytes: gzipSync(bundle, { level: 9 }).byteLength, shares };
 }
 
-/** Builds, reports on the terminal, and says whether the bundle may be deployed. */
+/** Builds, reports on the terminal, and returns whether the bundle may be deployed. */
 export async function checkBudget(budgetBytes = BUDGET_BYTES): Promise<boolean> {
   const { minifiedBytes, gzipBytes, shares } = await buildBundle();
   console.log("Minified bytes by package:");

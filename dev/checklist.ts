@@ -1,4 +1,4 @@
-// The findings of doctor and smoke, and how they look on the terminal. Prints nothing by itself.
+// The findings of doctor and smoke, and their form on the terminal. Prints nothing by itself.
 
 export interface Finding {
   /** Passed, failed, worth knowing, or not checked because of a failure above. */
@@ -21,11 +21,11 @@ export function formatFinding({ mark, text, remedy }: Finding): string {
   return `${SIGNS[mark]} ${text}${remedy === undefined ? "" : `\n${remedy.replaceAll(/^/gm, "    ")}`}`;
 }
 
-/** The reason of a failed request. Node says "fetch failed" and hides the reason in the cause. */
+/** The reason of a failed request. Node's message is "fetch failed"; its cause has the reason. */
 export function explainError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error.name === "TimeoutError") return "no answer in time";
-  if (error instanceof SyntaxError) return "the answer is not JSON";
+  if (error.name === "TimeoutError") return "no response in time";
+  if (error instanceof SyntaxError) return "the response isn't JSON";
   const { cause } = error;
   if (!(cause instanceof Error)) return error.message;
   return "code" in cause ? `${String(cause.code)} ${cause.message}`.trim() : cause.message;

@@ -1,6 +1,6 @@
 // The local database: PGlite with schema.sql applied by the role that stands in for Neon's owner of the database, and
 // sessions as a server would give them to a login. Seeds nothing and opens no port.
-// Statements run one at a time, in this thread, without time-outs: one that does not return stops the whole process.
+// Statements run one at a time, in this thread, without time-outs: one that doesn't return stops the whole process.
 import { readFile } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { PGlite, messages, protocol } from "@electric-sql/pglite";
@@ -18,7 +18,7 @@ export interface StatementResult {
 /** Runs one statement. Parameters are texts in Postgres's own spelling. Throws messages.DatabaseError. */
 type RunStatement = (text: string, parameters?: (string | null)[]) => Promise<StatementResult>;
 
-/** Owns the tables, may create roles, is no superuser: what `neondb_owner` is on Neon. */
+/** Owns the tables and may create roles, but isn't a superuser, like `neondb_owner` on Neon. */
 export const OWNER_ROLE = "crew_runs_owner";
 /** The Worker's role; schema.sql creates it. */
 export const READER_ROLE = "crew_runs_reader";
@@ -37,8 +37,8 @@ const CREATE_OWNER = `
 `;
 
 /**
- * Starts a database whose schema is up to date, in memory or in a folder that keeps it. Throws what PGlite throws if the
- * folder is in use or holds the data of another version.
+ * Starts a database whose schema is up to date, in memory or in a folder. Throws PGlite's error if the folder is in
+ * use or has the data of another version.
  */
 export async function startDatabase(dataDirectory?: string): Promise<Database> {
   const [database, schema] = await Promise.all([
@@ -60,7 +60,7 @@ export async function startDatabase(dataDirectory?: string): Promise<Database> {
 /**
  * Opens a session as `role`, hands it to `use`, and resets the connection whatever happened; sessions wait for each other.
  * The role is assumed, not logged in to: the words `set session authorization` would lead out of it. It protects from
- * mistakes, which is what a local database needs.
+ * mistakes, which is enough for a local database.
  */
 export function withSession<T>(database: Database, role: string, use: (run: RunStatement) => Promise<T>): Promise<T> {
   return database.runExclusive(async () => {
@@ -69,7 +69,7 @@ export function withSession<T>(database: Database, role: string, use: (run: RunS
     const run: RunStatement = (text, parameters = []) => runStatement(database, text, parameters);
     try {
       await run(`set session authorization ${role}`);
-      // Postgres applies what `alter role … set` has left only when a client logs in.
+      // Postgres applies the settings of `alter role … set` only when a client logs in.
       await run(
         `select set_config(split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1), false)
          from pg_db_role_setting, unnest(setconfig) as setting

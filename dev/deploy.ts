@@ -1,5 +1,5 @@
 // `npm run deploy`: checks the configuration and the bundle's size, then passes all arguments on to `wrangler deploy`.
-// Guarantees that nothing over budget is uploaded, and nothing that would only be able to say "misconfigured".
+// Guarantees that no bundle over budget is uploaded, and no Worker that could only respond with "misconfigured".
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";

@@ -27,7 +27,7 @@ Settings are read from wrangler.toml, DATABASE_URL from this shell or from .env.
 doesn't show a secret again, so the doctor needs a copy.
 `;
 
-/** Gives the findings in order. Throws only for a fault of the doctor itself. */
+/** Returns the findings in order. Throws only for a bug of the doctor. */
 export async function diagnose(options: DoctorOptions): Promise<Finding[]> {
   const { findings, settings, broken, placement } = await gatherSettings(options);
   const check = async (needed: string[], run: () => Promise<Finding[]>): Promise<Finding[]> => {

@@ -1,4 +1,4 @@
-// An HTTP server for this machine alone. Leaves its requests to whoever made it.
+// An HTTP server for this machine alone. The caller handles its requests.
 import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -36,7 +36,7 @@ function readPort(option: string, value: string): number {
   throw new PlainFailure(`--${option} must be a port from 0 to 65535, not ${JSON.stringify(value)}`);
 }
 
-/** Runs until it fails or the signal stops it; either way nothing that it started is left. */
+/** Runs until it fails or the signal stops it; in both cases it ends everything that it started. */
 async function run(ports: Ports, dataDirectory: string | undefined, signal: AbortSignal): Promise<void> {
   const startedMs = performance.now();
   const served = await startServedStack({ signal, ports, dataDirectory, log: console.log });
@@ -51,7 +51,7 @@ async function run(ports: Ports, dataDirectory: string | undefined, signal: Abor
   }
 }
 
-/** A message for what the user can mend; any other error as it is. */
+/** A message for a mistake that the user can correct; any other error as it is. */
 function explain(error: unknown): unknown {
   const { code, message, port } = error as NodeJS.ErrnoException & { port?: number };
   if (error instanceof PlainFailure) return message;
@@ -71,10 +71,10 @@ async function main(): Promise<void> {
     setTimeout(() => process.exit(1), CLOSE_TIMEOUT_SECONDS * 1000).unref();
   };
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, requestStop);
-  // npm passes a signal on to its shell, which dies of it and tells nobody.
+  // npm passes a signal on to its shell, which dies of it without passing it on.
   const parent = process.ppid;
   setInterval(() => process.ppid !== parent && requestStop(), PARENT_CHECK_MS).unref();
-  // A terminal that has gone must not keep the rest from being ended.
+  // If the terminal is gone, the rest must be ended all the same.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
   try {

@@ -1,6 +1,5 @@
-// The whole product on the loopback interface: the stack with its seeded runs, and the Worker under wrangler, whose address
-// is the audience of the tokens. `npm run dev`, `npm run smoke -- --local` and the tests that come from outside start it.
-// Guarantees that a start that fails or is given up leaves nothing running.
+// The local stack with its seeded runs and the Worker under wrangler, whose address is the audience of the tokens. `npm run dev`,
+// `npm run smoke -- --local` and tests from outside start it. Guarantees that a failed or aborted start leaves nothing running.
 import { createServer } from "node:http";
 import { listenOnLoopback } from "./loopback.ts";
 import { type Stack, startStack } from "./stack.ts";
@@ -13,11 +12,11 @@ export interface Ports {
 }
 
 interface ServedStackOptions {
-  /** Gives the start up. */
+  /** Aborts the start. */
   signal: AbortSignal;
-  /** Free ports where left out or 0. */
+  /** Free ports if left out or 0. */
   ports?: Ports;
-  /** A folder that keeps the database; in memory if left out. */
+  /** A folder for the database; in memory if left out. */
   dataDirectory?: string | undefined;
   /** Gets each line that the Worker logs, and one for each step of the start. */
   log?: (line: string) => void;
@@ -26,7 +25,7 @@ interface ServedStackOptions {
 }
 
 export interface ServedStack {
-  /** The Worker's address, without a slash at its end. */
+  /** The Worker's address, without a trailing slash. */
   url: string;
   stack: Stack;
   /** Rejects when the Worker ends by itself; never resolves. */
@@ -34,7 +33,7 @@ export interface ServedStack {
   close(): Promise<void>;
 }
 
-/** Starts stack and Worker. Throws Node's listen error (`code`, `port`) for a port that is taken. */
+/** Starts stack and Worker. Throws Node's listen error (`code`, `port`) for a taken port. */
 export async function startServedStack(options: ServedStackOptions): Promise<ServedStack> {
   const { signal, ports, dataDirectory, log = () => {} } = options;
   log("starting: database, SQL endpoint, authorization server");
@@ -66,7 +65,7 @@ async function checkPort(port: number): Promise<number> {
   return port;
 }
 
-/** Below the ports that the system hands out itself: nobody takes it between this search and its use. */
+/** Below the ports that the system assigns, so that no process takes it between this search and its use. */
 async function findFreePort(): Promise<number> {
   for (;;) {
     const port = await checkPort(20_000 + Math.floor(Math.random() * 12_000)).catch(() => undefined);

@@ -1,4 +1,4 @@
-// `npm run smoke`: checks of a deployment from outside, by nothing but HTTP; `.ci/run` makes the same on the local stack.
+// `npm run smoke`: checks of a deployment from outside, over HTTP only; `.ci/run` makes the same checks of the local stack.
 // Guarantees that it only reads, that it prints no token, and that the exit code is 1 if anything is wrong.
 import { parseArgs } from "node:util";
 import { type Finding, explainError, formatFinding, hint, ok, skipped } from "./checklist.ts";
@@ -20,10 +20,10 @@ Checks a deployment by requests that only read. Without a token and a run, the c
   --local                 start the local stack, and check that
   --help                  this text
 
-Everybody on the machine can read arguments in the list of processes, but not variables.
+Every user of the machine can read arguments in the list of processes, but not variables.
 `;
 
-/** Yields each finding as soon as it is known; a failure says what differs from the contract. */
+/** Yields each finding as soon as it is known. A failure describes the difference from the contract. */
 export async function* smoke(target: SmokeTarget): AsyncGenerator<Finding> {
   for (const [title, check] of Object.entries(listChecks(target))) {
     try {
@@ -42,18 +42,18 @@ export async function* smoke(target: SmokeTarget): AsyncGenerator<Finding> {
   }
 }
 
-/** Prints the findings and how many checks held; gives whether all did. */
+/** Prints the findings and the number of checks that passed; returns whether all did. */
 async function report(target: SmokeTarget): Promise<boolean> {
-  let held = 0;
+  let passed = 0;
   let total = 0;
   for await (const finding of smoke(target)) {
     console.log(formatFinding(finding));
-    if (finding.mark === "ok") held += 1;
+    if (finding.mark === "ok") passed += 1;
     if (finding.mark === "ok" || finding.mark === "bad") total += 1;
   }
-  if (held < total) console.log("\ndocs/troubleshooting.md helps to find the cause");
-  console.log(`\n${held === total ? held : `${held} of ${total}`} checks held`);
-  return held === total;
+  if (passed < total) console.log("\ndocs/troubleshooting.md helps to find the cause");
+  console.log(`\n${passed === total ? passed : `${passed} of ${total}`} checks passed`);
+  return passed === total;
 }
 
 async function reportLocal(): Promise<boolean> {
@@ -90,9 +90,9 @@ async function main(): Promise<boolean> {
 }
 
 if (import.meta.main) {
-  const hasHeld = await main().catch((error: unknown) => {
+  const hasPassed = await main().catch((error: unknown) => {
     console.error(error instanceof Error ? error.message : error);
     return false;
   });
-  process.exit(hasHeld ? 0 : 1);
+  process.exit(hasPassed ? 0 : 1);
 }

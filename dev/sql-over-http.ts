@@ -1,6 +1,6 @@
 // The protocol of Neon's HTTP endpoint, as @neondatabase/serverless speaks it: POST /sql with one statement, or with several
 // that are one transaction. Values are Postgres's own text, rows are arrays; errors carry Postgres's fields.
-// Leaves out what the driver never asks for in this project: JSON values, rows as objects, isolation levels, tokens, CORS.
+// Leaves out features of the driver that this project doesn't use: JSON values, rows as objects, isolation levels, tokens, CORS.
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { messages } from "@electric-sql/pglite";
@@ -23,7 +23,7 @@ interface Query {
 
 const DATABASE_NAME = "postgres";
 
-/** The error of a request that does not reach the database. */
+/** The error of a request that doesn't reach the database. */
 class Refusal extends Error {
   readonly code: string;
 
@@ -66,7 +66,7 @@ async function answer(
   if (request.method !== "POST" || request.url !== "/sql") throw new Refusal("only POST /sql is served here");
   const role = authenticate(passwords, String(request.headers["neon-connection-string"]));
   const batchOption = Object.keys(request.headers).find((header) => header.startsWith("neon-batch-"));
-  if (batchOption !== undefined) throw new Refusal(`${batchOption} is not supported here`);
+  if (batchOption !== undefined) throw new Refusal(`${batchOption} isn't supported here`);
   const payload = JSON.parse(await text(request)) as Query | { queries: Query[] };
 
   return withSession(database, role, async (run) => {
@@ -85,7 +85,7 @@ async function answer(
   });
 }
 
-/** Gives the role. Errors are worded like Neon's and coded like Postgres's. */
+/** Returns the role. Errors have Neon's words and Postgres's codes. */
 function authenticate(passwords: Readonly<Record<string, string>>, connectionString: string): string {
   const url = URL.parse(connectionString);
   if (url === null) throw new Refusal("invalid connection string");

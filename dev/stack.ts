@@ -1,5 +1,5 @@
-// What the Worker needs around it, on the loopback interface: database, SQL over HTTP, authorization server.
-// Guarantees that a start that fails leaves nothing running. `npm run dev` and the tests start this very stack.
+// The Worker's surroundings on the loopback interface: database, SQL over HTTP, authorization server.
+// Guarantees that a failed start leaves nothing running. `npm run dev` and the tests start the same stack.
 import { randomUUID } from "node:crypto";
 import { SettingsSchema } from "../src/settings.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./authorization-server.ts";
@@ -8,11 +8,11 @@ import { seedRuns } from "./seed.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 
 interface StackOptions {
-  /** The audience of every access token. The Worker's own address, where strict clients shall find their way (RFC 9728). */
+  /** The audience of every access token. The Worker's address, if strict clients are to discover the issuer (RFC 9728). */
   audience?: string;
-  /** Free ports where left out or 0. */
+  /** Free ports if left out or 0. */
   ports?: { sql: number; authorizationServer: number } | undefined;
-  /** A folder that keeps the database; in memory if left out. */
+  /** A folder for the database; in memory if left out. */
   dataDirectory?: string | undefined;
   /** Whether to insert the runs of seed.ts. */
   seed?: boolean;
@@ -22,14 +22,14 @@ export interface Stack {
   database: Database;
   sql: SqlEndpoint;
   authorizationServer: AuthorizationServer;
-  /** The Worker's settings, all of them: the others are empty and have their defaults, whatever wrangler.toml says. */
+  /** The Worker's settings, all of them: the others are empty and have their defaults, whatever wrangler.toml contains. */
   variables: Record<"DATABASE_URL" | "NEON_FETCH_ENDPOINT" | "JWT_ISSUER" | "JWT_AUDIENCE" | "JWKS_URL", string>;
   /** The connection string of the table's owner, who may write. */
   ownerDatabaseUrl: string;
   close(): Promise<void>;
 }
 
-/** Starts the stack; throws the error of the part that failed, such as EADDRINUSE for a port that is taken. */
+/** Starts the stack; throws the error of the part that failed, such as EADDRINUSE for a taken port. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { audience = "https://api.example.com", ports, dataDirectory, seed = false } = options;
   const started: { close(): Promise<void> }[] = [];

@@ -1,4 +1,4 @@
-// `wrangler dev` as a child process: no telemetry, no look for updates, no hotkeys, its state in a temporary folder, and no
+// `wrangler dev` as a child process: no telemetry, no check for updates, no hotkeys, its state in a temporary folder, and no
 // child of it alive after `stop()`. Reads no settings from files: the caller gives them all, and decides when to stop.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -25,20 +25,20 @@ interface WorkerProcessOptions {
   variables: Record<string, string>;
   /** Gets each line that the Worker logs and each error or warning of wrangler's, without colours. */
   log: (line: string) => void;
-  /** Gives the start up. */
+  /** Aborts the start. */
   signal: AbortSignal;
 }
 
-/** A failure that needs no stack trace to be understood. */
+/** A failure whose message is enough, without a stack trace. */
 export class PlainFailure extends Error {}
 
 const READY_TIMEOUT_SECONDS = 60;
 const STOP_TIMEOUT_SECONDS = 3;
-/** After its first error, wrangler mostly waits for somebody to edit the sources. */
+/** After its first error, wrangler usually waits for an edit of the sources. */
 const ERROR_GRACE_SECONDS = 2;
 /** The cause comes first; dumps of wrangler's innards follow. */
 const MAX_SHOWN_LINES = 40;
-/** Tells the log lines of the start from the user's. */
+/** Distinguishes the log lines of the start from the user's. */
 const START_REQUEST_ID = "npm-run-dev-start";
 /** A line of the Worker's log, an error or warning of wrangler's, or its continuation. */
 const WORTH_SHOWING = /^(\{|[✘▲] | +\S)/;
@@ -48,8 +48,8 @@ const HAS_NO_PROCESS_GROUPS = process.platform === "win32";
 const NOISE = /^(Using secrets|Your Worker has access|Binding  |env\.|$)/;
 
 /**
- * Starts the Worker and waits until it answers. Throws PlainFailure with wrangler's output when the Worker ends, fails or
- * keeps silent for a minute.
+ * Starts the Worker and waits until it responds. Throws PlainFailure with wrangler's output if the Worker ends, fails or doesn't
+ * respond within a minute.
  */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
@@ -73,7 +73,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     clean();
   };
   const failAfter = (seconds: number) =>
-    setTimeout(() => fail(new PlainFailure(`no good answer within ${seconds} seconds`)), seconds * 1000);
+    setTimeout(() => fail(new PlainFailure(`no good response within ${seconds} seconds`)), seconds * 1000);
 
   const startLines: string[] = [];
   const timers = [failAfter(READY_TIMEOUT_SECONDS)];
@@ -91,7 +91,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   const url = `http://127.0.0.1:${options.port}`;
   const giveUp = new AbortController();
   try {
-    await Promise.race([waitForAnswer(`${url}/health`, AbortSignal.any([options.signal, giveUp.signal])), ended]);
+    await Promise.race([waitForResponse(`${url}/health`, AbortSignal.any([options.signal, giveUp.signal])), ended]);
   } catch (error) {
     await stop();
     options.signal.throwIfAborted();
@@ -108,8 +108,8 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
 }
 
 async function spawnWrangler({ port, variables }: WorkerProcessOptions, directory: string) {
-  // Arguments are for everybody to read in the list of processes, so the secret goes by the environment, which wrangler
-  // prefers to files. With a file named here it reads no other.
+  // Every user can read arguments in the list of processes, so the secret is in the environment, which wrangler prefers to files.
+  // With a file named here it reads no other.
   const { DATABASE_URL, ...others } = variables;
   const emptyFile = join(directory, "empty.env");
   await writeFile(emptyFile, "");
@@ -129,7 +129,7 @@ async function spawnWrangler({ port, variables }: WorkerProcessOptions, director
   ];
   return spawn(process.execPath, args, {
     cwd: ROOT_DIRECTORY,
-    // A process group of its own: Ctrl-C reaches this process alone, and the whole group can be ended at once.
+    // A separate process group: Ctrl-C reaches this process alone, and the whole group can be ended at once.
     detached: !HAS_NO_PROCESS_GROUPS,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
@@ -147,7 +147,7 @@ async function spawnWrangler({ port, variables }: WorkerProcessOptions, director
   });
 }
 
-async function waitForAnswer(url: string, signal: AbortSignal): Promise<void> {
+async function waitForResponse(url: string, signal: AbortSignal): Promise<void> {
   for (;;) {
     const response = await fetch(url, { headers: { "x-request-id": START_REQUEST_ID }, signal }).catch(() => undefined);
     await response?.body?.cancel();
@@ -156,7 +156,7 @@ async function waitForAnswer(url: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Without colours, and without the dress of an error that wrangler puts on what the Worker writes by console.error. */
+/** Without colours, and without wrangler's decoration of lines that the Worker writes by console.error. */
 function cleanLine(line: string): string {
   return stripVTControlCharacters(line)
     .trimEnd()

@@ -1,4 +1,4 @@
-// Runs wrangler's commands without telemetry, error reports, update checks or log files of its own.
+// Runs wrangler's commands without telemetry, error reports, update checks or log files.
 // Leaves `wrangler dev`, which stays, to worker-process.ts.
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,14 +1,14 @@
-// The database as the Worker will meet it: through Neon's driver, as the Worker's own role. Whether that role can read the
-// record's columns in their types, and write nothing: that is what a leaked connection string is worth.
-// Reads the catalogues only, and leaves the values to the Worker. No finding holds the connection string.
+// The database as the Worker will use it: through Neon's driver, as the Worker's role. Checks that the role can read the record's
+// columns in their types and write nothing, because a leaked connection string can do what the role can.
+// Reads the catalogues only, never rows. No finding contains the connection string.
 import { readFile } from "node:fs/promises";
 import { NeonDbError, neon, neonConfig } from "@neondatabase/serverless";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, explainError, hint, ok, skipped } from "../checklist.ts";
 import type { Placement } from "./settings.ts";
 
-/** Sends one statement; gives its rows by column name. */
-type Ask = (text: string) => Promise<Record<string, unknown>[]>;
+/** Sends one statement; returns its rows by column name. */
+type Query = (text: string) => Promise<Record<string, unknown>[]>;
 
 /** A sleeping compute takes up to a few seconds to wake; anything longer is a fault. */
 const TIMEOUT_MS = 20_000;
@@ -18,7 +18,7 @@ const MAX_REASON_LENGTH = 300;
 const FITTING_TYPES: Record<string, RegExp> = {
   uuid: /^uuid$/,
   jsonb: /^jsonb?$/,
-  // Without a zone, a time would be read in the role's own.
+  // A time without a zone would be read in the role's zone.
   timestamptz: /^timestamp(\(\d\))? with time zone$/,
 };
 
@@ -49,16 +49,16 @@ const ownEndpoint = neonConfig.fetchEndpoint;
 export async function checkDatabase(settings: Settings, placement: Placement): Promise<Finding[]> {
   neonConfig.fetchEndpoint = settings.NEON_FETCH_ENDPOINT ?? ownEndpoint;
   const sql = neon(settings.DATABASE_URL);
-  const ask: Ask = (text) => sql.query(text, [], { fetchOptions: { signal: AbortSignal.timeout(TIMEOUT_MS) } });
+  const query: Query = (text) => sql.query(text, [], { fetchOptions: { signal: AbortSignal.timeout(TIMEOUT_MS) } });
   try {
     const startedMs = Date.now();
-    const [server] = await ask("select current_user as role, current_setting('server_version') as version");
+    const [server] = await query("select current_user as role, current_setting('server_version') as version");
     const elapsedMs = Date.now() - startedMs;
     return [
-      ok(`PostgreSQL ${String(server?.["version"])} answers as ${String(server?.["role"])} after ${elapsedMs} ms`),
+      ok(`PostgreSQL ${String(server?.["version"])} accepts ${String(server?.["role"])} after ${elapsedMs} ms`),
       ...checkPlacement(settings, placement),
-      ...(await checkTable(ask)),
-      await checkRole(ask),
+      ...(await checkTable(query)),
+      await checkRole(query),
     ];
   } catch (error) {
     return [explainRefusal(error, settings), skipped("not checked: table and role")];
@@ -68,7 +68,7 @@ export async function checkDatabase(settings: Settings, placement: Placement): P
 function explainRefusal(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: Settings): Finding {
   const { sourceError } = error instanceof NeonDbError ? error : {};
   const { password } = new URL(DATABASE_URL);
-  // A driver's or a server's message may echo what it was given.
+  // A driver's or a server's message may echo its input.
   const reason = explainError(sourceError ?? error)
     .replaceAll(DATABASE_URL, "DATABASE_URL")
     .replaceAll(password, "…")
@@ -76,10 +76,10 @@ function explainRefusal(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: S
     .slice(0, MAX_REASON_LENGTH);
   const where = NEON_FETCH_ENDPOINT === undefined ? "" : " at NEON_FETCH_ENDPOINT";
   const remedy = /password|authenticat/i.test(reason)
-    ? `DATABASE_URL must hold the role's own password, percent-encoded. The owner of the database can set a new one:
+    ? `DATABASE_URL must contain the role's password, percent-encoded. The owner of the database can set a new one:
 alter role crew_runs_reader login password '…'`
-    : "Are host and database in DATABASE_URL (or NEON_FETCH_ENDPOINT) right, and may the compute start?";
-  return bad(`the database does not answer${where}: ${reason}`, remedy);
+    : "Check host and database in DATABASE_URL (or NEON_FETCH_ENDPOINT), and whether the compute can start.";
+  return bad(`the database doesn't respond${where}: ${reason}`, remedy);
 }
 
 /** Neon's host names end in `.REGION.aws.neon.tech`. */
@@ -93,9 +93,9 @@ function checkPlacement({ DATABASE_URL }: Settings, placement: Placement): Findi
   return [hint(`the database is in ${region}`, remedy)];
 }
 
-/** Whether crew_runs, a table or a view, has the columns of schema.sql, in types that lose nothing. */
-async function checkTable(ask: Ask): Promise<Finding[]> {
-  const columns = await ask(COLUMNS);
+/** Checks that crew_runs, a table or a view, has the columns of schema.sql, in lossless types. */
+async function checkTable(query: Query): Promise<Finding[]> {
+  const columns = await query(COLUMNS);
   const [first] = columns;
   if (first === undefined) {
     const remedy = `The owner applies schema.sql: psql "$OWNER_DATABASE_URL" -f schema.sql
@@ -113,7 +113,7 @@ If your table has another name: docs/adopting-a-table.md`;
       return bad(`the column ${name} is ${String(found["type"])}, not ${type}`, remedy);
     }
     if (found["isReadable"] !== true) {
-      return bad(`the role cannot read the column ${name}`, "grant select on crew_runs to crew_runs_reader");
+      return bad(`the role can't read the column ${name}`, "grant select on crew_runs to crew_runs_reader");
     }
     return [];
   });
@@ -126,24 +126,24 @@ create policy crew_runs_reader on crew_runs for select to crew_runs_reader using
   return findings;
 }
 
-/** From the text of schema.sql, so that nothing has to repeat it. */
+/** From the text of schema.sql, which is the only list of columns. */
 async function readDeclaredColumns(): Promise<[name: string, type: string][]> {
   const text = await readFile(new URL("../../schema.sql", import.meta.url), "utf8");
   const columns = text.matchAll(/^(?: {2}|.*add column if not exists )(\w+) +(uuid|text|jsonb|timestamptz)(?=[ ,;])/gm);
   return [...columns].map(([, name = "", type = ""]) => [name, type]);
 }
 
-async function checkRole(ask: Ask): Promise<Finding> {
-  const list = async (text: string) => (await ask(text)).map(({ name }) => String(name)).join(", ");
+async function checkRole(query: Query): Promise<Finding> {
+  const list = async (text: string) => (await query(text)).map(({ name }) => String(name)).join(", ");
   const powers = await list(POWERS);
   if (powers !== "") {
-    const remedy = `Put the connection string of crew_runs_reader into DATABASE_URL; schema.sql makes that role. Make roles in SQL:
-those that Neon's console or API makes are members of neon_superuser.`;
+    const remedy = `Put the connection string of crew_runs_reader into DATABASE_URL; schema.sql creates that role. Create roles by SQL:
+those of Neon's console or API are members of neon_superuser.`;
     return bad(`the role is too powerful: ${powers}`, remedy);
   }
   const writable = await list(WRITABLE);
   if (writable === "") return ok("the role can write nothing");
-  const remedy = `DATABASE_URL must be that of crew_runs_reader, which schema.sql makes. If it is, the owner takes the right back:
+  const remedy = `DATABASE_URL must be that of crew_runs_reader, which schema.sql creates. If it is, revoke the right as the owner:
 revoke insert, update, delete, truncate on … from public, crew_runs_reader (or: revoke create on schema …)`;
   return bad(`the role can write ${writable}`, remedy);
 }

@@ -1,4 +1,4 @@
-// The issuer as the Worker will meet it: its metadata, its key set, the keys that can be used. Reads only what is public.
+// The issuer as the Worker will use it: its metadata, its key set, the usable keys. Reads public documents only.
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
 import { KEY_SET_MAX_BYTES, KEY_SET_REQUEST, KEY_SET_TIMEOUT_MS } from "../../src/auth/key-set-request.ts";
 import type { Settings } from "../../src/settings.ts";
@@ -27,7 +27,7 @@ export async function checkIssuer({ JWT_ISSUER, JWKS_URL }: Settings): Promise<F
   }
   const remedy = `JWT_ISSUER must equal the "iss" of your access tokens, to the last character: decode one and compare.
 If the issuer publishes no metadata, use --without-metadata.`;
-  return [bad(`the issuer's metadata cannot be read: ${failures.join("; ")}`, remedy)];
+  return [bad(`the issuer's metadata can't be read: ${failures.join("; ")}`, remedy)];
 }
 
 function compareMember(setting: string, value: string, member: string, metadata: Record<string, unknown>): Finding {
@@ -35,7 +35,7 @@ function compareMember(setting: string, value: string, member: string, metadata:
   if (value === published) return ok(`${setting} equals "${member}" in the issuer's metadata`);
   return bad(
     `${setting} is ${value}, but "${member}" in the issuer's metadata is ${published}`,
-    "They must be equal to the last character, a slash at the end included. Take the one of the metadata.",
+    "They must be equal to the last character, including a trailing slash. Use the metadata's value.",
   );
 }
 
@@ -48,7 +48,7 @@ export async function checkKeySet({ JWKS_URL, JWT_ALGORITHMS }: Settings): Promi
     const total = (JSON.parse(text) as { keys: unknown[] }).keys.length;
     return [ok(`${keys.length} of ${total} keys at ${JWKS_URL} can be used: ${names.join(", ")}`)];
   } catch (error) {
-    const remedy = `JWKS_URL must be the issuer's "jwks_uri" and answer 200 with JSON within 3 seconds, without a redirect. The keys
+    const remedy = `JWKS_URL must be the issuer's "jwks_uri" and return JSON with status 200 within 3 seconds, without a redirect. The keys
 must include a public one for signatures by one of JWT_ALGORITHMS. An issuer that signs with a shared secret (HS256) must
 change to asymmetric keys.`;
     return [bad(`no usable keys at ${JWKS_URL}: ${explainError(error)}`, remedy)];
@@ -59,7 +59,7 @@ async function fetchText(url: string): Promise<string> {
   const signal = AbortSignal.timeout(KEY_SET_TIMEOUT_MS);
   const response = await fetch(url, { ...KEY_SET_REQUEST, signal });
   const text = await response.text();
-  if (response.status !== 200) throw new Error(`the answer is a ${response.status}`);
-  if (text.length > KEY_SET_MAX_BYTES) throw new Error(`the answer is longer than ${KEY_SET_MAX_BYTES} bytes`);
+  if (response.status !== 200) throw new Error(`the response is a ${response.status}`);
+  if (text.length > KEY_SET_MAX_BYTES) throw new Error(`the response is longer than ${KEY_SET_MAX_BYTES} bytes`);
   return text;
 }

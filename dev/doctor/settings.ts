@@ -1,5 +1,5 @@
-// The settings that a deployment will have, and what is wrong with them: wrangler.toml, and DATABASE_URL from this shell or from
-// the file with the secret. Needs no network. No value is ever part of a finding.
+// The settings that a deployment will have, and their mistakes: wrangler.toml, and DATABASE_URL from this shell or from the file
+// with the secret. Needs no network. No value is ever part of a finding.
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,7 +23,7 @@ export interface SettingsSource {
 
 interface GatheredSettings {
   findings: Finding[];
-  /** Complete: something harmless stands in for what is broken, so that the rest can be checked. */
+  /** Complete: harmless values replace broken ones, so that the rest can be checked. */
   settings: Settings;
   /** The names of settings that are missing or malformed. */
   broken: ReadonlySet<string>;
@@ -34,14 +34,14 @@ interface GatheredSettings {
 export type Placement = { mode?: string; region?: string } | undefined;
 
 const HARMLESS = {
-  DATABASE_URL: "postgresql://nobody:nothing@localhost/none",
+  DATABASE_URL: "postgresql://none:none@localhost/none",
   JWT_ISSUER: "http://localhost",
   JWT_AUDIENCE: "none",
   JWKS_URL: "http://localhost",
 };
 const NAMES = Object.keys(SettingsSchema.shape);
 
-/** Never throws for what the operator wrote: that becomes a finding. */
+/** Never throws for a mistake of the operator: that becomes a finding. */
 export async function gatherSettings(source: SettingsSource): Promise<GatheredSettings> {
   const { configFile, environmentName, variables } = source;
   const table = environmentName === undefined ? "[vars]" : `[env.${environmentName}.vars]`;
@@ -85,9 +85,9 @@ npm run deploy --${environmentName === undefined ? "" : ` --env ${environmentNam
   const broken = new Set<string>();
   for (const problem of read.ok ? [] : read.problems) {
     const [name = ""] = problem.split(" ", 1);
-    const remedy = given[name] ? `Correct it where it stands: ${findOrigin(name)}.` : explainMissing(name);
+    const remedy = given[name] ? `Correct it in its source: ${findOrigin(name)}.` : explainMissing(name);
     if (!isHereOnly(name))
-      findings.push(bad(problem, `${remedy}\nIts meaning: docs/settings.md#${name.toLowerCase()}`));
+      findings.push(bad(problem, `${remedy}\nExplained in docs/settings.md#${name.toLowerCase()}`));
     broken.add(name);
   }
   for (const name of broken) delete given[name];
@@ -102,12 +102,12 @@ npm run deploy --${environmentName === undefined ? "" : ` --env ${environmentNam
   return { findings, settings: repaired.settings, broken, placement };
 }
 
-/** What a file for `wrangler deploy --secrets-file` must not hold. */
+/** Findings about a file for `wrangler deploy --secrets-file`. */
 function checkSecrets(secrets: NodeJS.Dict<string>, fileName: string): Finding[] {
   const findings: Finding[] = [];
   const others = Object.keys(secrets).filter((name) => name !== "DATABASE_URL");
   if (others.length > 0) {
-    const remedy = `Remove all lines but DATABASE_URL: --secrets-file makes a secret of each line. Settings go into wrangler.toml,
+    const remedy = `Remove all lines but DATABASE_URL: --secrets-file makes each line a secret. Settings go into wrangler.toml,
 where a variable of the same name would stop the next deployment.`;
     findings.push(bad(`${fileName} also has ${others.join(", ")}`, remedy));
   }
@@ -135,13 +135,13 @@ async function readWranglerConfig({ configFile, environmentName }: SettingsSourc
     const findings = environmentName === undefined ? [] : compareEnvironment(environmentName, config, read(""));
     return { vars, placement, findings };
   } catch (error) {
-    // wrangler's first line is a heading; the reason stands below it.
+    // wrangler's first line is a heading; the reason follows.
     const lines = String(error instanceof Error ? error.message : error).split("\n", 3);
-    return fail("wrangler.toml cannot be read", lines.map((line) => line.trim()).join(" "));
+    return fail("wrangler.toml can't be read", lines.map((line) => line.trim()).join(" "));
   }
 }
 
-/** What an environment must not share with production, and what it does not inherit. */
+/** Finds values that an environment must not share with production, and sections that it doesn't inherit. */
 function compareEnvironment(name: string, own: Unstable_Config, production: Unstable_Config): Finding[] {
   const findings: Finding[] = [];
   const listDomains = ({ route, routes = [] }: Unstable_Config) =>
@@ -152,7 +152,7 @@ function compareEnvironment(name: string, own: Unstable_Config, production: Unst
     findings.push(bad(`[env.${name}] has production's ${shared.join(", ")}, by inheritance or as a copy`, remedy));
   }
   if (own.name === production.name) {
-    findings.push(bad(`[env.${name}] has production's name, and would replace it`, "Give it a name of its own."));
+    findings.push(bad(`[env.${name}] has production's name, and would replace it`, "Give it another name."));
   }
   const missing = [
     own.secrets?.required?.includes("DATABASE_URL") === true ? [] : `[env.${name}.secrets]`,

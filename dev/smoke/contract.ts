@@ -1,8 +1,8 @@
-// The contract as checks of a deployment from outside. Each title says what holds; a check throws where it does not.
+// The contract as checks of a deployment from outside. Each title is a promise; the check throws if it is broken.
 // None of them writes anything.
 import { randomUUID } from "node:crypto";
 import { type Finding, hint } from "../checklist.ts";
-import { type Answer, Session, TIMEOUT_MS, expect, parseObject } from "./session.ts";
+import { type Received, Session, TIMEOUT_MS, expect, parseObject } from "./session.ts";
 
 export interface SmokeTarget {
   /** Such as `https://runs.example.com`. */
@@ -11,11 +11,11 @@ export interface SmokeTarget {
   token?: string | undefined;
   /** Runs that `token` may read. */
   runIds?: readonly string[];
-  /** Of somebody who may not read them. */
+  /** Of a user who may not read them. */
   strangerToken?: string | undefined;
 }
 
-/** By their titles. A text is added to the title; a finding takes its place. */
+/** By title. A text is added to the title; a finding replaces it. */
 type Checks = Record<string, () => Promise<string | Finding | void>>;
 
 /** Every other check would fail for the same reason. */
@@ -25,7 +25,7 @@ const METADATA_PATH = "/.well-known/oauth-protected-resource";
 const READS = 20;
 const CONNECTIONS = 5;
 
-/** The checks that can be made with what is known of the deployment, in their order. */
+/** The checks that are possible with these tokens and runs, in their order. */
 export function listChecks({ origin, token, runIds = [], strangerToken }: SmokeTarget): Checks {
   const session = new Session(origin);
   const [first] = runIds;
@@ -39,12 +39,12 @@ export function listChecks({ origin, token, runIds = [], strangerToken }: SmokeT
 }
 
 const pathOf = (id: string) => `/api/crew-runs/${id}`;
-const isFinal = ({ json }: Answer) => json["status"] === "completed" || json["status"] === "failed";
-/** A tag turns weak where something on the way compresses the answer. */
-const readTag = ({ headers }: Answer) => headers.get("etag")?.replace(/^W\//, "");
+const isFinal = ({ json }: Received) => json["status"] === "completed" || json["status"] === "failed";
+/** A tag turns weak if something on the way compresses the response. */
+const readTag = ({ headers }: Received) => headers.get("etag")?.replace(/^W\//, "");
 
 const checkService = (session: Session): Checks => ({
-  async "/health says that the Worker runs, under the request id that was sent"() {
+  async "/health shows that the Worker runs, under the client's request id"() {
     const id = `smoke-${randomUUID()}`;
     const { json, headers } = await session.read("/health", { headers: { "x-request-id": id } });
     expect("the status", json["status"], "ok");
@@ -53,7 +53,7 @@ const checkService = (session: Session): Checks => ({
     return placement === null ? undefined : `cf-placement is ${placement}`;
   },
   async "/ready reaches the key set, and the database if it checks that"() {
-    const { status, json, text } = await session.ask("/ready");
+    const { status, json, text } = await session.send("/ready");
     if (json["settings"] === "misconfigured") throw new Misconfigured(`misconfigured: ${text}`);
     if (status === 503) throw new Error(text);
     expect("the status", status, 200);
@@ -78,24 +78,24 @@ const checkService = (session: Session): Checks => ({
   },
   async "an unknown path is a JSON 404"() {
     for (const path of ["/nothing", "/docs/nothing", "/api", "/api/crew-runs", "/api/crew-runs/x/y"]) {
-      await session.askInVain("not_found", path);
+      await session.expectRefusal("not_found", path);
     }
   },
-  async "another method is a 405 that names GET and HEAD"() {
+  async "another method is a 405 that allows GET and HEAD"() {
     for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
-      const { headers } = await session.askInVain("method_not_allowed", pathOf(randomUUID()), { method });
+      const { headers } = await session.expectRefusal("method_not_allowed", pathOf(randomUUID()), { method });
       expect("Allow", headers.get("allow"), "GET, HEAD");
     }
   },
-  async "a page of an unlisted origin may not read answers"() {
+  async "a page of an unlisted origin may not read responses"() {
     const headers = { origin: "https://smoke.invalid" };
-    const answer = await session.askInVain("not_authenticated", pathOf(randomUUID()), { headers });
-    expect("Access-Control-Allow-Origin", answer.headers.get("access-control-allow-origin"), null);
+    const response = await session.expectRefusal("not_authenticated", pathOf(randomUUID()), { headers });
+    expect("Access-Control-Allow-Origin", response.headers.get("access-control-allow-origin"), null);
   },
 });
 
 const checkDocuments = (session: Session): Checks => ({
-  async "/docs and its pages run only scripts of their own"() {
+  async "/docs and its pages run only the site's scripts"() {
     for (const path of ["/docs", "/docs/errors"]) {
       const { headers } = await session.read(path, {}, /^text\/html/);
       expect(`the policy of ${path}`, headers.get("content-security-policy"), /default-src 'none'/);
@@ -113,7 +113,7 @@ const checkDocuments = (session: Session): Checks => ({
     expect("its first line", text.split("\n")[0], /^# ./);
     const links = [...text.matchAll(/\]\((\/[^)#]*)/g)].map(([, path]) => path ?? "");
     expect("the number of its links", `${links.length}`, /^[1-9]/);
-    for (const path of links) expect(`the status of ${path}`, (await session.ask(path)).status, 200);
+    for (const path of links) expect(`the status of ${path}`, (await session.send(path)).status, 200);
   },
   async [`${METADATA_PATH} names this deployment and the issuer of its tokens`]() {
     const { json } = await session.read(METADATA_PATH);
@@ -122,7 +122,7 @@ const checkDocuments = (session: Session): Checks => ({
     expect("the authorization server", issuer, /^https?:\/\/./);
   },
   async "the challenge of a 401 leads to metadata, and the metadata back to it (RFC 9728)"() {
-    const { headers } = await session.askInVain("not_authenticated", pathOf(randomUUID()));
+    const { headers } = await session.expectRefusal("not_authenticated", pathOf(randomUUID()));
     const [, address = ""] = /resource_metadata="([^"]+)"/.exec(headers.get("www-authenticate") ?? "") ?? [];
     expect("the origin of resource_metadata", URL.parse(address)?.origin, session.origin);
     const { json } = await session.read(address.slice(session.origin.length));
@@ -141,21 +141,21 @@ const checkRefusals = (session: Session, token = "x.y.z"): Checks => ({
       [`${path}?access_token=${token}`, {}],
       [pathOf("no-uuid"), {}],
     ] as const) {
-      const answer = await session.askInVain("not_authenticated", tried, { headers });
-      expect("the challenge", answer.headers.get("www-authenticate"), /^Bearer (?!.*error).*resource_metadata="/);
+      const response = await session.expectRefusal("not_authenticated", tried, { headers });
+      expect("the challenge", response.headers.get("www-authenticate"), /^Bearer (?!.*error).*resource_metadata="/);
     }
   },
-  async "a forged token is a 401 whose challenge says so, whatever the run id"() {
+  async "a forged token is a 401 with invalid_token, whatever the run id"() {
     for (const forged of forgeTokens(token)) {
       for (const id of ["no-uuid", randomUUID()]) {
-        const { headers } = await session.askInVain("invalid_token", pathOf(id), { token: forged });
+        const { headers } = await session.expectRefusal("invalid_token", pathOf(id), { token: forged });
         expect("the challenge", headers.get("www-authenticate"), /^Bearer error="invalid_token", error_description="./);
       }
     }
   },
 });
 
-/** Tokens that a change has made worthless: an unsigned one, one with another signature, one with more rights. */
+/** Tokens with a change that invalidates them: an unsigned one, one with another signature, one with more rights. */
 function forgeTokens(token: string): string[] {
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const [header = "", payload = "", signature = ""] = token.split(".");
@@ -172,14 +172,14 @@ function forgeTokens(token: string): string[] {
 }
 
 const checkIds = (session: Session, token: string): Checks => ({
-  async "a run that does not exist is a 404, whatever the version of its UUID"() {
+  async "a run that doesn't exist is a 404, whatever the version of its UUID"() {
     for (const id of [randomUUID(), "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]) {
-      await session.askInVain("run_not_found", pathOf(id), { token });
+      await session.expectRefusal("run_not_found", pathOf(id), { token });
     }
   },
-  async "an id that is no UUID is a 422 that repeats it"() {
+  async "an id that isn't a UUID is a 422 that repeats it"() {
     for (const input of ["no-uuid", "11111111-1111-4111-8111-11111111111", "{11111111111141118111111111111111}"]) {
-      const { status, headers, json } = await session.ask(pathOf(encodeURIComponent(input)), { token });
+      const { status, headers, json } = await session.send(pathOf(encodeURIComponent(input)), { token });
       expect("the status", status, 422);
       expect("the body", json, {
         detail: [{ type: "uuid_parsing", loc: ["path", "run_id"], msg: "Input should be a valid UUID", input }],
@@ -201,25 +201,25 @@ function checkRun(session: Session, runId: string, token: string): Checks {
       for (const [key, form] of Object.entries(RECORD)) expect(key, JSON.stringify(json[key]), form);
       expect("id", json["id"], runId.toLowerCase());
     },
-    async [`${name} is private, and says how long it is fresh`]() {
-      const answer = await read();
-      const { headers } = answer;
-      expect("Cache-Control", headers.get("cache-control"), isFinal(answer) ? /^private, / : "private, no-cache");
+    async [`${name} is private and has a lifetime`]() {
+      const response = await read();
+      const { headers } = response;
+      expect("Cache-Control", headers.get("cache-control"), isFinal(response) ? /^private, / : "private, no-cache");
       expect("Vary", headers.get("vary"), /authorization/i);
-      expect("Retry-After", headers.get("retry-after"), isFinal(answer) ? null : /^([1-9]|[12]\d|30)$/);
+      expect("Retry-After", headers.get("retry-after"), isFinal(response) ? null : /^([1-9]|[12]\d|30)$/);
     },
-    async [`${name} is a 304 to a client that has it`]() {
+    async [`${name} is a 304 for a client that has it`]() {
       const known = await read();
       expect("ETag", readTag(known), /^"[^"]+"$/);
       for (const condition of [`${readTag(known)}`, `"other", W/${readTag(known)}`, "*"]) {
-        const answer = await session.ask(path, { token, headers: { "if-none-match": condition } });
-        expect(`the status for ${condition}`, answer.status, 304);
-        expect("its body", answer.text, "");
-        expect("its ETag", readTag(answer), readTag(known));
+        const response = await session.send(path, { token, headers: { "if-none-match": condition } });
+        expect(`the status for ${condition}`, response.status, 304);
+        expect("its body", response.text, "");
+        expect("its ETag", readTag(response), readTag(known));
       }
       await read({ "if-none-match": `"other"` });
     },
-    async [`${name} has the same headers and no body by HEAD`]() {
+    async [`${name} has the same headers and no body with HEAD`]() {
       const head = await read({}, "HEAD");
       expect("the body", head.text, "");
       expect("ETag", readTag(head), readTag(await read()));
@@ -232,8 +232,8 @@ function checkRun(session: Session, runId: string, token: string): Checks {
       }
     },
     async [`${name} can be waited for, unless MAX_WAIT_SECONDS is 0`]() {
-      const answer = await read({ prefer: "wait=1" });
-      expect("Preference-Applied", answer.headers.get("preference-applied"), isFinal(answer) ? null : "wait=1");
+      const response = await read({ prefer: "wait=1" });
+      expect("Preference-Applied", response.headers.get("preference-applied"), isFinal(response) ? null : "wait=1");
     },
   };
 }
@@ -258,46 +258,46 @@ const RECORD: Record<string, RegExp> = {
   completed_at: TIME_OR_NULL,
 };
 
-/** Where an answer came from can be told from outside by `Cache-Status` alone. */
+/** From outside, only `Cache-Status` shows where a response came from. */
 const checkLayers = (session: Session, runIds: readonly string[], token: string): Checks => ({
-  async [`${READS} reads of a finished run are one answer`]() {
+  async [`${READS} reads of a finished run are equal`]() {
     const read = (id: string) => session.read(pathOf(id), { token });
     for (const id of runIds) {
       if (!isFinal(await read(id))) continue;
-      const answers: Answer[] = [];
-      while (answers.length < READS) {
-        answers.push(...(await Promise.all(Array.from({ length: CONNECTIONS }, () => read(id)))));
+      const copies: Received[] = [];
+      while (copies.length < READS) {
+        copies.push(...(await Promise.all(Array.from({ length: CONNECTIONS }, () => read(id)))));
       }
-      expect("the number of their tags", new Set(answers.map(readTag)).size, 1);
-      const layers = answers.map(nameLayer);
+      expect("the number of their tags", new Set(copies.map(readTag)).size, 1);
+      const layers = copies.map(nameLayer);
       const count = (layer: string) => layers.filter((each) => each === layer).length;
-      return `${count("isolate")} from the isolate, ${count("data-center")} from the data centre, ${count("database")} from the database`;
+      return `${count("isolate")} from the memory cache, ${count("data-center")} from the data-center cache, ${count("database")} from the database`;
     }
     throw new Error("none of the given runs has finished; docs/deploy.md, step 7, inserts one that has");
   },
 });
 
-function nameLayer({ headers }: Answer): string {
+function nameLayer({ headers }: Received): string {
   const status = headers.get("cache-status");
   expect("Cache-Status", status, /^crew-runs; (hit; detail=(isolate|data-center)|fwd=uri-miss(; stored)?)$/);
   return /isolate|data-center/.exec(String(status))?.[0] ?? "database";
 }
 
 const checkForeignRun = (session: Session, runId: string, token: string): Checks => ({
-  async "a stranger gets the same answer for a run that exists and one that does not"() {
+  async "a stranger gets the same response for this run and for one that doesn't exist"() {
     // With one request id, to the byte.
     const request = { token, headers: { "x-request-id": `smoke-${randomUUID()}` } };
-    const foreign = await session.askInVain("run_not_found", pathOf(runId), request);
-    const absent = await session.askInVain("run_not_found", pathOf(randomUUID()), request);
-    const compared = ({ headers }: Answer) =>
+    const foreign = await session.expectRefusal("run_not_found", pathOf(runId), request);
+    const absent = await session.expectRefusal("run_not_found", pathOf(randomUUID()), request);
+    const compared = ({ headers }: Received) =>
       [...headers].filter(([name]) => !/^(date|server-timing|cf-|nel|report-to|alt-svc)/.test(name));
     expect("the body", foreign.text, absent.text);
     expect("the list of headers", compared(foreign), compared(absent));
   },
 });
 
-const checkHeaders = ({ answers, origin }: Session): Checks => ({
-  async "every answer has a request id, its timing and the security headers"() {
+const checkHeaders = ({ responses, origin }: Session): Checks => ({
+  async "every response has a request id, its timing and the security headers"() {
     const forms: Record<string, RegExp> = {
       "x-request-id": /^[\w.:-]{1,128}$/,
       "server-timing": /total;dur=\d/,
@@ -305,8 +305,8 @@ const checkHeaders = ({ answers, origin }: Session): Checks => ({
       "referrer-policy": /^no-referrer$/,
       ...(origin.startsWith("https:") && { "strict-transport-security": /max-age=\d{7}/ }),
     };
-    expect("whether there was an answer", answers.length > 0, true);
-    for (const { headers, status } of answers) {
+    expect("whether there was a response", responses.length > 0, true);
+    for (const { headers, status } of responses) {
       for (const [name, form] of Object.entries(forms)) expect(`${name} of a ${status}`, headers.get(name), form);
     }
   },

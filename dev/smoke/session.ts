@@ -1,12 +1,12 @@
-// Requests to a deployment as the checks of smoke send them, and the comparison that they make.
-// Keeps each answer of the Worker, so that what all of them must have can be checked at the end.
+// The requests of smoke's checks, and their comparison. Collects the Worker's responses, so that a last check can compare what all
+// of them must have.
 import { isDeepStrictEqual } from "node:util";
 
-export interface Answer {
+export interface Received {
   status: number;
   headers: Headers;
   text: string;
-  /** Empty where the text is no JSON object. */
+  /** Empty if the text isn't a JSON object. */
   json: Record<string, unknown>;
 }
 
@@ -18,10 +18,10 @@ interface Request {
 
 export const TIMEOUT_MS = 15_000;
 const MAX_SHOWN_LENGTH = 300;
-/** Answered from files, without the Worker: no request id and no timing. */
+/** Static files, served without the Worker: no request id and no timing. */
 const FILES = /^\/(docs|openapi\.json|llms\.txt)/;
 
-/** What each error answer says, by its code. */
+/** Status and `detail` of each error, by its code. */
 const REFUSALS = {
   not_authenticated: [401, "Not authenticated"],
   invalid_token: [401, "Could not validate credentials"],
@@ -32,13 +32,13 @@ const REFUSALS = {
 
 export class Session {
   readonly origin: string;
-  readonly answers: Answer[] = [];
+  readonly responses: Received[] = [];
 
   constructor(origin: string) {
     this.origin = origin;
   }
 
-  async ask(path: string, { method = "GET", token, headers }: Request = {}): Promise<Answer> {
+  async send(path: string, { method = "GET", token, headers }: Request = {}): Promise<Received> {
     const response = await fetch(this.origin + path, {
       method,
       redirect: "manual",
@@ -46,31 +46,31 @@ export class Session {
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const text = await response.text();
-    const answer = { status: response.status, headers: response.headers, text, json: parseObject(text) };
-    if (!FILES.test(path)) this.answers.push(answer);
-    return answer;
+    const received = { status: response.status, headers: response.headers, text, json: parseObject(text) };
+    if (!FILES.test(path)) this.responses.push(received);
+    return received;
   }
 
-  /** Expects a 200 of that Content-Type, JSON unless told otherwise. */
-  async read(path: string, request: Request = {}, type = /^application\/json/): Promise<Answer> {
-    const answer = await this.ask(path, request);
-    expect(`the status of ${path}`, answer.status, 200);
-    expect(`Content-Type of ${path}`, answer.headers.get("content-type"), type);
-    return answer;
+  /** Expects a 200 with that Content-Type, by default JSON. */
+  async read(path: string, request: Request = {}, type = /^application\/json/): Promise<Received> {
+    const response = await this.send(path, request);
+    expect(`the status of ${path}`, response.status, 200);
+    expect(`Content-Type of ${path}`, response.headers.get("content-type"), type);
+    return response;
   }
 
-  /** Expects the whole error answer with that code. */
-  async askInVain(code: keyof typeof REFUSALS, path: string, request: Request = {}): Promise<Answer> {
-    const answer = await this.ask(path, request);
+  /** Expects the complete error with that code. */
+  async expectRefusal(code: keyof typeof REFUSALS, path: string, request: Request = {}): Promise<Received> {
+    const response = await this.send(path, request);
     const [status, detail] = REFUSALS[code];
-    expect("the status", answer.status, status);
-    expect("the body", answer.json, { detail, code, request_id: answer.headers.get("x-request-id") });
-    expect("Cache-Control", answer.headers.get("cache-control"), "no-store");
-    return answer;
+    expect("the status", response.status, status);
+    expect("the body", response.json, { detail, code, request_id: response.headers.get("x-request-id") });
+    expect("Cache-Control", response.headers.get("cache-control"), "no-store");
+    return response;
   }
 }
 
-/** Throws unless `actual` is what is expected, or a text that the expected pattern fits. */
+/** Throws unless `actual` equals what is expected, or matches the expected pattern. */
 export function expect(name: string, actual: unknown, expected: unknown): void {
   const isPattern = expected instanceof RegExp;
   if (isPattern ? typeof actual === "string" && expected.test(actual) : isDeepStrictEqual(actual, expected)) return;
@@ -78,7 +78,7 @@ export function expect(name: string, actual: unknown, expected: unknown): void {
   throw new Error(`${name} is ${shown}, not ${isPattern ? expected : JSON.stringify(expected)}`);
 }
 
-/** The JSON object in a text; an empty one where there is none. */
+/** The JSON object in a text; an empty one if there is none. */
 export function parseObject(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);

@@ -180,14 +180,14 @@ test("steps 6 and 7: the Worker responds, and the first token reads the first ru
 test("step 7: smoke holds for the first run", async () => {
   const { code, stdout } = await run(find(guide, FIRST_RECORD, "sh") + find(guide, FIRST_RECORD, "sh", 1));
   expect(code, stdout).toBe(0);
-  expect(stdout).toMatch(/\n\d+ checks held\n$/);
+  expect(stdout).toMatch(/\n\d+ checks passed\n$/);
 });
 
 test("step 10: the second role is as good as the first", async () => {
   await runAsOwner(find(guide, PASSWORD, "sql"));
   await edit(".env.production", (text) => text.replace("crew_runs_reader:", "crew_runs_reader_2:"));
   const { code, stdout } = await run(find(guide, PASSWORD, "sh").split("\n", 1)[0] ?? "");
-  expect(stdout).toMatch(/answers as crew_runs_reader_2/);
+  expect(stdout).toMatch(/accepts crew_runs_reader_2/);
   expect(stdout).toMatch(/\n8 ✓, 0 ✗\n$/);
   expect(code).toBe(0);
 });

@@ -177,7 +177,7 @@ describe("settings", () => {
     ["misspelt", /^✗ the Worker has no setting JWKS_URI/, { config: `name = "x"\n[vars]\nJWKS_URI = "x"` }],
     ["a secret", /in wrangler\.toml/, { config: `name = "x"\n[vars]\nDATABASE_URL = "postgresql://u:p4ss@h/d"` }],
     ["of an unknown environment", /^✗ wrangler\.toml has no environment prod/, { environmentName: "prod" }],
-    ["in a broken file", /^✗ wrangler\.toml cannot be read/, { config: `name = [` }],
+    ["in a broken file", /^✗ wrangler\.toml can't be read/, { config: `name = [` }],
   ] as const) {
     test(`one that is ${title} is ✗`, async () => {
       await expectOnly(pattern, {}, options);
@@ -199,14 +199,14 @@ describe("issuer", () => {
     const { pathname } = new URL(JWT_ISSUER);
     answers.set(`${pathname}/.well-known/openid-configuration`, { status: 404, text: "" });
     answers.set(`/.well-known/oauth-authorization-server${pathname}`, { status: 404, text: "" });
-    await expectOnly(/^✗ .*metadata cannot be read: .*openid-configuration: .* 404; .*oauth-auth/, { JWT_ISSUER });
+    await expectOnly(/^✗ .*metadata can't be read: .*openid-configuration: .* 404; .*oauth-auth/, { JWT_ISSUER });
     await expectHealthy({ JWT_ISSUER }, { withoutMetadata: true });
   });
 
   for (const [title, text, status, pattern] of [
-    ["answers with an error", "{}", 500, /the answer is a 500/],
-    ["redirects", "", 302, /the answer is a 302/],
-    ["answers with a page", "<html>", 200, /the answer is not JSON/],
+    ["answers with an error", "{}", 500, /the response is a 500/],
+    ["redirects", "", 302, /the response is a 302/],
+    ["answers with a page", "<html>", 200, /the response isn't JSON/],
     ["is the metadata", `{"issuer":"x"}`, 200, /isn't a JSON Web Key Set/],
     ["is too large", `{"keys":[]}${" ".repeat(262_144)}`, 200, /longer than 262144 bytes/],
     ["holds a shared secret only", `{"keys":[{"kty":"oct","k":"AA"}]}`, 200, /no usable signature key/],
@@ -217,7 +217,7 @@ describe("issuer", () => {
   }
 
   test("a key endpoint that hangs is ✗ after three seconds", async () => {
-    await expectOnly(/no answer in time/, { JWKS_URL: `${loopback.url}/hangs` }, { withoutMetadata: true });
+    await expectOnly(/no response in time/, { JWKS_URL: `${loopback.url}/hangs` }, { withoutMetadata: true });
   });
 
   test("the key set is requested as the Worker requests it", async () => {
@@ -245,12 +245,12 @@ describe("database", () => {
 
   test("a wrong password, a wrong database and an endpoint that fails or is not there are told apart", async () => {
     const wrongPassword = change((url) => (url.password = "wrong-one"));
-    await expectOnly(/^✗ the database does not answer.*password authentication failed/, wrongPassword);
+    await expectOnly(/^✗ the database doesn't respond.*password authentication failed/, wrongPassword);
     const wrongName = change((url) => (url.pathname = "/elsewhere"));
     await expectOnly(/database "elsewhere" does not exist/, wrongName);
     const failing = serve("compute is suspended", 500);
     await expectOnly(/HTTP status 500.*compute is suspended/, { NEON_FETCH_ENDPOINT: failing });
-    await expectOnly(/the answer is not JSON/, { NEON_FETCH_ENDPOINT: serve("<html>") });
+    await expectOnly(/the response isn't JSON/, { NEON_FETCH_ENDPOINT: serve("<html>") });
     await expectOnly(/at NEON_FETCH_ENDPOINT: .*ECONNREFUSED/, { NEON_FETCH_ENDPOINT: "http://127.0.0.1:2" });
   });
 
@@ -264,7 +264,7 @@ describe("database", () => {
       smart,
     );
     const both = { config: `name = "x"\nplacement = { mode = "smart", region = "aws:us-east-2" }` };
-    await expectOnly(/^✗ wrangler\.toml cannot be read\n.*placement/, onNeon, both);
+    await expectOnly(/^✗ wrangler\.toml can't be read\n.*placement/, onNeon, both);
     await expectHealthy(onNeon, { config: `name = "x"\nplacement = { region = "aws:us-east-2" }` });
   });
 
@@ -292,7 +292,7 @@ describe("database", () => {
       `${table} alter column id type uuid using id::uuid`,
     ],
     [
-      "✗ the role cannot read the column result",
+      "✗ the role can't read the column result",
       `revoke select on crew_runs from ${reader};
        grant select (id, correlation_id, owner_id, status, created_at, crew_type, crew_config, task_input, error,
                      started_at, completed_at) on crew_runs to ${reader}`,

@@ -51,7 +51,7 @@ test("the generated types are still up to date", async () => {
 
 test("the local stack keeps to its own settings and address", async () => {
   const { stdout } = await execute("npm", ["run", "--silent", "smoke", "--", "--local"], { cwd: folder, env });
-  expect(stdout).toMatch(/\n\d+ checks held\n$/);
+  expect(stdout).toMatch(/\n\d+ checks passed\n$/);
 });
 
 test("plain wrangler dev takes every setting from .dev.vars", async () => {

@@ -81,11 +81,11 @@ test("Cloudflare's Browser Integrity Check is explained, and fails nothing", asy
   expect(findings.at(-1)).toMatch(/^· no record was read\n/);
 });
 
-test("as a command: each reason, how many checks held, an exit code of 1, and no token", async () => {
+test("as a command: each reason, how many checks passed, an exit code of 1, and no token", async () => {
   const { code, output } = await run("http://127.0.0.1:1", "--run", RUN_ID);
   expect(code).toBe(1);
-  expect(output).toMatch(/^✗ \/health says that the Worker runs, under the request id that was sent: bad port\n/);
-  expect(output).toMatch(/\n0 of \d\d checks held\n$/);
+  expect(output).toMatch(/^✗ \/health shows that the Worker runs, under the client's request id: bad port\n/);
+  expect(output).toMatch(/\n0 of \d\d checks passed\n$/);
   expect(output).not.toMatch(/claims|signature/);
 });
 
