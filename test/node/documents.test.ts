@@ -92,6 +92,15 @@ test("the root and the reference's other address lead to the page", async () => 
   }
 });
 
+test("scanners' requests cost no run of the Worker", async () => {
+  const favicon = await get("/favicon.ico");
+  expect([favicon.status, favicon.headers.get("location")]).toEqual([302, "/favicon.svg"]);
+  for (const path of ["/robots.txt", "/favicon.svg", "/favicon.ico", "/docs"]) {
+    expect((await get(path)).headers.get("x-request-id"), path).toBeNull();
+  }
+  expect((await get("/health")).headers.get("x-request-id")).not.toBeNull();
+});
+
 test("a path without a file is the Worker's JSON 404", async () => {
   for (const path of [
     "/docs/nothing",
