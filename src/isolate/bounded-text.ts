@@ -16,11 +16,14 @@ export async function readText({ body, headers }: Response, count: (bytes: numbe
   const declared = isEncoded ? undefined : /^\d{1,15}$/.exec(headers.get("content-length") ?? "")?.[0];
   try {
     if (declared !== undefined) count(Number(declared));
-    let piece = await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(PIECE_BYTES));
+    // Room for all of a short reply and one byte more, so that one read finds its end.
+    const size = Math.min(PIECE_BYTES, Number(declared ?? PIECE_BYTES) + 1);
+    let piece = await reader?.readAtLeast(size, new Uint8Array(size));
     while (piece?.value !== undefined) {
       if (declared === undefined) count(piece.value.byteLength);
       text += decoder.decode(piece.value, { stream: true });
-      piece = piece.done ? undefined : await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(piece.value.buffer));
+      const isLast = piece.done || piece.value.byteLength < size;
+      piece = isLast ? undefined : await reader?.readAtLeast(size, new Uint8Array(piece.value.buffer));
     }
   } catch (error) {
     await reader?.cancel().catch(() => {});

@@ -60,7 +60,12 @@ export function createCrewRunStore(settings: Settings) {
       for (let attempt = 1; ; attempt += 1) {
         notes.db_attempts = (notes.db_attempts ?? 0) + 1;
         try {
-          return await tryQuery(statement, values, deadlineMs - Date.now(), signal);
+          const leftMs = Math.max(1, Math.min(deadlineMs - Date.now(), DATABASE_ATTEMPT_TIMEOUT_MS));
+          const timeout = AbortSignal.timeout(leftMs);
+          const ends = signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
+          // A redirect would carry the connection string, password included, to another host.
+          const fetchOptions = { redirect: "manual", signal: ends };
+          return await sql.query(statement, values, { types: AS_TEXT, fetchOptions });
         } catch (error) {
           const fault = classify(error, secrets);
           causes.push(`${fault.kind}: ${fault.why}`);
@@ -74,13 +79,6 @@ export function createCrewRunStore(settings: Settings) {
     } finally {
       notes.db_ms = (notes.db_ms ?? 0) + Date.now() - startedMs;
     }
-  }
-
-  async function tryQuery(statement: string, values: unknown[], leftMs: number, signal: AbortSignal | undefined) {
-    const timeout = AbortSignal.timeout(Math.max(1, Math.min(leftMs, DATABASE_ATTEMPT_TIMEOUT_MS)));
-    const ends = signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
-    // A redirect would carry the connection string, password included, to another host.
-    return sql.query(statement, values, { types: AS_TEXT, fetchOptions: { redirect: "manual", signal: ends } });
   }
 
   return {
