@@ -1,6 +1,6 @@
-// What reads of large runs cost in memory, with V8 limited as a deployed isolate is: `npm run measure:memory`. Each case gets
-// a fresh workerd, and is asked twice over: replies of the database with a Content-Length and without.
-// Prints the peak of resident memory above idle; ends with 1 if an isolate died, or if a case was not answered as it should.
+// The memory that reads of large runs take, with V8 limited as a deployed isolate is: `npm run measure:memory`. Each case gets a
+// fresh workerd, once with a Content-Length in the database's replies and once without. Prints the peak of resident memory above
+// idle; ends with 1 if an isolate died, or if a status isn't the expected one.
 import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -17,13 +17,13 @@ import { makeReply } from "../support/database-reply.ts";
 /** Of one reply: src/crew-runs/postgres/reply-budget.ts. */
 const MAX_REPLY_BYTES = 16_777_216;
 const HEAP_MEGABYTES = 128;
-/** What the isolate keeps of finished runs: enough of these fill it. */
-const KEPT_RUN_BYTES = 2_000_000;
-const KEPT_RUNS = 8;
+/** Enough of these fill the memory cache. */
+const CACHED_RUN_BYTES = 2_000_000;
+const CACHED_RUNS = 8;
 
 const TEXTS = {
   ascii: "The line was extended in two steps. ",
-  /** Two bytes a character in V8, in the database's reply hardly more than one. */
+  /** Two bytes per character in V8, hardly more than one in the database's reply. */
   emoji: "The line was extended in two steps. The harbour is eleven minutes nearer now. 🚋 ",
   lines: "\n",
 };
@@ -33,48 +33,69 @@ interface Case {
   text: keyof typeof TEXTS;
   /** Of `result`, or "bound": as many as make a reply of exactly the Worker's bound. */
   bytes: number | "bound";
-  atOnce: number;
-  isMemoryFull?: boolean;
-  /** Every answer is one of these, and the first one occurs. */
+  reads: number;
+  /** So many at the same time, one batch after the other; all of them by default. */
+  atOnce?: number;
+  /** One after the other is started after so many milliseconds. */
+  everyMs?: number;
+  /** Reads unfinished runs, and prefers to wait for them. */
+  waitSeconds?: number;
+  isCacheFull?: boolean;
+  /** Every status is one of these, and the first one occurs. */
   expected: number[];
 }
 
+/** All 80 wait at the same time before the first one ends. */
+const PACE = { reads: 80, everyMs: 200 };
+
 const CASES: Case[] = [
-  { title: "5 MB", text: "ascii", bytes: 5e6, atOnce: 1, expected: [200] },
-  { title: "5 MB with emoji", text: "emoji", bytes: 5e6, atOnce: 1, expected: [200] },
-  { title: "5 MB of line ends", text: "lines", bytes: 5e6, atOnce: 1, expected: [200] },
-  { title: "three of 5 MB", text: "ascii", bytes: 5e6, atOnce: 3, expected: [200] },
-  { title: "three of 5 MB with emoji", text: "emoji", bytes: 5e6, atOnce: 3, expected: [200] },
-  { title: "the bound", text: "ascii", bytes: "bound", atOnce: 1, expected: [200] },
-  { title: "the bound with emoji", text: "emoji", bytes: "bound", atOnce: 1, expected: [200] },
-  { title: "the same, kept runs full", text: "emoji", bytes: "bound", atOnce: 1, isMemoryFull: true, expected: [200] },
-  { title: "60 MB with emoji", text: "emoji", bytes: 60e6, atOnce: 1, expected: [500] },
-  { title: "thirty of 5 MB with emoji", text: "emoji", bytes: 5e6, atOnce: 30, expected: [200, 503] },
-  { title: "twenty of the bound with emoji", text: "emoji", bytes: "bound", atOnce: 20, expected: [200, 503] },
+  { title: "5 MB", text: "ascii", bytes: 5e6, reads: 1, expected: [200] },
+  { title: "5 MB with emoji", text: "emoji", bytes: 5e6, reads: 1, expected: [200] },
+  { title: "5 MB of line ends", text: "lines", bytes: 5e6, reads: 1, expected: [200] },
+  { title: "three of 5 MB", text: "ascii", bytes: 5e6, reads: 3, expected: [200] },
+  { title: "three of 5 MB with emoji", text: "emoji", bytes: 5e6, reads: 3, expected: [200] },
+  { title: "twelve of 5 MB, three at a time", text: "ascii", bytes: 5e6, reads: 12, atOnce: 3, expected: [200] },
+  { title: "80 of 5 MB, one every 200 ms", text: "ascii", bytes: 5e6, ...PACE, expected: [200] },
+  { title: "the same with `Prefer: wait=20`", text: "ascii", bytes: 5e6, ...PACE, waitSeconds: 20, expected: [200] },
+  { title: "the bound", text: "ascii", bytes: "bound", reads: 1, expected: [200] },
+  { title: "the bound with emoji", text: "emoji", bytes: "bound", reads: 1, expected: [200] },
+  { title: "the same, memory cache full", text: "emoji", bytes: "bound", reads: 1, isCacheFull: true, expected: [200] },
+  { title: "60 MB with emoji", text: "emoji", bytes: 60e6, reads: 1, expected: [500] },
+  { title: "thirty of 5 MB with emoji", text: "emoji", bytes: 5e6, reads: 30, expected: [200, 503] },
+  { title: "twenty of the bound with emoji", text: "emoji", bytes: "bound", reads: 20, expected: [200, 503] },
 ];
 
-const makeRun = (id: string, result: string) => Buffer.from(makeReply({ id, status: "completed", result }));
+interface StoredRun {
+  /** Made beforehand, so that it arrives as fast as the Worker reads. */
+  reply: Buffer;
+  isFinished: boolean;
+}
 
-/** Postgres's place: replies made beforehand, by the run's id, so that they arrive as fast as the Worker reads. */
-const replies = new Map<string, Buffer>();
+/** Postgres's place: replies by the run's id. */
+const runs = new Map<string, StoredRun>();
+const NO_ROW = Buffer.from(JSON.stringify({ fields: [], rows: [], command: "SELECT", rowCount: 0 }));
 let hasLength = true;
 const database = createServer((request, response) => {
-  const answer = async () => {
-    const { params } = (await json(request)) as { params: string[] };
-    const reply = replies.get(params[0] ?? "") ?? Buffer.alloc(0);
+  const respond = async () => {
+    const { query, params } = (await json(request)) as { query: string; params: string[] };
+    const run = runs.get(params[0] ?? "");
+    const isFound = run !== undefined && (run.isFinished || !query.includes("status::text IN ('completed'"));
+    const reply = isFound ? run.reply : NO_ROW;
     response.writeHead(200, hasLength ? { "content-length": reply.byteLength } : {}).end(reply);
   };
-  void answer();
+  void respond();
 });
 
-/** Gives the new run's id. */
-function addReply(text: string, bytes: number | "bound"): string {
+/** Returns the new run's id. */
+function addRun(text: string, bytes: number | "bound", isFinished = true): string {
   const id = randomUUID();
+  const write = (result: string) =>
+    Buffer.from(makeReply({ id, status: isFinished ? "completed" : "running", result }));
   const textBytes = Buffer.byteLength(text);
-  const room = MAX_REPLY_BYTES - makeRun(id, "").byteLength;
+  const room = MAX_REPLY_BYTES - write("").byteLength;
   const count = Math.floor((bytes === "bound" ? room : bytes) / textBytes);
   const rest = bytes === "bound" ? "x".repeat(room - count * textBytes) : "";
-  replies.set(id, makeRun(id, text.repeat(count) + rest));
+  runs.set(id, { reply: write(text.repeat(count) + rest), isFinished });
   return id;
 }
 
@@ -88,50 +109,59 @@ const { url: NEON_FETCH_ENDPOINT, close: closeDatabase } = await listenOnLoopbac
 const directory = await mkdtemp(join(tmpdir(), "crew-run-memory-"));
 const bundle = await bundleProduct(join(directory, "product"));
 
-/** Statuses are empty where the isolate died. */
+/** There are no statuses if the isolate died. */
 async function measure(one: Case): Promise<{ statuses: number[]; megabytes: number }> {
-  const headers = { authorization: `Bearer ${await stack.authorizationServer.fetchToken("owner")}` };
+  const authorization = `Bearer ${await stack.authorizationServer.fetchToken("owner")}`;
   const variables = { ...stack.variables, NEON_FETCH_ENDPOINT };
   const worker = await startWorkerd({ bundle, variables, v8Flags: [`--max-heap-size=${HEAP_MEGABYTES}`] });
-  const ask = async (id: string) => {
+  async function read(id: string, preference?: string): Promise<number> {
+    const headers = { authorization, ...(preference !== undefined && { prefer: preference }) };
     const response = await fetch(`${worker.origin}/api/crew-runs/${id}`, { headers });
     for await (const chunk of response.body ?? []) void chunk;
     return response.status;
-  };
+  }
   try {
-    await ask(addReply("small", 5));
+    await read(addRun("small", 5));
     await sleep(200);
     const idle = await readMegabytes(worker, "VmRSS");
-    if (one.isMemoryFull) for (let count = 0; count < KEPT_RUNS; count += 1) await ask(addReply("x", KEPT_RUN_BYTES));
-    const ids = Array.from({ length: one.atOnce }, () => addReply(TEXTS[one.text], one.bytes));
+    if (one.isCacheFull) for (let count = 0; count < CACHED_RUNS; count += 1) await read(addRun("x", CACHED_RUN_BYTES));
+    const { reads, atOnce = reads, everyMs, waitSeconds } = one;
+    const ids = Array.from({ length: reads }, () => addRun(TEXTS[one.text], one.bytes, everyMs === undefined));
+    const preference = waitSeconds === undefined ? undefined : `wait=${waitSeconds}`;
     // From here on the highest value counts anew (proc(5), clear_refs).
     await writeFile(`/proc/${worker.pid}/clear_refs`, "5");
-    const statuses = await Promise.all(ids.map(ask));
-    const megabytes = (await readMegabytes(worker, "VmHWM")) - idle;
-    return { statuses, megabytes };
+    const statuses: number[] = [];
+    while (ids.length > 0) {
+      const batch = ids.splice(0, atOnce).map(async (id, index) => {
+        await sleep(index * (everyMs ?? 0));
+        return read(id, preference);
+      });
+      statuses.push(...(await Promise.all(batch)));
+    }
+    return { statuses, megabytes: (await readMegabytes(worker, "VmHWM")) - idle };
   } catch {
     return { statuses: [], megabytes: Number.NaN };
   } finally {
-    replies.clear();
+    runs.clear();
     await worker.end();
   }
 }
 
 try {
-  console.log("| read | MB above idle | without Content-Length | answers |\n|---|---|---|---|");
+  console.log("| read | MB above idle | without Content-Length | responses |\n|---|---|---|---|");
   for (const one of CASES) {
     const figures: string[] = [];
-    const answers: string[] = [];
-    for (const isLengthTold of [true, false]) {
-      hasLength = isLengthTold;
+    const responses: string[] = [];
+    for (const isDeclared of [true, false]) {
+      hasLength = isDeclared;
       const { statuses, megabytes } = await measure(one);
       figures.push(megabytes.toFixed(0));
       const counts = [...Map.groupBy(statuses, String)].map(([status, list]) => `${list.length} × ${status}`);
-      answers.push(counts.toSorted().join(", ") || "the isolate died");
+      responses.push(counts.toSorted().join(", ") || "the isolate died");
       const [first = 200] = one.expected;
       if (!statuses.includes(first) || statuses.some((status) => !one.expected.includes(status))) process.exitCode = 1;
     }
-    console.log(`| ${one.title} | ${figures.join(" | ")} | ${answers.join("; ")} |`);
+    console.log(`| ${one.title} | ${figures.join(" | ")} | ${responses.join("; ")} |`);
   }
 } finally {
   await rm(directory, { recursive: true, force: true });
