@@ -1,7 +1,7 @@
 // `npm run soak`: mixed traffic of several users, 3 minutes unless `--minutes` says otherwise, while the SQL endpoint and the
-// key endpoint fail and recover. Every answer is judged by what the database held then and by the faults of that time.
-// Prints its figures; ends with 1 if an answer was wrong, or if the Worker's memory kept growing. The Worker runs in bare
-// workerd: `wrangler dev` keeps what it logs, which hides what the Worker keeps.
+// key endpoint fail and recover. Every response is checked against the database's state and the faults of that time.
+// Prints its figures; ends with 1 if a response was wrong, or if the Worker's memory kept growing. The Worker runs in bare
+// workerd: `wrangler dev` stores the log, which hides the Worker's own memory.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,11 +15,11 @@ import { type Stack, startStack } from "../../dev/stack.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
 import { makeKey, signToken } from "../support/signing.ts";
 import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
-import { type Answered, type Question, USERS, type User, judge, openRuns } from "./runs.ts";
+import { type Question, type Received, USERS, type User, check, openRuns } from "./runs.ts";
 
 const CLIENTS = 24;
 const TTL_SECONDS = 30;
-/** After a fault's end, what may still be told of it: a fetch that hangs on, and the back-off after it. */
+/** How long a fault has effects after its end: a fetch that still hangs, and the back-off after it. */
 const KEY_FAULT_ECHO_MS = 6_500;
 const DATABASE_FAULT_ECHO_MS = 500;
 /** All attempts of one read end before this, by default. A wait reads once more at its end. */
@@ -47,7 +47,7 @@ interface Figures {
   statuses: Map<string, number>;
   latenciesMs: number[];
   waits: number;
-  kept: number;
+  cached: number;
   wrong: string[];
   memoryMegabytes: number[];
 }
@@ -73,7 +73,7 @@ function openTroubledProxy(server: FaultProxyServer, target: string, echoMs: num
       await proxy.heal();
       spell.untilMs = Date.now();
     },
-    /** Whether a fault can have been felt within the time. */
+    /** Whether a fault can have had effects within the time. */
     wasFelt: (fromMs: number, untilMs: number) =>
       spells.some((spell) => spell.fromMs <= untilMs && spell.untilMs + echoMs >= fromMs),
   };
@@ -83,8 +83,15 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
   const proxies = await startFaultProxyServer();
   const database = openTroubledProxy(proxies, stack.variables.NEON_FETCH_ENDPOINT, DATABASE_FAULT_ECHO_MS);
   const keySet = openTroubledProxy(proxies, stack.variables.JWKS_URL, KEY_FAULT_ECHO_MS);
-  const figures: Figures = { statuses: new Map(), latenciesMs: [], waits: 0, kept: 0, wrong: [], memoryMegabytes: [] };
-  // Its cache keeps entries beyond their time: that none is served too long is then the Worker's own doing.
+  const figures: Figures = {
+    statuses: new Map(),
+    latenciesMs: [],
+    waits: 0,
+    cached: 0,
+    wrong: [],
+    memoryMegabytes: [],
+  };
+  // Its cache never expires an entry, so only the Worker itself can end a cached run's life.
   const cache = await startUpstream(stack.variables.NEON_FETCH_ENDPOINT, "");
   const directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   const upstreams = { NEON_FETCH_ENDPOINT: database.url, JWKS_URL: keySet.url };
@@ -107,7 +114,7 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
     for (const user of USERS) tokens.set(user, await stack.authorizationServer.fetchToken(user));
   }
 
-  async function ask(): Promise<void> {
+  async function read(): Promise<void> {
     const dice = Math.random();
     const run = dice < 0.08 ? undefined : runs.pick();
     const user = pick(USERS);
@@ -124,35 +131,35 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
     const id = run?.id ?? crypto.randomUUID();
     const response = await fetch(`${worker.origin}/api/crew-runs/${id}`, { headers, signal });
     const body = await response.text();
-    const answer: Answered = { status: response.status, headers: response.headers, body, startMs, endMs: Date.now() };
-    const { code = "" } = (answer.status >= 400 ? JSON.parse(body) : {}) as { code?: string };
+    const received: Received = { status: response.status, headers: response.headers, body, startMs, endMs: Date.now() };
+    const { code = "" } = (received.status >= 400 ? JSON.parse(body) : {}) as { code?: string };
 
-    const outcome = `${answer.status} ${code}`.trimEnd();
-    const tookMs = answer.endMs - startMs;
+    const outcome = `${received.status} ${code}`.trimEnd();
+    const tookMs = received.endMs - startMs;
     figures.statuses.set(outcome, (figures.statuses.get(outcome) ?? 0) + 1);
     if (response.headers.has("preference-applied")) figures.waits += 1;
-    if (response.headers.has("age")) figures.kept += 1;
+    if (response.headers.has("age")) figures.cached += 1;
     if (waitSeconds === 0) figures.latenciesMs.push(tookMs);
-    const problems = [answer.status === 503 ? judgeOutage(answer, code) : judge(answer, question, TTL_SECONDS)];
-    if (tookMs > waitSeconds * 1_000 + (waitSeconds > 0 ? 2 : 1) * LONGEST_READ_MS) problems.push("a late answer");
+    const problems = [received.status === 503 ? checkOutage(received, code) : check(received, question, TTL_SECONDS)];
+    if (tookMs > waitSeconds * 1_000 + (waitSeconds > 0 ? 2 : 1) * LONGEST_READ_MS) problems.push("a late response");
     for (const problem of problems.filter(Boolean)) {
       const about = `${new Date(startMs).toISOString()} ${tookMs} ms, ${waitSeconds} s of them a wait, ${user} ${id}`;
       figures.wrong.push(`${problem}: ${about} ${outcome} ${body.slice(0, 200)}`);
     }
   }
 
-  /** A 503 must have a fault behind it, say when to come again, and say nothing else. */
-  function judgeOutage({ headers, body, startMs, endMs: untilMs }: Answered, code: string): string | undefined {
+  /** A 503 must have a fault as its cause, a Retry-After, and no details in its body. */
+  function checkOutage({ headers, body, startMs, endMs: untilMs }: Received, code: string): string | undefined {
     if (!headers.has("retry-after")) return "a 503 without Retry-After";
     const expected = { detail: "Service temporarily unavailable", code, request_id: headers.get("x-request-id") };
-    if (body !== JSON.stringify(expected)) return "a 503 that says too much";
+    if (body !== JSON.stringify(expected)) return "a 503 with details";
     const culprit = code === "database_unavailable" ? database : keySet;
     return culprit.wasFelt(startMs, untilMs) ? undefined : `a 503 ${code} while nothing was wrong`;
   }
 
   async function loop(work: () => Promise<unknown>, pauseMs: () => number): Promise<void> {
     while (!stop.signal.aborted && Date.now() < endMs) {
-      await work().catch((error: unknown) => figures.wrong.push(`no answer: ${String(error)}`));
+      await work().catch((error: unknown) => figures.wrong.push(`no response: ${String(error)}`));
       await sleep(pauseMs(), undefined, { signal: stop.signal }).catch(() => {});
     }
   }
@@ -174,7 +181,7 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
       loop(runs.advance, () => 50),
       loop(renewTokens, () => 20_000),
       loop(measureMemory, () => MEMORY_INTERVAL_MS),
-      ...Array.from({ length: CLIENTS }, () => loop(ask, () => Math.random() * 150)),
+      ...Array.from({ length: CLIENTS }, () => loop(read, () => Math.random() * 150)),
     ]);
     console.log(`database: ${await database.describe()}; issuer: ${await keySet.describe()}`);
   } finally {
@@ -186,9 +193,9 @@ async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
   return figures;
 }
 
-/** Prints the figures, and says whether all is well. */
-function report({ statuses, latenciesMs, memoryMegabytes, wrong, waits, kept }: Figures): boolean {
-  // In the first half the Worker fills what it may keep.
+/** Prints the figures. Returns whether all is well. */
+function report({ statuses, latenciesMs, memoryMegabytes, wrong, waits, cached }: Figures): boolean {
+  // In the first half the Worker fills its caches.
   const quarter = Math.max(1, Math.floor(memoryMegabytes.length / 4));
   const third = quantile(memoryMegabytes.slice(-2 * quarter, -quarter), 0.5);
   const last = quantile(memoryMegabytes.slice(-quarter), 0.5);
@@ -196,11 +203,11 @@ function report({ statuses, latenciesMs, memoryMegabytes, wrong, waits, kept }: 
     values.map((value) => `${value.toFixed(0)} ${unit}`).join(", ");
   const latencies = [0.5, 0.99, 1].map((share) => quantile(latenciesMs, share));
   for (const [name, value] of [
-    ["answers", [...statuses.values()].reduce((sum, count) => sum + count, 0)],
+    ["responses", [...statuses.values()].reduce((sum, count) => sum + count, 0)],
     ["wrong", wrong.length],
     ...[...statuses].toSorted(),
     ["waited", waits],
-    ["served from memory or the data centre's cache", kept],
+    ["served from a cache", cached],
     ["time without waits: median, 99 %, most", listValues(latencies, "ms")],
     ["memory: third quarter, last quarter, most", listValues([third, last, Math.max(...memoryMegabytes)], "MB")],
   ]) {

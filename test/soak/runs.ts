@@ -1,5 +1,5 @@
-// The runs of a soak and their truth: what each has held, and from when on. They are inserted, started, finished, and some
-// are deleted, by one writer; `judge` compares what readers got with it.
+// The runs of a soak and their history. One writer inserts, starts and finishes them and deletes some; `check` compares the
+// responses with the history.
 import type { Database } from "../../dev/database.ts";
 
 export const USERS = ["owner", "stranger", "admin"] as const;
@@ -12,12 +12,12 @@ export interface Question {
   /** Undefined: an id that no run has. */
   run: Run | undefined;
   isForged: boolean;
-  /** The run's, when the question was asked. */
+  /** The run's, when the request began. */
   revision: number;
   heldTag: string | undefined;
 }
 
-export interface Answered {
+export interface Received {
   status: number;
   headers: Headers;
   body: string;
@@ -25,20 +25,20 @@ export interface Answered {
   endMs: number;
 }
 
-/** What is wrong with an answer that is no 503, if anything is. */
-export function judge(answer: Answered, question: Question, ttlSeconds: number): string | undefined {
+/** What is wrong with a response other than a 503, if anything is. */
+export function check(received: Received, question: Question, ttlSeconds: number): string | undefined {
   const { user, run, isForged, revision, heldTag } = question;
-  if (isForged) return answer.status === 401 ? undefined : "a forged token got in";
+  if (isForged) return received.status === 401 ? undefined : "a forged token got in";
   const maySee = run !== undefined && (user === "admin" || user === run.owner);
-  if (answer.status === 404)
-    return maySee && run.deletedMs > answer.endMs ? "a 404 for a run that is there" : undefined;
-  if (!maySee) return "an answer for the wrong user";
-  if (answer.startMs > run.deletedMs + ttlSeconds * 1_000 + 500) return "a run that was deleted long ago";
-  const etag = answer.headers.get("etag") ?? "";
-  if (answer.status === 200) return run.compare(answer.body, etag, revision);
-  if (answer.status !== 304) return "an unexpected status";
+  if (received.status === 404)
+    return maySee && run.deletedMs > received.endMs ? "a 404 for a run that is there" : undefined;
+  if (!maySee) return "a response for the wrong user";
+  if (received.startMs > run.deletedMs + ttlSeconds * 1_000 + 500) return "a run that was deleted long ago";
+  const etag = received.headers.get("etag") ?? "";
+  if (received.status === 200) return run.compare(received.body, etag, revision);
+  if (received.status !== 304) return "an unexpected status";
   if (heldTag !== etag) return "a 304 for another tag";
-  return (run.revisions.get(etag) ?? -1) >= revision ? undefined : "a 304 for what is outdated";
+  return (run.revisions.get(etag) ?? -1) >= revision ? undefined : "an outdated 304";
 }
 
 class Run {
@@ -59,14 +59,14 @@ class Run {
     this.owner = owner;
   }
 
-  /** What is wrong with an answer whose request began when the database held the revision `before`. */
+  /** What is wrong with a response whose request began when the database had the revision `before`. */
   compare(body: string, etag: string, before: number): string | undefined {
     const { id, owner_id, correlation_id, status, result } = JSON.parse(body) as Record<string, string | null>;
     if (id !== this.id) return "another run";
     if (owner_id !== this.owner) return "another owner's run";
     const revision = Number(correlation_id);
-    if (!(revision >= before)) return `an outdated answer (${revision} after ${before})`;
-    if (revision > this.nextRevision) return "an answer from the future";
+    if (!(revision >= before)) return `an outdated response (${revision} after ${before})`;
+    if (revision > this.nextRevision) return "a response from the future";
     if (result !== makeResult(this.id, status ?? "")) return "another run's result";
     const known = this.revisions.get(etag);
     if (known !== undefined && known !== revision) return "one tag for two representations";
@@ -76,7 +76,7 @@ class Run {
   }
 }
 
-/** Of some length, so that the Worker's memory has something to hold. */
+/** Of some length, so that the memory cache fills. */
 function makeResult(id: string, status: string): string | null {
   return status === "completed" || status === "failed" ? `${id} ${status} `.repeat(2_000) : null;
 }
@@ -122,7 +122,7 @@ export function openRuns(database: Database, ttlSeconds: number) {
       if (run === undefined) return;
       const dice = Math.random();
       if (run.deletedMs < Number.POSITIVE_INFINITY) {
-        // Long enough for a reader to notice that it is still served.
+        // Long enough for a reader to notice if it is still served.
         if (Date.now() > run.deletedMs + ttlSeconds * 1_000 + 5_000) await replace(run);
       } else if (run.status === "completed" || run.status === "failed") {
         if (dice < 0.05) await remove(run);
