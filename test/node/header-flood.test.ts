@@ -1,5 +1,5 @@
-// No header costs the isolate more than its length: each that the Worker reads comes at 60,000 characters, in every shape that
-// could make a pattern backtrack. A pattern that is quadratic takes seconds per request, so that its test runs into its
+// No header costs the isolate more than its length: each that the Worker reads comes as long as Cloudflare passes one on, in every
+// shape that could make a pattern backtrack. A pattern that is quadratic takes seconds per request, so that its test runs into its
 // time-out; one that is linear takes about a millisecond.
 // In Node, because a raw socket sends what `fetch` refuses to, and against workerd without a server in front of it.
 import { once } from "node:events";
@@ -14,32 +14,13 @@ import { bundleProduct } from "../support/node/bundle.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
 import { insertRunBy } from "../support/runs.ts";
 
-const LENGTH = 60_000;
-/** The 190 requests of one test take half a second. */
-const TIMEOUT_MS = 5_000;
+/** A request's headers may have 128 KB in all. */
+const BYTES = 120_000;
+/** The 112 requests of one test take half a second on an idle machine; one that is quadratic takes about ten. */
+const TIMEOUT_MS = 8_000;
 
-const FILLERS = [
-  " ",
-  "\t",
-  ",",
-  " ,",
-  '"',
-  "\\",
-  '\\"',
-  '"\\',
-  ".",
-  "a.",
-  "A",
-  "1",
-  "=",
-  ";",
-  "W/",
-  'W/"',
-  "-",
-  "\u0085",
-  "é",
-];
-const TAILS = ["", "x", '"', "\\", "\u2028", "\u2029", "\u0085", '\u2028"', '"\u2029', " \u2028 \u2029"];
+const FILLERS = [" ", "\t", ",", " ,", '"', "\\", '\\"', ".", "A", "1", "=", ";", 'W/"', "\u0085"];
+const TAILS = ["", "x", '"', "\u2028", "\u2029", "\u0085", '\u2028"', '"\u2029'];
 
 const ORIGIN = "https://app.example.com";
 
@@ -81,8 +62,8 @@ afterAll(async () => {
   await stack?.close();
 });
 
-/** Sends a request with the header's value in UTF-8, and returns the response's status. */
-async function send(name: string, value: string): Promise<number> {
+/** Sends a request with the header's value in UTF-8, and returns the response. */
+async function send(name: string, value: string): Promise<string> {
   const { hostname, port } = new URL(worker.origin);
   const socket = connect(Number(port), hostname);
   await once(socket, "connect");
@@ -91,21 +72,24 @@ async function send(name: string, value: string): Promise<number> {
   const origin = isPreflight ? { origin: ORIGIN } : {};
   const sent = Object.entries({ ...headers, ...origin, [name]: value, connection: "close" });
   socket.write(`${method} ${path} HTTP/1.1\r\n${sent.map((header) => `${header.join(": ")}\r\n`).join("")}\r\n`);
-  return Number(/^HTTP\/1\.1 (\d{3}) /.exec(await text(socket))?.[1]);
+  return text(socket);
 }
 
 const CASES = Object.entries(STARTS).flatMap(([name, starts]) => starts.map((start) => [name, start] as const));
 
 test.for(CASES)(
-  `%s: %j and ${LENGTH.toLocaleString("en")} characters more cost the isolate no more than their length`,
+  `%s: %j and ${BYTES.toLocaleString("en")} bytes more cost the isolate no more than their length`,
   { timeout: TIMEOUT_MS },
   async ([name, start], { signal }) => {
     for (const filler of FILLERS) {
-      const filled = start + filler.repeat(LENGTH / filler.length);
+      const filled = start + filler.repeat(BYTES / Buffer.byteLength(filler));
       for (const tail of TAILS) {
         // A test that timed out must not load the Worker of those after it.
         signal.throwIfAborted();
-        expect(await send(name, filled + tail)).toBeLessThan(500);
+        const response = await send(name, filled + tail);
+        expect(response).toMatch(/^HTTP\/1\.1 [234]/);
+        // workerd itself refuses some hosts; every other header gets to the Worker.
+        if (name !== "host") expect(response).toContain("x-request-id");
       }
     }
   },
