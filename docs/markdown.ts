@@ -83,7 +83,7 @@ export function createRenderer(addressOf: (page: string) => string) {
         const id = slugify(section);
         return `<h${depth} id="${id}"><a href="#${id}">${html}</a></h${depth}>`;
       },
-      codespan: ({ text }) => (/^[2-5]\d\d$/.test(text) ? renderPill(text) : `<code>${escapeHtml(text)}</code>`),
+      codespan: ({ text }) => (/^[2-5]\d\d( \w+)?$/.test(text) ? renderPill(text) : `<code>${escapeHtml(text)}</code>`),
       code: (token) => renderFences([token]),
       table({ header, rows }) {
         const heads = header.map(({ tokens }) => this.parser.parseInline(tokens));

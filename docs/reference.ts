@@ -213,6 +213,10 @@ function findSpecialHeaders(headers: FailureResponse["headers"]): (readonly [nam
   return [["Content-Type", "application/json"], ...special.filter(([, value]) => value !== "")];
 }
 
+function formatResponse({ status, headers, body }: FailureResponse): string {
+  return `${formatHead(status, findSpecialHeaders(headers))}\n\n${JSON.stringify(body, null, 2)}`;
+}
+
 /** The row of one code, with a link that unfolds its response. */
 function renderFailure({ status, body: { code }, summary, action }: FailureResponse): string {
   const link = `<a href="#${code}" data-example="example-${code}"><code>${code}</code></a>`;
@@ -220,10 +224,10 @@ function renderFailure({ status, body: { code }, summary, action }: FailureRespo
 }
 
 /** The response with one code, folded up. */
-function renderFailureExample({ status, headers, body }: FailureResponse): string {
-  const code = `${formatHead(status, findSpecialHeaders(headers))}\n\n${JSON.stringify(body, null, 2)}`;
-  const content = renderBarAndCode({ label: "HTTP", language: "http", code }, body.code);
-  return `<details name="failure" id="example-${body.code}"><summary>${renderPill(status)} ${body.code}</summary>${content}</details>`;
+function renderFailureExample(failure: FailureResponse): string {
+  const { code } = failure.body;
+  const content = renderBarAndCode({ label: "HTTP", language: "http", code: formatResponse(failure) }, code);
+  return `<details name="failure" id="example-${code}"><summary>${renderPill(failure.status)} ${code}</summary>${content}</details>`;
 }
 
 /** A line for each code, which leads to its section. */
@@ -237,8 +241,8 @@ function formatFailures(failures: readonly FailureResponse[], file: string): str
 }
 
 /** The section of one code. */
-function formatFailure({ status, headers, body, happened, action }: FailureResponse): string {
-  const head = formatHead(status, findSpecialHeaders(headers));
+function formatFailure(failure: FailureResponse): string {
+  const { status, body, happened, action } = failure;
   return `### \`${body.code}\`
 
 \`${status}\` ${happened}
@@ -246,8 +250,6 @@ function formatFailure({ status, headers, body, happened, action }: FailureRespo
 **What to do:** ${action}
 
 \`\`\`http
-${head}
-
-${JSON.stringify(body)}
+${formatResponse(failure)}
 \`\`\``;
 }
