@@ -294,7 +294,9 @@ class CrewRunsTest(unittest.TestCase):
     def test_a_result_survives_an_outage_of_the_database(self) -> None:
         def work(inputs: Any) -> str:
             self.server.stop()
-            threading.Timer(0.5, self.server.start).start()
+            restart = threading.Timer(0.5, self.server.start)
+            restart.start()
+            self.addCleanup(restart.join)
             return "done"
 
         run_id = self.accept()
