@@ -1,6 +1,7 @@
-// Whatever happens in whatever order (requests, rotations, outages, moves of the clock, changes of the rows, cold isolates):
-// nobody reads what is not theirs, no bound on age is exceeded, no tag names two bodies, the upstreams are asked within budget,
-// and nothing fails while they are well. A failed test prints its seed and the shortest history that fails.
+// Whatever happens in whatever order (requests, rotations and keys replaced under their ids, outages, moves of the clock, changes
+// of the rows, cold isolates, a data-center cache that is slow or broken): nobody reads what is not theirs, no bound on age is
+// exceeded, no tag names two bodies, the upstreams get no more requests than they should, and nothing fails while they work.
+// A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, inject, test, vi } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
@@ -33,7 +34,7 @@ const ISSUER_FAULTS = {
 } satisfies Record<string, Fault>;
 
 interface World {
-  /** Those that the issuer publishes, by number. */
+  /** Those that the issuer publishes, by number. The last one has the first one's id. */
   keys: readonly number[];
   issuer: keyof typeof ISSUER_FAULTS;
   isDatabaseDown: boolean;
@@ -46,7 +47,7 @@ const isIssuerFailing = ({ issuer }: World) => issuer === "refusing" || issuer =
 const asks = fc.record({
   run: fc.constantFrom(1, 1, 1, 0, 0, 2),
   reader: fc.constantFrom<User>("owner", "owner", "owner", "stranger", "admin"),
-  key: fc.constantFrom(0, 0, 1),
+  key: fc.constantFrom(0, 0, 0, 1, 1, 2),
   hasKid: fc.constantFrom(true, true, false),
   /** Whether the token is signed now, or held since this reader last had one signed. */
   isFresh: fc.boolean(),
@@ -79,11 +80,12 @@ const steps = fc.oneof(
     ),
     lostQueries: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 2),
   }),
-  step(6, "publish", { keys: fc.constantFrom([0], [1], [0, 1], [0, 1]) }),
+  step(6, "publish", { keys: fc.constantFrom([0], [1], [0, 1], [0, 1], [2], [1, 2], [0, 2]) }),
   step(2, "issuer", { is: fc.constantFrom("well", "well", "well", "slow", "refusing", "failing") }),
   step(1, "database", { isDown: fc.constantFrom(true, false, false) }),
   step(2, "write", { run: fc.nat(1), what: fc.constantFrom(...WRITES) }),
   step(1, "restart", { isolate: fc.nat(1) }),
+  step(1, "cache", { is: fc.constantFrom("working", "slow", "broken") }),
 );
 type Step = ReturnType<typeof steps.generate>["value"];
 
@@ -94,18 +96,26 @@ const settings = fc.record({
 type Settings = ReturnType<typeof settings.generate>["value"];
 
 const clock = controlClock();
-let keys: [SigningKey, SigningKey];
+let keys: readonly SigningKey[];
+let cacheIs: "working" | "slow" | "broken" = "working";
 /** Every 404 so far, but for the request's id: one. */
 const notFound = new Set<string>();
 
 beforeAll(async () => {
   vi.spyOn(console, "log").mockImplementation(() => {});
   vi.spyOn(console, "error").mockImplementation(() => {});
-  keys = [await makeKey("ES256"), await makeKey("ES256")];
+  const first = await makeKey("ES256");
+  keys = [first, await makeKey("ES256"), await makeKey("ES256", { kid: first.jwk.kid })];
 });
 afterAll(() => {
   vi.restoreAllMocks();
 });
+
+function findKey(number: number): SigningKey {
+  const key = keys[number];
+  if (key === undefined) throw new Error(`there is no key ${number}`);
+  return key;
+}
 
 interface Isolate {
   app: TestApp;
@@ -118,7 +128,8 @@ interface Isolate {
 async function begin(variables: Settings): Promise<(step: Step) => Promise<void>> {
   const staleMs = variables.JWKS_MAX_STALE_SECONDS * 1_000;
   const ttlMs = variables.FINISHED_RUN_TTL_SECONDS * 1_000;
-  const issuer = await openIssuer([keys[0]]);
+  const issuer = await openIssuer(keys.slice(0, 1));
+  cacheIs = "working";
   const database = await openDatabaseProxy();
   const environment = { ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables };
   const start = (): Isolate => ({ app: createTestApp(environment), kept: new Map(), lastFetch: undefined });
@@ -144,7 +155,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const exp = Math.floor(Date.now() / 1_000) + TOKEN_LIFE_SECONDS;
     const claims = { sub: reader, exp, iat: undefined, scope: reader === "admin" ? "crew-runs:admin" : "" };
     const header = hasKid ? {} : { kid: undefined };
-    const text = await issuer.sign(claims, { key: keys[key === 0 ? 0 : 1], header });
+    const text = await issuer.sign(claims, { key: findKey(key), header });
     const token = { text, deadMs: exp * 1_000 + LEEWAY_MS };
     tokens.set(name, token);
     return token;
@@ -166,6 +177,8 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
 
     const was = (agoMs: number, isSo: (world: World) => boolean) => chronicle.was(begunMs - agoMs, endedMs, isSo);
     const hasKey = (world: World) => world.keys.includes(key);
+    // A signature that the key of the token's id didn't make: no refetch before the keys are stale.
+    const newKeyMs = asked.hasKid && key !== 1 ? OLD_KEY_MS : NEW_KEY_MS;
     const keyServesMs = was(FAILURE_MEMORY_MS, isIssuerFailing) ? staleMs : OLD_KEY_MS;
     const { rows, isDatabaseDown } = chronicle.now;
     const current = rows[run];
@@ -173,7 +186,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       kept !== undefined && canSee(kept.version, reader) && kept.readMs <= begunMs && endedMs < kept.readMs + ttlMs;
 
     if (status === 401) {
-      must(endedMs >= deadMs || was(NEW_KEY_MS, (world) => !hasKey(world)), "a good token is let in");
+      must(endedMs >= deadMs || was(newKeyMs, (world) => !hasKey(world)), "a good token is let in");
       return begunMs < deadMs && was(staleMs, hasKey) ? attempts : 0;
     }
     must(begunMs < deadMs, "an expired token ends");
@@ -184,7 +197,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     must(was(keyServesMs, hasKey), "a withdrawn key ends within its bound");
     if (status === 503) {
       must(isDatabaseDown && body.includes("database_unavailable"), "no 5xx while the database is well");
-      must(!isKept, "a kept run needs no database");
+      must(!isKept, "a cached run needs no database");
     } else if (status === 404) {
       must(!isDatabaseDown, "nobody can say that a run is missing while the database is down");
       must(current === undefined || !canSee(current, reader), "a run is there for whoever may see it");
@@ -265,7 +278,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       case "write":
         return write(each);
       case "publish": {
-        const published = each.keys.map((key) => keys[key === 0 ? 0 : 1].jwk);
+        const published = each.keys.map((key) => findKey(key).jwk);
         return chronicle.change({ ...now, keys: each.keys }, () => issuer.publish(published));
       }
       case "issuer":
@@ -274,6 +287,9 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
         const kind = each.isDown ? "drop" : "none";
         return chronicle.change({ ...now, isDatabaseDown: each.isDown }, () => database.fail({ kind }));
       }
+      case "cache":
+        cacheIs = each.is;
+        return;
       case "restart":
         isolates[each.isolate === 0 ? 0 : 1] = start();
         return;
@@ -284,6 +300,14 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
 describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
   test("reads keep their promises in every history", async () => {
     clock.simulate();
+    for (const name of ["match", "put"] as const) {
+      const call = vi.mocked(Cache.prototype[name]).getMockImplementation() as () => Promise<never>;
+      vi.mocked(Cache.prototype[name]).mockImplementation(async function (this: Cache, ...words: []) {
+        if (cacheIs === "broken") throw new Error("broken");
+        if (cacheIs === "slow") await scheduler.wait(2_000);
+        return call.apply(this, words);
+      });
+    }
     const histories = fc.array(steps, { minLength: 20, maxLength: 40, size: "max" });
     const property = fc.asyncProperty(settings, histories, async (variables, history) => {
       const play = await begin(variables);

@@ -8,11 +8,13 @@ import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import type { Fault } from "../support/fault-proxy-protocol.ts";
 import { type User, fetchToken } from "../support/issuer.ts";
 
 /** In the title, so that every run says it. To repeat a run, write its seed here. */
 const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
-const HISTORIES = inject("histories");
+/** Each has up to five runs, which are waited for side by side. */
+const HISTORIES = Math.ceil(inject("histories") / 2);
 const TIME_LIMIT_MS = 30_000 + HISTORIES * 3_000;
 /** The pauses between the three attempts of the last poll, at most. */
 const MAX_RETRY_MS = 675;
@@ -40,8 +42,14 @@ const scenes = fc.record({
 type Scene = ReturnType<typeof scenes.generate>["value"];
 const histories = fc.record({
   scenes: fc.array(scenes, { minLength: 1, maxLength: 5, size: "max" }),
-  /** When two queries are lost: no more, or an honest read might fail. */
+  /** When two queries fail, and how: no more, or an honest read might fail. */
   lossMs: fc.integer({ min: 1_500, max: 4_000 }),
+  loss: fc.constantFrom<Fault>(
+    { kind: "drop" },
+    { kind: "drop-in-body" },
+    { kind: "truncated" },
+    { kind: "status", status: 500 },
+  ),
 });
 const LOST_QUERIES = 2;
 
@@ -132,7 +140,7 @@ describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
     const property = fc.asyncProperty(histories, async (history) => {
       const proxy = await openDatabaseProxy();
       const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, MAX_WAIT_SECONDS: 60 });
-      const loss = pause(history.lossMs).then(() => proxy.fail({ kind: "drop", times: LOST_QUERIES }));
+      const loss = pause(history.lossMs).then(() => proxy.fail({ ...history.loss, times: LOST_QUERIES }));
       const outcomes = await Promise.allSettled(history.scenes.map((scene) => play(app, scene)));
       await loss;
       let budget = LOST_QUERIES;
