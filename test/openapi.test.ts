@@ -1,5 +1,5 @@
-// /openapi.json is what the Worker does: each answer that can be made is one that the document describes, and the document
-// describes no other. Stricter than for clients: everything sent is documented.
+// /openapi.json describes the Worker: the document has every response that the Worker makes, and no other. Stricter than clients need
+// it: everything sent is documented.
 import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, expect, inject, test } from "vitest";
 import openApi from "../dist/documents/openapi.json?raw";

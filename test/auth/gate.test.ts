@@ -45,7 +45,7 @@ async function start(variables: Record<string, unknown> = {}) {
   return { issuer, database, createApp, sign, read };
 }
 
-/** A refusal that bears nothing of the run: no tag, no age, nothing that a cache may keep. */
+/** A refusal without anything of the run: no tag, no age, no cache lifetime. */
 function expectRefusal({ status, body, response }: { status: number; body: string; response: Response }): void {
   expect(status).toBe(401);
   expect(JSON.parse(body)).toMatchObject({ detail: "Could not validate credentials", code: "invalid_token" });

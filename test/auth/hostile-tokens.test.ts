@@ -1,5 +1,5 @@
-// Tokens that must not get in, by kind of attack. Each is refused with the right challenge, tells nothing, and costs no query;
-// where no key is needed to tell, it costs no key fetch either. A run that a good token could read stands behind each.
+// Tokens that must be refused, by kind of attack. Each gets the right challenge, reveals nothing, and costs no query; if no key is
+// needed to refuse it, it costs no key fetch either. A good token could read the run that each of them requests.
 import { type CryptoKey, exportJWK, exportSPKI, importJWK } from "jose";
 import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
@@ -151,7 +151,7 @@ function refuses(kind: string, cases: readonly Case[]): void {
 
 const each = (member: string, values: readonly unknown[]): Members[] => values.map((value) => ({ [member]: value }));
 
-/** Refuses good tokens but for these members, which are told in the title. */
+/** Refuses tokens that are good except for these members, which the title shows. */
 function refusesMembers(kind: string, why: string, where: "header" | "claims", changes: readonly Members[]): void {
   const title = (change: Members) =>
     JSON.stringify(change, (_, value: unknown) => (value === undefined ? "(left out)" : value)).slice(0, 60);
@@ -217,7 +217,7 @@ refuses("the algorithm, against the key", [
   ["ES256 with the Ed25519 key's id", KEY, () => seal({}, { alg: "ES256" }, ed)],
 ]);
 
-/** The members of a header that name or hold a key. */
+/** The members of a header that name or contain a key. */
 const SMUGGLED: readonly [string, () => Members][] = [
   ["jwk", () => ({ jwk: { ...attacker.jwk, kid: "ec" } })],
   ["jku", () => ({ jku: lure.url })],
@@ -335,7 +335,7 @@ const MISSHAPEN: readonly [string, (token: string) => string][] = [
   ["a selective disclosure after it", (token) => `${token}~WyJzYWx0Il0~`],
 ];
 
-/** Texts that are no JSON object. */
+/** Texts that aren't JSON objects. */
 const NO_JSON_OBJECTS = ["[]", "null", `"text"`, "1", " ", "{", "{}x", `{"alg":"ES256",}`];
 /** The JSON of an object, with these bytes in place of a part of its first text. */
 const withBytes = (object: object, ...bytes: number[]) => {
@@ -377,7 +377,7 @@ const FOREIGN_TYPES = ["logout+jwt", "application/logout+jwt", "dpop+jwt", "id+j
 const ODD_TYPES = ["JWT ", "at+jwt\n", "at+jwt;v=1", "application/application/at+jwt", "atjwt", "xat+jwt", ["at+jwt"]];
 refusesMembers("the kind", TYP, "header", each("typ", [...FOREIGN_TYPES, ...ODD_TYPES, null, 1]));
 
-// Only a token that does not say at+jwt is judged by the marks of other kinds.
+// The marks of other kinds count unless the type is at+jwt.
 refuses("the marks of another kind of token", [
   ...["at_hash", "c_hash", "s_hash", "nonce", "events"].map((claim): Case => [
     claim,

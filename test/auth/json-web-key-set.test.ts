@@ -11,7 +11,7 @@ function numberOf(bits: number): string {
   return toBase64url(bytes);
 }
 
-/** The keys of a set that holds this one and a good one. */
+/** The usable keys of a set with this one and a good one. */
 function readAmong(key: unknown, algorithms: string[]) {
   const good = { kty: "RSA", n: numberOf(2_048), e: "AQAB", kid: "good", alg: algorithms[0] };
   return readKeySet(JSON.stringify({ keys: [key, good] }), algorithms).keys.filter(({ kid }) => kid !== "good");

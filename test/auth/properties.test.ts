@@ -1,5 +1,5 @@
-// Whatever header, claims and encoding somebody comes up with: nobody gets in without the issuer's signature, what the issuer
-// signed gets in exactly where the policy says so, and nothing makes the Worker fail.
+// For random headers, claims and encodings: no token is accepted without the issuer's signature, a signed one is accepted exactly if
+// the policy allows it, and none makes the Worker fail.
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
@@ -16,7 +16,7 @@ type Members = Record<string, unknown>;
 const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
 const ADMIN = "crew-runs:admin";
 const ISSUER_KEY_ID = "issuer-key";
-/** Who gets in is told that this is no id: 422. Nobody else is. */
+/** Not an id: an accepted token gets a 422, any other a 401. */
 const NO_RUN = "/api/crew-runs/no-id";
 
 const ISSUER = "https://issuer.test/properties";
@@ -30,7 +30,7 @@ const GOOD_CLAIMS: Members = { iss: ISSUER, aud: AUDIENCE, sub: "owner", exp: SO
 let ec: SigningKey;
 let attacker: SigningKey;
 let app: TestApp;
-/** A run of somebody else: 200 for an admin, else 404. */
+/** Another user's run: 200 for an admin, else 404. */
 let path: string;
 
 const clock = controlClock();
@@ -42,7 +42,7 @@ beforeAll(async () => {
   attacker = await makeKey("ES256", { kid: ISSUER_KEY_ID });
   const { variables } = await openIssuer([ec, await makeKey("EdDSA"), await makeKey("RS256")]);
   app = createTestApp({ ...variables, JWT_ISSUER: ISSUER });
-  path = `/api/crew-runs/${await insertRun({ owner_id: "somebody-else" })}`;
+  path = `/api/crew-runs/${await insertRun({ owner_id: "another-user" })}`;
   // The keys are known from here on: what follows meets them.
   expect(await send(`Bearer ${await forge(GOOD_HEADER, GOOD_CLAIMS, ec)}`)).toBe(422);
 });
@@ -175,7 +175,7 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
       expect(await send(`Bearer ${await forge(header, payload, ec)}`, NO_RUN)).toBe(isIn ? 422 : 401);
     });
     await check(600, property);
-    // Lest the property hold for want of cases.
+    // So that the property isn't true for lack of cases.
     for (const isIn of [true, false]) expect(outcomes.get(isIn)).toBeGreaterThan(20);
   });
 
@@ -242,7 +242,7 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
       const target = `${below ? path : "/api/crew-runs"}/${segments.join("/")}`;
       const response = await app.fetch(target, { headers: bearer("a.b.c") });
       expect([401, 404]).toContain(response.status);
-      expect(await response.text()).not.toContain("somebody-else");
+      expect(await response.text()).not.toContain("another-user");
     });
     await check(200, property);
   });

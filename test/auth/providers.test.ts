@@ -16,7 +16,7 @@ const DOCUMENTED = readDocumentation(documentation);
 
 let keys: Record<Provider["algorithm"], SigningKey>;
 let own: string;
-/** A run of nobody in the table. */
+/** A run of another user. */
 let foreign: string;
 
 beforeAll(async () => {

@@ -1,5 +1,5 @@
-// What the tokens of real issuers look like. The shapes are those that the issuers document, reduced to what a policy could
-// look at; ids are made up. The test adds `iss`, `exp`, `iat` and `kid`, and takes the settings from docs/providers.md.
+// Tokens of real issuers. Their shapes are as the issuers document them, reduced to the members that a policy could check; ids are
+// made up. The test adds `iss`, `exp`, `iat` and `kid`, and takes the settings from docs/providers.md.
 
 type Members = Record<string, unknown>;
 

@@ -1,4 +1,4 @@
-// What a token grants. A right is one whole word in a claim that is named for rights; nothing that looks like it is one.
+// The rights that a token grants. A right is a whole word in one of the claims for rights; nothing similar grants it.
 import { beforeAll, describe, expect, test } from "vitest";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { expectInsufficientScope, expectInvalidToken, expectNoCredentials, observe } from "../support/refusal.ts";
@@ -10,12 +10,12 @@ import type { TestIssuer } from "../support/test-issuer.ts";
 const ADMIN = "crew-runs:admin";
 
 let issuer: TestIssuer;
-/** A run of somebody else. */
+/** Another user's run. */
 let path: string;
 
 beforeAll(async () => {
   issuer = await openIssuer([await makeKey("ES256")]);
-  path = `/api/crew-runs/${await insertRun({ owner_id: "somebody-else" })}`;
+  path = `/api/crew-runs/${await insertRun({ owner_id: "another-user" })}`;
 });
 
 async function readForeign(claims: Record<string, unknown>, variables: Record<string, string> = {}): Promise<number> {
@@ -70,7 +70,7 @@ describe("no foreign run is shown to a reader who has, instead of the right,", (
     ["it as a value in an object", { scp: { right: ADMIN } }],
     ["it in claims of other names", { roles: [ADMIN], groups: [ADMIN], Scope: ADMIN, SCOPE: ADMIN }],
     ["it in an inner claim of the name", { realm_access: { scope: ADMIN }, act: { scope: ADMIN } }],
-    ["it in __proto__", JSON.parse(`{"__proto__":{"scope":"${ADMIN}","sub":"somebody-else","cnf":{}}}`)],
+    ["it in __proto__", JSON.parse(`{"__proto__":{"scope":"${ADMIN}","sub":"another-user","cnf":{}}}`)],
     ["it as the subject, client or audience", { sub: ADMIN, client_id: ADMIN, azp: ADMIN, jti: ADMIN }],
     ["true", { [ADMIN]: true, scope: true, scp: true, permissions: true }],
   ])("%s", async ([, claims]) => {

@@ -1,5 +1,5 @@
-// Ways in that somebody would try who has read the source: what is remembered, what is cached, what the path, the method and
-// the names of claims may do. None is one.
+// Ways in that a reader of the source would try: through remembered tokens and cached runs, and by the path, the method and the names
+// of claims. None of them works.
 import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { expectInvalidToken, expectNoCredentials, expectNoLeak, observe } from "../support/refusal.ts";
@@ -73,10 +73,10 @@ test("many requests at once each get their own response, on a cold isolate and o
   const app = createTestApp(issuer.variables);
   const tokens = await Promise.all([
     issuer.sign(),
-    issuer.sign({ sub: "somebody-else" }),
+    issuer.sign({ sub: "another-user" }),
     issuer.sign({}, { key: attacker }),
     issuer.sign({ exp: 1 }),
-    issuer.sign({ sub: "somebody-else", scope: "crew-runs:admin" }),
+    issuer.sign({ sub: "another-user", scope: "crew-runs:admin" }),
   ]);
   const round = Array.from({ length: 8 }, () => tokens).flat();
   for (let time = 0; time < 2; time += 1) {
@@ -112,8 +112,8 @@ describe("a cached run", () => {
   test.for(["no token", "a bad token"])("is not revealed by a condition, with %s", async (which) => {
     const app = createTestApp(issuer.variables);
     const owner = await issuer.sign();
-    const kept = await app.fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
-    const etag = kept.headers.get("etag") ?? "";
+    const cached = await app.fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
+    const etag = cached.headers.get("etag") ?? "";
     const credentials = which === "no token" ? {} : bearer(await issuer.sign({ exp: 1 }));
     for (const tag of [etag, "*"]) {
       const headers = { ...credentials, "if-none-match": tag, prefer: "wait=60" };

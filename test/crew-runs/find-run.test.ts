@@ -1,4 +1,4 @@
-// Where a run comes from; and to a stranger a run of somebody else is the same response and the same work as a missing run.
+// Where a run comes from. For a stranger, another user's run is the same response and the same work as a missing run.
 import { expect, test, vi } from "vitest";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";

@@ -1,12 +1,12 @@
-// A run of somebody else is no run at all: to a stranger it is the answer and the work of a missing run, however it is asked
-// for, whatever is remembered of it, and from the moment on at which it changed hands.
+// For a stranger, another user's run is the same response and the same work as a missing one: for each kind of request, whatever is
+// cached, and from the moment on at which it changed hands.
 import { expect, test, vi } from "vitest";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun, updateRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import { fetchToken } from "../support/issuer.ts";
 
-/** All of an answer that a client can compare, without what differs from request to request. */
+/** The parts of a response that a client can compare, without those that differ from request to request. */
 async function describeAnswer(response: Response) {
   const headers = [...response.headers].filter(([name]) => !["x-request-id", "server-timing"].includes(name));
   const body = (await response.text()).replace(/"request_id":"[^"]*"/, "");
@@ -21,7 +21,7 @@ test.each<[string, string, Record<string, string>]>([
   ["with its weak tag and a wait", "GET", { "if-none-match": "W/TAG", prefer: "wait=5" }],
   ["with a wait", "GET", { prefer: "wait=5" }],
   ["with a range", "GET", { range: "bytes=0-1" }],
-])("a stranger who asks for a run %s gets what a missing run gives", async (_, method, given) => {
+])("a stranger gets the same response for a run %s as for a missing run", async (_, method, given) => {
   const proxy = await openDatabaseProxy();
   const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
   const match = vi.spyOn(Cache.prototype, "match");

@@ -1,5 +1,5 @@
 // The optional rate limit, with Cloudflare's own binding as it runs locally: three reads of the database a minute for each user.
-// Each test has a user of its own. Only the limiter that fails is faked.
+// Each test has another user. Only the limiter that fails is faked.
 import { env } from "cloudflare:workers";
 import { beforeAll, beforeEach, expect, test } from "vitest";
 import { catchLines } from "../support/log-lines.ts";

@@ -11,7 +11,7 @@ import { openFaultProxy } from "../support/fault-proxy.ts";
 import { fetchToken } from "../support/issuer.ts";
 import type { NewRun } from "../support/runs.ts";
 
-const SECRET = "a value that nobody but the owner may see";
+const SECRET = "a value that only the owner may see";
 const lines = catchLines();
 
 async function readText(run: NewRun): Promise<string> {
@@ -97,7 +97,7 @@ test("a result of 5 MB arrives whole", async () => {
   expect(record["result"] === result).toBe(true);
 });
 
-/** Reads a run for which the database answers this row. */
+/** Reads a run for which the database returns this row. */
 async function readRow(change: object): Promise<ReadRun> {
   const proxy = await openFaultProxy({ text: makeReply(change) });
   const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });

@@ -8,7 +8,7 @@ import { type User, fetchToken } from "../support/issuer.ts";
 
 const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "done" } as const;
 
-/** Reads a run in an isolate of its own. */
+/** Reads a run in a new isolate. */
 async function read(id: string, condition?: string, user: User = "owner"): Promise<Response> {
   const headers = new Headers(bearer(await fetchToken(user)));
   if (condition !== undefined) headers.set("if-none-match", condition);

@@ -1,4 +1,4 @@
-// The one path of the API: which spellings of an id and which methods it takes, and the headers of its answers.
+// The one path of the API: which spellings of an id and which methods it takes, and the headers of its responses.
 // Conditional requests, strangers and waits have files of their own.
 import { expect, test } from "vitest";
 import { bearer, createTestApp } from "../support/test-app.ts";
@@ -75,7 +75,7 @@ test.each([
   const response = await app.fetch(`/api/crew-runs/${spell(id)}`, { headers });
   expect(response.status).toBe(200);
   expect(await response.json()).toMatchObject({ id });
-  // By whatever spelling, it is the same run that is kept.
+  // All spellings share one cached run.
   expect(response.headers.get("cache-status")).toContain("hit");
 });
 

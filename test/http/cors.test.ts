@@ -1,4 +1,4 @@
-// Cross-origin requests: granted to the listed origins, exactly, and to nobody else; off by default.
+// Cross-origin requests: granted to exactly the listed origins; off by default.
 import { expect, test } from "vitest";
 import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun } from "../support/database.ts";

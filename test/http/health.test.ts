@@ -1,4 +1,4 @@
-// GET /health and GET /ready: what they check, and that nobody can use them to load the database or to keep it awake.
+// GET /health and GET /ready: what they check, and that they can't be used to load the database or to keep it awake.
 import { beforeEach, describe, expect, test } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";

@@ -1,4 +1,4 @@
-// Every request: an id that can be trusted, the headers that each answer carries, one log line, and work that is held to its
+// Every request: an id that can be trusted, the headers of each response, one log line, and work that is held to its
 // end. What the log calls the reader: auth/ways-in.test.ts.
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { Hono } from "hono/tiny";

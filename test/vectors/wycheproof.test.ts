@@ -1,5 +1,5 @@
 // C2SP/wycheproof's vectors for JSON Web Signature and Key, on the way that a token takes: form, choice of key, signature.
-// (Their payloads are no claims, so the policy for claims is left out.) Every vector is judged, also those of symmetric keys.
+// (Their payloads aren't claims, so the policy for claims is left out.) Every vector is checked, including those of symmetric keys.
 import { expect, inject, test } from "vitest";
 import { createLocalJWKSet } from "jose";
 import { readBearerToken, verifySignature } from "../../src/auth/access-token.ts";
@@ -13,17 +13,17 @@ interface Cause {
   ids: readonly number[];
 }
 
-/** Where we judge otherwise than the label says. All but the last refuse what the label calls valid. */
+/** Vectors whose result differs from the label. All but the last refuse vectors that the label calls valid. */
 const DEVIATIONS: Record<"signatures" | "keys", readonly Cause[]> = {
   signatures: [
-    { why: "an empty payload is no set of claims (form)", ids: [259, 264, 268, 272, 320, 325] },
-    { why: "the key is for PS256, the header says PS384: one algorithm a key (RFC 8725 §3.1)", ids: [346, 350] },
-    { why: "the key is for ES521, which is no algorithm", ids: [347, 351] },
+    { why: "an empty payload isn't a set of claims (form)", ids: [259, 264, 268, 272, 320, 325] },
+    { why: "the key is for PS256, the header says PS384: one algorithm per key (RFC 8725 §3.1)", ids: [346, 350] },
+    { why: "the key is for ES521, which isn't an algorithm", ids: [347, 351] },
     { why: "symmetric keys verify nothing here", ids: [1, 348, 352, 357, 358, 359, 372, 373, 376, 377] },
   ],
   keys: [
     { why: "symmetric keys verify nothing here", ids: [2, 13, 14, 15] },
-    { why: "taken: an RSA key with the ROCA weakness, which we do not look for in an issuer's own keys", ids: [7] },
+    { why: "accepted: an RSA key with the ROCA weakness, which isn't checked in the issuer's keys", ids: [7] },
   ],
 };
 
@@ -41,7 +41,7 @@ async function accepts(jws: string, keys: readonly unknown[]): Promise<boolean> 
   }
 }
 
-/** The payloads of the vectors are no claims: of the form, only a payload that is no JSON object is let through. */
+/** The vectors' payloads aren't claims: of all mistakes of form, only a payload that isn't a JSON object passes. */
 function checkForm(jws: string): void {
   try {
     readBearerToken(`Bearer ${jws}`);

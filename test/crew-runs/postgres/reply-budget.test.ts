@@ -1,4 +1,4 @@
-// The budget of database replies: who is refused because of others, and when a reply stops counting.
+// The budget of database replies: which are refused because of others, and when a reply stops counting.
 // One test at a time, because all of an isolate share the budget.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fetchWithinBudget } from "../../../src/crew-runs/postgres/reply-budget.ts";
@@ -21,7 +21,7 @@ const read = async ({ url }: FaultProxy, signal?: AbortSignal): Promise<number |
     (error: Failure) => error.code,
   );
 
-/** Reads a reply whose body stops half way, so that only who reads it can end the connection. */
+/** Reads a reply whose body stops half way, so that only its reader can end the connection. */
 async function expectCancelled(endpoint: FaultProxy, code: string): Promise<void> {
   await endpoint.fail({ kind: "hang-in-body" });
   expect(await read(endpoint)).toBe(code);

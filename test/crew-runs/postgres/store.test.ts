@@ -1,5 +1,5 @@
-// The statement against the real database: who sees what; how often it is asked and for how long; and what of Postgres's
-// complaints gets where.
+// The statement against the real database: which runs it finds for whom, its attempts and time limits, and which of Postgres's
+// messages reach the log.
 import { describe, expect, inject, test, vi } from "vitest";
 import { expectFault } from "../../support/documented-fault.ts";
 import { catchLines } from "../../support/log-lines.ts";
@@ -28,7 +28,7 @@ async function openDatabase(upstream: string | CannedResponse = variables.NEON_F
   };
 }
 
-/** What the endpoint answers to a statement: real words of Postgres, which a proxy can repeat. */
+/** The endpoint's reply to a statement: real words of Postgres, which a proxy can repeat. */
 async function ask(query: string, params: readonly string[] = []): Promise<{ status: number; text: string }> {
   const response = await fetch(variables.NEON_FETCH_ENDPOINT, {
     method: "POST",
@@ -42,7 +42,7 @@ async function ask(query: string, params: readonly string[] = []): Promise<{ sta
   return { status: response.status, text: await response.text() };
 }
 
-/** The statements with which the Worker reads a run: at first, and where a wait looks for its end. */
+/** The statements with which the Worker reads a run: the first read, and a wait's poll for the end. */
 async function catchStatements(id: string): Promise<string[]> {
   const { proxy, app } = await openDatabase();
   await readRun(app, id, await fetchToken("owner"), lines, { prefer: "wait=2" });
@@ -50,9 +50,9 @@ async function catchStatements(id: string): Promise<string[]> {
 }
 
 describe("the statement", () => {
-  test("finds a run for its owner and for admins, for nobody else; in the looks of a wait, once it is finished", async () => {
+  test("finds a run for its owner and for admins only; in the polls of a wait, once it is finished", async () => {
     const id = await insertRun({ status: "running" });
-    const [first = "", look = "", ...more] = await catchStatements(id);
+    const [first = "", poll = "", ...more] = await catchStatements(id);
     expect(more).toEqual([]);
     const count = async (statement: string) => {
       const readers = ["owner", "stranger", "Owner", "%", ""].map((subject) => [id, subject, false]);
@@ -60,9 +60,9 @@ describe("the statement", () => {
       return (await Promise.all(found)).map((rows) => rows.length);
     };
     expect(await count(first)).toEqual([1, 0, 0, 0, 0, 1]);
-    expect(await count(look)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(await count(poll)).toEqual([0, 0, 0, 0, 0, 0]);
     await updateRun(id, "status = 'failed'");
-    expect(await count(look)).toEqual([1, 0, 0, 0, 0, 1]);
+    expect(await count(poll)).toEqual([1, 0, 0, 0, 0, 1]);
   });
 
   test("is one, with its values apart", async () => {
