@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { formatPanel } from "./panel.ts";
-import { type Ports, startServedStack } from "./served-stack.ts";
+import { type Ports, startLocalStack } from "./local-stack.ts";
 import { PlainFailure } from "./worker-process.ts";
 
 const CLOSE_TIMEOUT_SECONDS = 8;
@@ -39,7 +39,7 @@ function readPort(option: string, value: string): number {
 /** Runs until it fails or the signal stops it; in both cases it ends everything that it started. */
 async function run(ports: Ports, dataDirectory: string | undefined, signal: AbortSignal): Promise<void> {
   const startedMs = performance.now();
-  const served = await startServedStack({ signal, ports, dataDirectory, log: console.log });
+  const served = await startLocalStack({ signal, ports, dataDirectory, log: console.log });
   try {
     const panel = await formatPanel(served, dataDirectory);
     signal.throwIfAborted();

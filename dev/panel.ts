@@ -1,7 +1,7 @@
 // What `npm run dev` prints once all is up: addresses, runs, and lines for pasting into another terminal. Nothing is wrapped.
 // Each line leaves the response's body on standard output byte for byte, and prints status and time on standard error.
 import { EXAMPLE_ROWS, SEEDED_RUNS } from "./seeded-runs.ts";
-import type { ServedStack } from "./served-stack.ts";
+import type { LocalStack } from "./local-stack.ts";
 
 /** The run that a pasted line finishes, so that a wait can be seen to succeed. */
 const PENDING_ID = EXAMPLE_ROWS.pending.id;
@@ -11,8 +11,8 @@ const FINISH = {
   params: ["# Finished\n\nBy a pasted line.", PENDING_ID],
 };
 
-export async function formatPanel({ url, stack }: ServedStack, dataDirectory: string | undefined): Promise<string> {
-  const { authorizationServer, sql, ownerDatabaseUrl } = stack;
+export async function formatPanel(localStack: LocalStack, dataDirectory: string | undefined): Promise<string> {
+  const { url, authorizationServer, sql, ownerDatabaseUrl } = localStack;
   const foreign = SEEDED_RUNS.find(({ ownerId }) => ownerId === "stranger");
   const readRun = async (id: string | undefined, user: "owner" | "stranger" | "admin", option = "") =>
     curl(

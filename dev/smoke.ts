@@ -3,7 +3,7 @@
 import { parseArgs } from "node:util";
 import { type Finding, explainError, formatFinding, hint, ok, skipped } from "./checklist.ts";
 import { SEEDED_RUNS } from "./seeded-runs.ts";
-import { startServedStack } from "./served-stack.ts";
+import { startLocalStack } from "./local-stack.ts";
 import { Misconfigured, type SmokeTarget, listChecks } from "./smoke/contract.ts";
 
 const START_TIMEOUT_MS = 60_000;
@@ -57,10 +57,10 @@ async function report(target: SmokeTarget): Promise<boolean> {
 }
 
 async function reportLocal(): Promise<boolean> {
-  const { url, stack, close } = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
+  const { url, authorizationServer, close } = await startLocalStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
   try {
-    const token = await stack.authorizationServer.fetchToken("owner");
-    const strangerToken = await stack.authorizationServer.fetchToken("stranger");
+    const token = await authorizationServer.fetchToken("owner");
+    const strangerToken = await authorizationServer.fetchToken("stranger");
     const runIds = SEEDED_RUNS.filter(({ ownerId }) => ownerId === "owner").map(({ id }) => id);
     return await report({ origin: url, token, strangerToken, runIds });
   } finally {

@@ -96,7 +96,7 @@ test("without JavaScript everything but Try it is there, and tabs work", async (
 
 test("the samples work as they stand on the page", async () => {
   await site.visit("/docs", async (page) => {
-    const token = await site.stack.stack.authorizationServer.fetchToken("owner");
+    const token = await site.stack.authorizationServer.fetchToken("owner");
     const sample = async (label: string) =>
       page.locator(`.tabs label:text-is("${label}") + pre code`).first().textContent();
     const run = async (command: string, flag: string, label: string) => {

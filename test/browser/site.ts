@@ -49,7 +49,7 @@ export function provideSite(variables: Record<string, string> = {}): Site {
     await context.close();
     expect(record.messages.length, record.messages.join("\n")).toBe(expectedMessages.length);
     for (const [index, expected] of expectedMessages.entries()) expect(record.messages[index]).toMatch(expected);
-    const known = [stack.url, stack.stack.authorizationServer.issuer];
+    const known = [stack.url, stack.authorizationServer.issuer];
     expect([...record.origins].filter((origin) => !known.includes(origin))).toEqual([]);
   };
 

@@ -22,8 +22,7 @@ const execute = promisify(execFile);
 // A wait is over soon, so that one can be seen to end.
 const site = provideSite({ MAX_WAIT_SECONDS: "3" });
 
-const fetchToken = async (user: "owner" | "stranger" | "admin") =>
-  site.stack.stack.authorizationServer.fetchToken(user);
+const fetchToken = async (user: "owner" | "stranger" | "admin") => site.stack.authorizationServer.fetchToken(user);
 const result = (page: Page) => page.locator("#result");
 const body = (page: Page) => page.locator("#body");
 const session = (page: Page) => page.locator("#session");
@@ -49,7 +48,7 @@ test("owner and stranger log in and see their own run, and a 404 in place of the
     expect(await page.evaluate(() => sessionStorage.length + localStorage.length + document.cookie.length)).toBe(0);
     expect(await send(page, OWN)).toMatch(/^200 OK/);
     await takeScreenshot(page, "try-it");
-    const origins = [site.stack.url, site.stack.stack.authorizationServer.issuer];
+    const origins = [site.stack.url, site.stack.authorizationServer.issuer];
     expect([...record.origins].toSorted()).toEqual(origins.toSorted());
     expect(await send(page, FOREIGN)).toMatch(/^404 Not Found/);
     expect(await body(page).innerText()).toMatch(/"code": "run_not_found"/);
@@ -155,7 +154,7 @@ test("a wait counts its seconds and can be canceled; one that is over leaves the
 });
 
 test("a wait ends with the run", async () => {
-  const { database } = site.stack.stack;
+  const { database } = site.stack;
   const id = await insertRunBy(database, { status: "running" });
   await site.visit("/docs", async (page) => {
     await page.getByLabel("Access token").fill(await fetchToken("owner"));
@@ -192,7 +191,7 @@ test("once the form describes another request, the response is dimmed and keeps 
 });
 
 test("the result is one line: status, time, size, where the run came from, and the database's part", async () => {
-  const id = await insertRunBy(site.stack.stack.database, {
+  const id = await insertRunBy(site.stack.database, {
     status: "completed",
     completed_at: "2036-01-01T00:00:00Z",
     result: "x".repeat(1_000),
@@ -314,7 +313,7 @@ test("a return from the issuer that did not begin here, or with another state, g
     await page.getByText("This log-in didn't begin here. Log in again.").waitFor();
     await page.locator("#log-in").click();
     await page.getByRole("button", { name: "owner" }).waitFor();
-    await page.goto(`${site.stack.url}/docs?code=x&state=y&iss=${site.stack.stack.authorizationServer.issuer}`);
+    await page.goto(`${site.stack.url}/docs?code=x&state=y&iss=${site.stack.authorizationServer.issuer}`);
     await page.getByText(`unexpected "state" response parameter value`).waitFor();
     expect(await page.getByLabel("Access token").inputValue()).toBe("");
     expect(await page.evaluate(() => document.activeElement?.id)).toBe("log-in");
@@ -322,7 +321,7 @@ test("a return from the issuer that did not begin here, or with another state, g
 });
 
 test("if the issuer can't be reached, the page says so and takes a pasted token", async () => {
-  const { issuer } = site.stack.stack.authorizationServer;
+  const { issuer } = site.stack.authorizationServer;
   const use = async (page: Page) => {
     await page.route(`${issuer}/**`, async (route) => route.abort());
     await page.locator("#log-in").click();

@@ -29,7 +29,7 @@ test("a client generated from the OpenAPI document compiles, and reads what the 
   const compiled = execute(process.execPath, [join(DIRECTORY, "node_modules/typescript/bin/tsc"), "-p", DIRECTORY]);
   expect((await compiled.catch((error: { stdout: string }) => error)).stdout).toBe("");
 
-  const token = await localStack.stack.authorizationServer.fetchToken("owner");
+  const token = await localStack.authorizationServer.fetchToken("owner");
   const words = [join(DIRECTORY, "client.ts"), localStack.url, token, idOf("owner"), idOf("stranger")];
   const { stdout } = await execute(process.execPath, words);
   expect(JSON.parse(stdout)).toEqual({

@@ -7,14 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Stack, startStack } from "../../dev/stack.ts";
+import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
 import { bundleProduct } from "../support/node/bundle.ts";
 import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
 import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
 import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
 
-let stack: Stack;
+let stack: Upstreams;
 let proxies: FaultProxyServer;
 let database: FaultProxy;
 let keys: FaultProxy;
@@ -22,7 +22,7 @@ let worker: Workerd;
 let directory: string;
 
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startUpstreams();
   proxies = await startFaultProxyServer();
   database = proxies.open(stack.variables.NEON_FETCH_ENDPOINT);
   keys = proxies.open(stack.variables.JWKS_URL);

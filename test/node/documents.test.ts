@@ -1,6 +1,6 @@
 // The documents as a deployment serves them: files with their headers, beside the Worker's routes; and what they say.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
+import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import { PAGES } from "../../docs/pages.ts";
 import type { OpenApi } from "../support/openapi-document.ts";
 
@@ -8,10 +8,10 @@ const START_TIMEOUT_MS = 60_000;
 const NAMES = Object.keys(PAGES);
 const GUIDES = NAMES.filter((name) => name !== "get-run");
 
-let served: ServedStack;
+let served: LocalStack;
 
 beforeAll(async () => {
-  served = await startServedStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
+  served = await startLocalStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
 });
 
 afterAll(async () => served?.close());

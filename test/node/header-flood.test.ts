@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Stack, startStack } from "../../dev/stack.ts";
+import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
 import { bundleProduct } from "../support/node/bundle.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
 import { insertRunBy } from "../support/runs.ts";
@@ -37,14 +37,14 @@ const STARTS: Record<string, string[]> = {
   host: ["", "a", "[::", "api.test:"],
 };
 
-let stack: Stack;
+let stack: Upstreams;
 let worker: Workerd;
 let directory: string;
 let path: string;
 let headers: Record<string, string>;
 
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startUpstreams();
   directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   worker = await startWorkerd({
     bundle: await bundleProduct(directory),

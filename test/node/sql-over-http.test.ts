@@ -2,10 +2,10 @@
 // schema.sql can do nothing but read.
 import { NeonDbError, neon, neonConfig } from "@neondatabase/serverless";
 import { afterAll, describe, expect, test } from "vitest";
-import { startStack } from "../../dev/stack.ts";
+import { startUpstreams } from "../../dev/local-stack.ts";
 import { insertRunBy } from "../support/runs.ts";
 
-const stack = await startStack();
+const stack = await startUpstreams();
 const { variables, ownerDatabaseUrl } = stack;
 neonConfig.fetchEndpoint = variables.NEON_FETCH_ENDPOINT;
 const owner = neon(ownerDatabaseUrl);

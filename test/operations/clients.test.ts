@@ -152,7 +152,7 @@ for (const [language, command, file, main] of PROGRAMS) {
     });
 
     async function receive(client: "owner" | "admin", runId: string): Promise<{ id: string; status: string }> {
-      const { clients, tokenEndpoint } = localStack.stack.authorizationServer;
+      const { clients, tokenEndpoint } = localStack.authorizationServer;
       const { id, secret } = clients[client];
       askedMs.length = 0;
       const settings = { API: front.url, TOKEN_ENDPOINT: tokenEndpoint, CLIENT_ID: id, CLIENT_SECRET: secret };
@@ -187,7 +187,7 @@ for (const [language, command, file, main] of PROGRAMS) {
     }
 
     test("waits for a run whose hook came early, through an outage too", async () => {
-      const { database } = localStack.stack;
+      const { database } = localStack;
       const id = await insertRunBy(database, { status: "running" });
       await localStack.databaseProxy.fail({ kind: "drop", times: 3 });
       const linesBefore = localStack.lines.length;

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
 import { OWNER_ROLE, withSession } from "../../dev/database.ts";
-import { type ServedStack, startServedStack } from "../../dev/served-stack.ts";
+import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "../../dev/sql-over-http.ts";
 import { copyProject, editFile } from "../support/node/project-copy.ts";
 
@@ -19,7 +19,7 @@ type Page = Map<string, Map<string, string[]>>;
 
 /** The project's copy, in which the commands run. */
 let folder: string;
-let served: ServedStack;
+let served: LocalStack;
 let sql: SqlEndpoint;
 let guide: Page;
 let password: string;
@@ -30,7 +30,7 @@ beforeAll(async () => {
   guide = await readPage("deploy.md");
   folder = await copyProject();
   password = execFileSync("sh", ["-c", find(guide, "2. Create the database", "sh")], { encoding: "utf8" }).trim();
-  served = await startServedStack({
+  served = await startLocalStack({
     signal: AbortSignal.timeout(START_TIMEOUT_MS),
     async chooseSettings({ database }) {
       // Both roles of the page have the generated password.
@@ -39,7 +39,7 @@ beforeAll(async () => {
       return { DATABASE_URL: sql.databaseUrl("crew_runs_reader"), NEON_FETCH_ENDPOINT: sql.url };
     },
   });
-  const { authorizationServer } = served.stack;
+  const { authorizationServer } = served;
   replacements.push(
     ["PASSWORD", password],
     // A name of the local stack's database. The host stays: NEON_FETCH_ENDPOINT leads to the local one.
@@ -99,7 +99,7 @@ function run(script: string): Promise<Outcome> {
 
 /** As Neon's owner of the database, who is no superuser. */
 async function runAsOwner(text: string): Promise<void> {
-  await withSession(served.stack.database, OWNER_ROLE, async (execute) => {
+  await withSession(served.database, OWNER_ROLE, async (execute) => {
     for (const statement of text.split(/;\n/)) await execute(statement);
   });
 }
@@ -136,7 +136,7 @@ test("step 2: the password is long, and needs no encoding", () => {
 
 test("steps 1 to 5: the role can log in, and the doctor prints what the page says", async () => {
   await runAsOwner(find(guide, DATABASE, "sql"));
-  const role = await served.stack.database.query(
+  const role = await served.database.query(
     "select rolcanlogin, rolpassword is not null as has_password from pg_authid where rolname = 'crew_runs_reader'",
   );
   expect(role.rows).toEqual([{ rolcanlogin: true, has_password: true }]);
@@ -195,8 +195,8 @@ test("step 10: the second role is as good as the first", async () => {
 test("staging: the recipe inherits neither production's domain nor its name", async () => {
   const operations = await readPage("operations.md");
   const recipe = find(operations, STAGING, "toml")
-    .replaceAll("https://example-staging.eu.auth0.com/.well-known/jwks.json", served.stack.authorizationServer.jwksUrl)
-    .replaceAll("https://example-staging.eu.auth0.com/", served.stack.authorizationServer.issuer);
+    .replaceAll("https://example-staging.eu.auth0.com/.well-known/jwks.json", served.authorizationServer.jwksUrl)
+    .replaceAll("https://example-staging.eu.auth0.com/", served.authorizationServer.issuer);
   await edit(
     "wrangler.toml",
     (text) => text + setLines(recipe, "env.staging.vars", `NEON_FETCH_ENDPOINT = "${sql.url}"\n`),

@@ -10,14 +10,14 @@ import { promisify } from "node:util";
 import { formatFinding } from "../../dev/checklist.ts";
 import { type DoctorOptions, diagnose } from "../../dev/doctor.ts";
 import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
-import { type Stack, startStack } from "../../dev/stack.ts";
+import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
 import { KEY_SET_REQUEST } from "../../src/auth/key-set-request.ts";
 
 const DOCTOR = `${import.meta.dirname}/../../dev/doctor.ts`;
 
 type Variables = Record<string, string | undefined>;
 
-let stack: Stack;
+let stack: Upstreams;
 let directory: string;
 /** Answers by path; a path without one hangs. */
 let loopback: Loopback;
@@ -26,7 +26,7 @@ const answers = new Map<string, { status: number; text: string }>();
 const requestHeaders = new Map<string, IncomingHttpHeaders>();
 
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startUpstreams();
   directory = await mkdtemp(join(tmpdir(), "doctor-"));
   const server = createServer((request, response) => {
     requestHeaders.set(request.url ?? "", request.headers);

@@ -8,18 +8,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { EXAMPLE_ROWS } from "../../dev/seeded-runs.ts";
-import { type Stack, startStack } from "../../dev/stack.ts";
+import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
 import { copyProject, editFile } from "../support/node/project-copy.ts";
 
 const execute = promisify(execFile);
 const env = { PATH: process.env["PATH"], CI: "true", NO_COLOR: "1", WRANGLER_WRITE_LOGS: "false" };
 
 let folder: string;
-let stack: Stack;
+let stack: Upstreams;
 
 beforeAll(async () => {
   folder = await copyProject();
-  stack = await startStack({ seed: true });
+  stack = await startUpstreams({ seed: true });
   await editFile(join(folder, "wrangler.toml"), (text) =>
     text
       .replace(/^# (?=routes = |workers_dev = |region = )/gm, "")

@@ -46,8 +46,8 @@ beforeAll(async () => {
   strict = await start({ ...signer.variables, REQUIRED_SCOPE: "crew-runs:read", LOG_SUBJECT: "plain" });
   misconfigured = await start({ JWKS_URL: "http://issuer.example.com/jwks", MAX_WAIT_SECONDS: "61" });
   locked = await start({ DATABASE_URL: "postgresql://crew_runs_reader:wrong@127.0.0.1/postgres" });
-  token = await localStack.stack.authorizationServer.fetchToken("owner");
-  await localStack.stack.database.exec(
+  token = await localStack.authorizationServer.fetchToken("owner");
+  await localStack.database.exec(
     `insert into crew_runs (id, correlation_id, owner_id, status, crew_config) values ('${BROKEN}', '', 'owner', 'pending', '{}')`,
   );
 });
@@ -84,8 +84,8 @@ async function withFault(fault: Fault, ask = () => readRun(RUNNING)): Promise<Li
 }
 
 async function withSql(breakIt: string, mendIt: string): Promise<Line> {
-  await localStack.stack.database.exec(breakIt);
-  return readRun(RUNNING).finally(() => localStack.stack.database.exec(mendIt));
+  await localStack.database.exec(breakIt);
+  return readRun(RUNNING).finally(() => localStack.database.exec(mendIt));
 }
 
 function answer(status: number, text = "", contentType = "text/plain"): Fault {
@@ -152,7 +152,7 @@ const FAULTS: Record<string, (() => Promise<Line>)[]> = {
   "One run is a 500": [() => readRun(BROKEN)],
   "Runs are a 503: the database": [
     () => withFault(DROP),
-    async () => read(locked, RUNNING, await locked.stack.authorizationServer.fetchToken("owner")),
+    async () => read(locked, RUNNING, await locked.authorizationServer.fetchToken("owner")),
     () => withSql("alter table crew_runs rename to gone", "alter table gone rename to crew_runs"),
     () => withSql("revoke select on crew_runs from crew_runs_reader", "grant select on crew_runs to crew_runs_reader"),
     () => withSql("alter table crew_runs rename error to failure", "alter table crew_runs rename failure to error"),
@@ -229,7 +229,7 @@ describe("docs/logging.md", () => {
   test("no line holds a token, a password or what a record holds", () => {
     const lines = localStacks.flatMap((each) => each.lines).join("\n");
     const [, claims = "", signature = ""] = token.split(".");
-    const { password } = new URL(localStack.stack.variables.DATABASE_URL);
+    const { password } = new URL(localStack.variables.DATABASE_URL);
     for (const secret of [claims, signature, password, "wrong@", "issuer.example.com/jwks", "tram"]) {
       expect(lines, secret).not.toContain(secret);
     }

@@ -23,7 +23,7 @@ let token: string;
 beforeAll(async () => {
   localStack = await startLocalStack();
   folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-  token = await localStack.stack.authorizationServer.fetchToken("owner");
+  token = await localStack.authorizationServer.fetchToken("owner");
 });
 
 afterAll(async () => {
@@ -74,11 +74,11 @@ const listRequests = (id: string) =>
 
 for (const language of Object.keys(PROGRAMS)) {
   test(`the loop in ${language} waits for Retry-After, through an outage too, and ends with the finished run`, async () => {
-    const id = await insertRunBy(localStack.stack.database, { status: "running" });
+    const id = await insertRunBy(localStack.database, { status: "running" });
     await localStack.databaseProxy.fail({ kind: "drop", times: 3 });
     const [run] = await Promise.all([
       poll(language, id),
-      sleep(7_000).then(() => updateRunBy(localStack.stack.database, id, FINISH)),
+      sleep(7_000).then(() => updateRunBy(localStack.database, id, FINISH)),
     ]);
     expect([(run as { id: string }).id, (run as { status: string }).status]).toEqual([id, "completed"]);
     const [first, ...later] = listRequests(id);
@@ -91,11 +91,11 @@ for (const language of Object.keys(PROGRAMS)) {
 
 for (const language of ["JavaScript", "Python"]) {
   test(`with Prefer: wait the loop in ${language} asks again at once after a full wait`, async () => {
-    const id = await insertRunBy(localStack.stack.database, { status: "running" });
+    const id = await insertRunBy(localStack.database, { status: "running" });
     const startedMs = performance.now();
     const [run] = await Promise.all([
       poll(language, id, { prefer: "wait=1" }),
-      sleep(3_500).then(() => updateRunBy(localStack.stack.database, id, FINISH)),
+      sleep(3_500).then(() => updateRunBy(localStack.database, id, FINISH)),
     ]);
     const elapsedMs = performance.now() - startedMs;
     expect((run as { status: string }).status).toBe("completed");

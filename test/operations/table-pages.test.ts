@@ -153,7 +153,7 @@ describe("docs/adopting-a-table.md", () => {
 
   beforeAll(async () => {
     localStack = await startLocalStack();
-    ({ database } = localStack.stack);
+    ({ database } = localStack);
     await database.exec(`drop table crew_runs; drop owned by ${READER_ROLE}; drop role ${READER_ROLE}`);
     blocks = await readBlocks("docs/adopting-a-table.md");
     expect(blocks.length).toBe(6);
@@ -173,7 +173,7 @@ describe("docs/adopting-a-table.md", () => {
   afterAll(() => localStack?.close());
 
   async function get(digit: number): Promise<{ status: number; text: string }> {
-    const token = await localStack.stack.authorizationServer.fetchToken("owner");
+    const token = await localStack.authorizationServer.fetchToken("owner");
     const headers = { authorization: `Bearer ${token}` };
     const response = await fetch(`${localStack.url}/api/crew-runs/${idOf(digit)}`, { headers });
     return { status: response.status, text: await response.text() };
@@ -181,7 +181,7 @@ describe("docs/adopting-a-table.md", () => {
 
   async function expectHealthy(): Promise<void> {
     const configFile = new URL("../../wrangler.toml", import.meta.url);
-    const { DATABASE_URL, ...overrides } = localStack.stack.variables;
+    const { DATABASE_URL, ...overrides } = localStack.variables;
     const options = { configFile, environmentName: undefined, withoutMetadata: false };
     const findings = await diagnose({ ...options, variables: { DATABASE_URL }, overrides });
     const complaints = findings.filter(({ mark }) => mark !== "ok");

@@ -11,7 +11,7 @@ import { bundleProduct } from "../support/node/bundle.ts";
 import { quantile } from "../../bench/statistics.ts";
 import { startUpstream } from "../../bench/upstream.ts";
 import { startWorkerd } from "../support/node/workerd.ts";
-import { type Stack, startStack } from "../../dev/stack.ts";
+import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
 import { makeKey, signToken } from "../support/signing.ts";
 import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
@@ -79,7 +79,7 @@ function openTroubledProxy(server: FaultProxyServer, target: string, echoMs: num
   };
 }
 
-async function soak(stack: Stack, milliseconds: number): Promise<Figures> {
+async function soak(stack: Upstreams, milliseconds: number): Promise<Figures> {
   const proxies = await startFaultProxyServer();
   const database = openTroubledProxy(proxies, stack.variables.NEON_FETCH_ENDPOINT, DATABASE_FAULT_ECHO_MS);
   const keySet = openTroubledProxy(proxies, stack.variables.JWKS_URL, KEY_FAULT_ECHO_MS);
@@ -222,7 +222,7 @@ function report({ statuses, latenciesMs, memoryMegabytes, wrong, waits, cached }
 }
 
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "3" } } });
-const stack = await startStack();
+const stack = await startUpstreams();
 try {
   process.exitCode = report(await soak(stack, Number(values.minutes) * 60_000)) ? 0 : 1;
 } finally {

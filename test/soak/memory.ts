@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { bundleProduct } from "../support/node/bundle.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
 import { listenOnLoopback } from "../../dev/loopback.ts";
-import { startStack } from "../../dev/stack.ts";
+import { startUpstreams } from "../../dev/local-stack.ts";
 import { makeReply } from "../support/database-reply.ts";
 
 /** Of one reply: src/crew-runs/postgres/reply-budget.ts. */
@@ -104,7 +104,7 @@ async function readMegabytes(worker: Workerd, name: "VmRSS" | "VmHWM"): Promise<
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1_024;
 }
 
-const stack = await startStack();
+const stack = await startUpstreams();
 const { url: NEON_FETCH_ENDPOINT, close: closeDatabase } = await listenOnLoopback(database);
 const directory = await mkdtemp(join(tmpdir(), "crew-run-memory-"));
 const bundle = await bundleProduct(join(directory, "product"));

@@ -1,14 +1,14 @@
 // Starts, in Node and once for all test files in workerd, what they talk to; the function it gives back ends it.
 import { execFileSync } from "node:child_process";
 import type { TestProject } from "vitest/node";
-import { startStack } from "../../../dev/stack.ts";
+import { startUpstreams } from "../../../dev/local-stack.ts";
 import type {} from "../provided.ts";
 import { startFaultProxyServer } from "./fault-proxy-server.ts";
 
 export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   // The pool wants the Worker's static files in place.
   execFileSync(process.execPath, ["docs/build.ts"], { cwd: `${import.meta.dirname}/../../..` });
-  const stack = await startStack();
+  const stack = await startUpstreams();
   const proxies = await startFaultProxyServer(stack.variables.NEON_FETCH_ENDPOINT);
   const { tokenEndpoint, clients } = stack.authorizationServer;
   provide("localStack", {

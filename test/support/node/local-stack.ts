@@ -1,12 +1,12 @@
 // The local stack as tests in Node use it: the real Worker under `wrangler dev`, its log lines, and fault proxies in front of
 // its database and its key set.
-import { type ServedStack, startServedStack } from "../../../dev/served-stack.ts";
+import * as dev from "../../../dev/local-stack.ts";
 import type { FaultProxy } from "../fault-proxy-protocol.ts";
 import { startFaultProxyServer } from "./fault-proxy-server.ts";
 
 const START_TIMEOUT_MS = 60_000;
 
-export interface LocalStack extends ServedStack {
+export interface LocalStack extends dev.LocalStack {
   /** Every line that the Worker has logged. */
   lines: string[];
   databaseProxy: FaultProxy;
@@ -19,7 +19,7 @@ export async function startLocalStack(variables: Record<string, string> = {}): P
   const lines: string[] = [];
   const opened = { databaseProxy: proxies.open(""), keySetProxy: proxies.open("") };
   try {
-    const served = await startServedStack({
+    const served = await dev.startLocalStack({
       signal: AbortSignal.timeout(START_TIMEOUT_MS),
       log: (line) => lines.push(line),
       async chooseSettings({ variables: { NEON_FETCH_ENDPOINT, JWKS_URL } }) {
