@@ -3,7 +3,7 @@
 -- Apply it in one transaction as the owner of the database (on Neon: neondb_owner), or as another role that may create
 -- roles, and tables in the schema "public". Applying it again brings an older table up to date and changes nothing else:
 --   * the table is created with its columns; a later column comes below it as "add column if not exists";
---   * a constraint is added when its name is missing. A rule that changes gets a new name, and the old name is dropped
+--   * a constraint is added if its name is missing. A rule that changes gets a new name, and the old name is dropped
 --     above the list;
 --   * the role is created once. Login, password and time-outs that an operator has set since are left alone.
 --
@@ -110,11 +110,11 @@ comment on column public.crew_runs.started_at is
 comment on column public.crew_runs.completed_at is
   'When the run became completed or failed: never before that, not before started_at. Set in the statement that sets the status.';
 
--- The Worker logs in as this role. It cannot log in yet: the operator decides its password, once, with
+-- The Worker logs in as this role. It can't log in yet: the operator sets its password once, with
 --   alter role crew_runs_reader login password '…';
--- Do not make it in Neon's console: roles from there are members of neon_superuser, which reads and writes everything.
--- Its settings are defaults of a session, which a client may change. Its grants are what limits it: it may read this one
--- table and nothing else.
+-- Don't create it in Neon's console: roles from there are members of neon_superuser, which reads and writes everything.
+-- Its settings are defaults of a session, which a client may change. Its grants limit it: it may read this one table and
+-- nothing else.
 do $$
 declare
   chosen text[];

@@ -33,19 +33,19 @@ Database              ${dataDirectory ?? "in memory"}
 Runs
 ${SEEDED_RUNS.map(({ id, ownerId, description }) => `${id}  ${ownerId.padEnd(8)}  ${description}`).join("\n")}
 
-The owner reads a run:
+Read a run as its owner:
 ${await readRun(EXAMPLE_ROWS.completed.id, "owner")}
 
-The stranger gets a 404 for it:
+Get a 404 for it as a stranger:
 ${await readRun(EXAMPLE_ROWS.completed.id, "stranger")}
 
-The admin reads a run of the stranger:
+Read the stranger's run as an admin:
 ${await readRun(foreign?.id, "admin")}
 
-The owner waits until the pending run has finished, but no longer than 30 seconds:
+Wait for the pending run as its owner, 30 seconds at most:
 ${await readRun(PENDING_ID, "owner", " -H 'Prefer: wait=30'")}
 
-The table's owner finishes it meanwhile, from a third terminal:
+Finish it meanwhile as the table's owner, in a third terminal:
 ${curl(`${sql.url} -H 'Neon-Connection-String: ${ownerDatabaseUrl}' -d '${finish}'`)}
 
 A token lasts an hour. New tokens for owner, stranger and admin:

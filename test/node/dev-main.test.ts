@@ -22,19 +22,19 @@ test("the lines that it prints work, and Ctrl-C leaves nothing behind", async ()
   const dev = startDev(FREE_PORTS);
   await dev.waitFor("client_credentials");
   const find = (title: string) => new RegExp(`^${title}.*:\n(curl .*)$`, "m").exec(dev.output())?.[1] ?? "exit 9";
-  const own = find("The owner reads");
+  const own = find("Read a run as its owner");
   expect(await paste(own)).toMatchObject({
     body: { owner_id: "owner" },
     report: expect.stringMatching(/^\n200, \d.* s\n$/),
   });
-  const stranger = await paste(find("The stranger gets a 404"));
+  const stranger = await paste(find("Get a 404 for it"));
   expect(stranger).toMatchObject({ body: { code: "run_not_found" }, report: expect.stringMatching(/^\n404, /) });
-  expect(await paste(find("The admin reads"))).toMatchObject({ body: { owner_id: "stranger" } });
+  expect(await paste(find("Read the stranger's run"))).toMatchObject({ body: { owner_id: "stranger" } });
   expect(await paste(find("A token lasts"))).toMatchObject({ body: { access_token: expect.any(String) } });
 
-  const wait = paste(find("The owner waits"));
+  const wait = paste(find("Wait for the pending run"));
   expect(await Promise.race([wait, sleep(1_000, "waiting")])).toBe("waiting");
-  expect(await paste(find("The table's owner finishes"))).toMatchObject({ body: { rowCount: 1 } });
+  expect(await paste(find("Finish it meanwhile"))).toMatchObject({ body: { rowCount: 1 } });
   expect(await wait).toMatchObject({ body: { status: "completed", result: expect.stringContaining("Finished") } });
 
   const processes = await listDescendants(dev.process);
