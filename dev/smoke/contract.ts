@@ -117,7 +117,8 @@ const checkDocuments = (session: Session): Checks => ({
   },
   async [`${METADATA_PATH} names this deployment and the issuer of its tokens`]() {
     const { json } = await session.read(METADATA_PATH);
-    expect("resource", json["resource"], session.origin);
+    // Spelled as the audience is.
+    expect("resource", String(json["resource"]).replace(/\/$/, ""), session.origin);
     const [issuer] = (json["authorization_servers"] ?? []) as string[];
     expect("the authorization server", issuer, /^https?:\/\/./);
   },

@@ -36,7 +36,9 @@ async function examine(responses: Record<string, { status?: number; headers?: Re
       const isUrllib = request.headers["user-agent"]?.startsWith("Python-urllib") === true;
       const { status = 200, headers, body = "{}" } = responses[isUrllib ? "urllib" : String(request.url)] ?? {};
       const echo = { "x-request-id": request.headers["x-request-id"] ?? "none" };
-      response.writeHead(status, { "content-type": "application/json", ...echo, ...headers }).end(body);
+      response
+        .writeHead(status, { "content-type": "application/json", ...echo, ...headers })
+        .end(body.replaceAll("ORIGIN", `http://${request.headers.host}`));
     }),
   );
   onTestFinished(close);
@@ -69,6 +71,17 @@ test("where the Worker was placed is part of the first line", async () => {
   const health = { headers: { "cf-placement": "remote-LHR" }, body: `{"status":"ok"}` };
   const [first] = await examine({ "/health": health });
   expect(first).toMatch(/^✓ \/health .*: cf-placement is remote-LHR$/);
+});
+
+test("an audience with a slash at its end names this deployment, too, and another host doesn't", async () => {
+  const path = "/.well-known/oauth-protected-resource";
+  const title = `${path} names this deployment and the issuer of its tokens`;
+  const describe = (resource: string) => ({
+    [path]: { body: JSON.stringify({ resource, authorization_servers: ["https://issuer.example.com"] }) },
+  });
+  expect(await examine(describe("ORIGIN/"))).toContain(`✓ ${title}`);
+  expect(await examine(describe("ORIGIN"))).toContain(`✓ ${title}`);
+  expect(await examine(describe("https://other.example.com"))).toContainEqual(expect.stringContaining(`✗ ${title}: `));
 });
 
 test("Cloudflare's Browser Integrity Check is explained, and fails nothing", async () => {
