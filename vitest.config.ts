@@ -1,5 +1,5 @@
 // One runner for all tests. `npm test` runs the projects workerd and node. The others start many processes, or need Chromium
-// or files of others: each has a script of its own.
+// or files of others: each has its own script.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { readVectors } from "./test/vectors/read-vectors.ts";

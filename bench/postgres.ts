@@ -1,4 +1,4 @@
-// A PostgreSQL server of its own, in a temporary folder, with schema.sql applied. It listens on a socket in that folder only.
+// A separate PostgreSQL server, in a temporary folder, with schema.sql applied. It listens on a socket in that folder only.
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, rmSync } from "node:fs";

@@ -90,7 +90,7 @@ async function measureRun(
 /** The statements for the run `id` as the Worker sends them: without and with `If-None-Match`. */
 async function captureStatements(stack: LocalStack, shape: RunShape, id: string): Promise<Statement[]> {
   const other = await stack.addRun(shape);
-  // Each from an isolate of its own, with an empty cache.
+  // Each from a new isolate, with an empty cache.
   const statements: Statement[] = [];
   let condition: Record<string, string> = {};
   while (statements.length < 2) {

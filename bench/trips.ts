@@ -19,7 +19,7 @@ interface Step {
   minute: number;
 }
 
-/** Each step is taken several times, in isolates of its own; the median counts. */
+/** Each step is taken several times, in new isolates; the median counts. */
 export async function measureTrips(stack: LocalStack): Promise<Line[]> {
   const { upstream } = stack;
   const bundle = await addClock(stack.product);

@@ -1,6 +1,6 @@
 // Writes the published documents to dist/documents/, which the platform serves as static files. wrangler runs it ([build] in
 // wrangler.toml), and so do the tests.
-// A file that stays the same is not touched, and one that changes is replaced at once: somebody may be serving them.
+// A file that stays the same isn't touched, and one that changes is replaced at once, because a server may be reading it.
 import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
@@ -33,7 +33,7 @@ async function createDocuments(): Promise<Map<string, string>> {
   return documents;
 }
 
-/** Style and scripts, minified, under names that change with their content: they may be kept for ever. */
+/** Style and scripts, minified, under names that change with their content: they may be cached for ever. */
 async function bundleAssets(): Promise<{ entry: string; path: string; text: string }[]> {
   const { metafile, outputFiles } = await build({
     absWorkingDir: ROOT,

@@ -1,5 +1,5 @@
 // The pages in Chromium, as readers have them: wide and narrow, light and dark, on paper, with and without JavaScript.
-// Leaves screenshots in dist/screenshots/ for somebody to look at.
+// Leaves screenshots in dist/screenshots/ for people.
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -139,7 +139,7 @@ test("on a phone the header is low, and Jump to opens the rail until a link is c
   await site.visit("/docs", use, { viewport: NARROW });
 });
 
-test("every field, parameter, header and error has an anchor of its own, also those that are folded up", async () => {
+test("every field, parameter, header and error has an anchor, also those that are folded up", async () => {
   await site.visit("/docs", async (page) => {
     const rows = await page
       .locator(".fields > div")
@@ -176,7 +176,7 @@ test("the code of an error unfolds its response", async () => {
   });
 });
 
-test("each piece of code has a button of its own name that copies it, and the address has one", async () => {
+test("each piece of code has a named button that copies it, and so does the address", async () => {
   const use = async (page: Page) => {
     await unfold(page);
     const buttons = await page.locator(".copy:visible").all();
@@ -211,7 +211,7 @@ test("the language is chosen once, for all samples of all pages", async () => {
   });
 });
 
-test("a long example is cut until somebody wants all of it", async () => {
+test("a long example is cut until 'Show all' is pressed", async () => {
   await site.visit("/docs", async (page) => {
     const pre = page.locator("#runs pre:visible");
     const isCut = async () => pre.evaluate((one) => one.scrollHeight > one.clientHeight + 1);

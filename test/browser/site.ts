@@ -64,7 +64,7 @@ export function provideSite(variables: Record<string, string> = {}): Site {
   };
 }
 
-/** For somebody to look at. */
+/** For people. */
 export async function takeScreenshot(page: Page, name: string, fullPage = false): Promise<void> {
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage });
 }

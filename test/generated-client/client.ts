@@ -1,4 +1,4 @@
-// A client as somebody writes it who has nothing but /openapi.json: all its types are generated from there.
+// A client of a developer who has nothing but /openapi.json, from which all its types are generated.
 // Prints what it read as JSON.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./dist/openapi.ts";

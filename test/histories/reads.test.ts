@@ -1,5 +1,5 @@
 // Whatever happens in whatever order (requests, rotations and keys replaced under their ids, outages, moves of the clock, changes
-// of the rows, cold isolates, a data-center cache that is slow or broken): nobody reads what is not theirs, no bound on age is
+// of the rows, cold isolates, a data-center cache that is slow or broken): no reader gets another user's run, no bound on age is
 // exceeded, no tag names two bodies, the upstreams get no more requests than they should, and nothing fails while they work.
 // A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";

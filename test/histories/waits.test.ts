@@ -27,7 +27,7 @@ const waits = fc.record({
   reader: fc.constantFrom<User>("owner", "owner", "admin", "stranger"),
   fromMs: pauses,
   seconds: fc.integer({ min: 1, max: 6 }),
-  /** Whether the client says which tag it holds, so that it hears of any change. */
+  /** Whether the client sends its tag, so that any change ends its wait. */
   hasTag: fc.boolean(),
 });
 const changes = fc.record({
@@ -65,7 +65,7 @@ afterAll(() => {
   vi.restoreAllMocks();
 });
 
-/** Plays a scene, judges its answers, and gives the number of queries that it may have cost. */
+/** Plays a scene, checks its responses, and returns the number of queries that it may have cost. */
 async function play(app: TestApp, scene: Scene): Promise<number> {
   const id = await insertRun({ correlation_id: "version 0" });
   const versions: Version[] = [{ name: "version 0", owner: "owner", status: "pending" }];
@@ -130,7 +130,7 @@ async function play(app: TestApp, scene: Scene): Promise<number> {
   const startedMs = Date.now();
   await Promise.all([changeAll(), ...scene.waits.map(wait)]);
   const looks = LOOKS_OF_NEWCOMERS + Math.ceil((Date.now() - startedMs) / LOOK_PAUSE_MS);
-  // First the tag; then each has its first read and its last one; between these, the looks serve all.
+  // First the tag; then each has its first read and its last one; between these, the polls serve all.
   return 1 + 2 * scene.waits.length + looks;
 }
 

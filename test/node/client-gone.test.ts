@@ -52,7 +52,7 @@ async function askAndLeave(path: string, headers: Record<string, string>, afterM
 }
 
 // First, while the Worker knows no keys.
-test("a client that leaves while it fetches the keys keeps nobody waiting, nor costs a fetch", async () => {
+test("a client that leaves while it fetches the keys delays no other request and costs no other fetch", async () => {
   const token = await stack.authorizationServer.fetchToken("owner");
   const path = `/api/crew-runs/${await insertRunBy(stack.database, { status: "running" })}`;
   const headers = { authorization: `Bearer ${token}` };

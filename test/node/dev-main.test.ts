@@ -94,7 +94,7 @@ test("what it cannot start with is one message and an exit code of 1", async () 
   }
 });
 
-/** In a process group of its own, which gets the signals: so does a terminal's foreground job. */
+/** In a separate process group, which gets the signals, like a terminal's foreground job. */
 function startDev(flags: string[]) {
   const child = spawn("npm", ["run", "--silent", "dev", "--", ...flags], { cwd: ROOT, detached: true });
   const chunks: string[] = [];

@@ -72,7 +72,7 @@ test("a page of any origin can read the public documents, but not the HTML", asy
   expect(await grants("/docs")).toBeNull();
 });
 
-test("a document that is still so is a 304, and style and scripts may be kept for ever", async () => {
+test("an unchanged document is a 304, and style and scripts may be cached for ever", async () => {
   const page = await get("/docs");
   expect(page.headers.get("cache-control")).toBe("public, max-age=0, must-revalidate");
   const etag = page.headers.get("etag") ?? "";

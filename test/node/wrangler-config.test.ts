@@ -8,7 +8,7 @@ test("a Worker learns when its client leaves, and reaches an issuer on its own z
   expect(config.compatibility_flags).toEqual(["enable_request_signal", "global_fetch_strictly_public"]);
 });
 
-test("traces hold no query string: a client may put its token there", () => {
+test("traces contain no query string: a client may put its token there", () => {
   expect(config.observability).toMatchObject({ redact_query_string: true, logs: { invocation_logs: false } });
 });
 

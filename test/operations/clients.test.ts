@@ -1,5 +1,5 @@
-// Clients as others write them, against the real Worker and the local authorization server: a strict OAuth library that is
-// told nothing but the API's address, and the programs of docs/webhooks.md as they stand there.
+// Clients as others write them, against the real Worker and the local authorization server: a strict OAuth library that
+// gets nothing but the API's address, and the programs of docs/webhooks.md.
 import { execFile, spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -70,7 +70,7 @@ describe("oauth4webapi", () => {
     ["owner", { scope: "crew-runs:admin" }, "crew-runs:read", 404],
     ["admin", { scope: "crew-runs:admin" }, "crew-runs:read crew-runs:admin", 200],
   ] as const) {
-    test(`signs ${account} in who asks for ${JSON.stringify(asked)}; a run of the stranger is a ${status}`, async () => {
+    test(`logs ${account} in with the parameters ${JSON.stringify(asked)}; the stranger's run is a ${status}`, async () => {
       const { access_token: token, scope } = await logIn(account, asked);
       expect(scope).toBe(granted);
       const answer = await readRun(token, COMPLETED);
@@ -121,7 +121,7 @@ for (const [language, command, file, main] of PROGRAMS) {
 
   describe(`the receiver of docs/webhooks.md in ${language}`, { skip }, () => {
     let folder: string;
-    /** Stands before the Worker and refuses a request with each of these answers before it passes one on. */
+    /** In front of the Worker. Refuses one request with each of these responses before it passes one on. */
     let front: Loopback;
     const refusals: [status: number, code: string][] = [];
     const askedMs: number[] = [];
@@ -161,7 +161,7 @@ for (const [language, command, file, main] of PROGRAMS) {
       return JSON.parse(stdout) as { id: string; status: string };
     }
 
-    test("reads a run of its own; with the admin right, anybody's", async () => {
+    test("reads its own run; with the admin right, every run", async () => {
       expect((await receive("owner", COMPLETED)).id).toBe(COMPLETED);
       expect((await receive("admin", FOREIGN)).id).toBe(FOREIGN);
     });
@@ -177,7 +177,7 @@ for (const [language, command, file, main] of PROGRAMS) {
       [429, "rate_limited"],
       [503, "database_unavailable"],
     ] as const) {
-      test(`waits for Retry-After at a ${refusal[0]} and asks again`, async () => {
+      test(`waits for Retry-After after a ${refusal[0]} and tries again`, async () => {
         refusals.push([...refusal]);
         expect((await receive("owner", COMPLETED)).id).toBe(COMPLETED);
         const [first = 0, second = 0] = askedMs;

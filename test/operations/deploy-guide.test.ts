@@ -23,7 +23,7 @@ let served: LocalStack;
 let sql: SqlEndpoint;
 let guide: Page;
 let password: string;
-/** What stands on the page, and what stands in its place here. */
+/** Values on the page, and their replacements here. */
 const replacements: [documented: string, local: string][] = [];
 
 beforeAll(async () => {
@@ -97,7 +97,7 @@ function run(script: string): Promise<Outcome> {
   });
 }
 
-/** As Neon's owner of the database, who is no superuser. */
+/** As Neon's owner of the database, who isn't a superuser. */
 async function runAsOwner(text: string): Promise<void> {
   await withSession(served.database, OWNER_ROLE, async (execute) => {
     for (const statement of text.split(/;\n/)) await execute(statement);
@@ -177,7 +177,7 @@ test("steps 6 and 7: the Worker responds, and the first token reads the first ru
   expect(JSON.parse(stdout)).toMatchObject({ correlation_id: "first-run", status: "completed", result: "# It works" });
 });
 
-test("step 7: smoke holds for the first run", async () => {
+test("step 7: smoke passes for the first run", async () => {
   const { code, stdout } = await run(find(guide, FIRST_RECORD, "sh") + find(guide, FIRST_RECORD, "sh", 1));
   expect(code, stdout).toBe(0);
   expect(stdout).toMatch(/\n\d+ checks passed\n$/);

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-/** Neither an account nor a log-in: what is asked to upload must fail. */
+/** Neither an account nor a log-in: every upload must fail. */
 const env = { PATH: process.env["PATH"], HOME: "/nonexistent", CI: "true" };
 
 function run(args: string[]): Promise<{ code: number; output: string }> {

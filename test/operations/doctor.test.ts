@@ -49,7 +49,7 @@ interface Examined extends Partial<DoctorOptions> {
 
 /**
  * All findings as they are shown. `settings` are in wrangler.toml, beside the local stack's or in their place. No finding may
- * hold a password, and each ✗ must say what to do.
+ * contain a password, and each ✗ must have a remedy.
  */
 async function examine(settings: Variables = {}, { config = `name = "x"`, secrets, ...options }: Examined = {}) {
   const { DATABASE_URL, ...others }: Variables = { ...stack.variables, ...settings };
@@ -102,7 +102,7 @@ describe("settings", () => {
     expect(texts).toMatch(/^– not checked: DATABASE_URL must be set first/m);
   });
 
-  test("a malformed one is told by its rule and its origin, without its value", async () => {
+  test("a malformed one is reported by its rule and its origin, without its value", async () => {
     const DATABASE_URL = "postgresql://u:hunter2@h";
     const finding = await expectOnly(/^✗ DATABASE_URL must be postgresql:.*\n.*: environment\.$/m, { DATABASE_URL });
     expect(finding).not.toMatch(/hunter2/);
@@ -127,7 +127,7 @@ describe("settings", () => {
     expect(first).not.toMatch(/LOG_SUBJECT/);
   });
 
-  test("the file with the secret holds DATABASE_URL only, and no $, which wrangler would expand", async () => {
+  test("the file with the secret may contain DATABASE_URL only, and no $, which wrangler would expand", async () => {
     const secrets = `DATABASE_URL='${stack.variables.DATABASE_URL}'\n`;
     await expectOnly(
       /^✗ \.env\.production also has CLOUDFLARE_API_TOKEN, JWT_ISSUER\n/,
@@ -186,7 +186,7 @@ describe("settings", () => {
 });
 
 describe("issuer", () => {
-  test("a JWT_ISSUER that differs by a slash, or a JWKS_URL of somebody else, is told beside the issuer's own", async () => {
+  test("a JWT_ISSUER that differs by a slash, or another JWKS_URL, is shown beside the issuer's", async () => {
     const { JWT_ISSUER, JWKS_URL } = stack.variables;
     const withSlash = { JWT_ISSUER: `${JWT_ISSUER}/` };
     await expectOnly(new RegExp(`^✗ JWT_ISSUER is ${JWT_ISSUER}/, but .* ${JWT_ISSUER}\n`), withSlash);
@@ -243,7 +243,7 @@ describe("database", () => {
     return { DATABASE_URL: url.href };
   };
 
-  test("a wrong password, a wrong database and an endpoint that fails or is not there are told apart", async () => {
+  test("a wrong password, a wrong database, a failing and a missing endpoint are distinguished", async () => {
     const wrongPassword = change((url) => (url.password = "wrong-one"));
     await expectOnly(/^✗ the database doesn't respond.*password authentication failed/, wrongPassword);
     const wrongName = change((url) => (url.pathname = "/elsewhere"));

@@ -1,4 +1,4 @@
-// The log as its pages tell it: each line of docs/troubleshooting.md and docs/logging.md is made again by its fault, on the
+// The log as its pages show it: each line of docs/troubleshooting.md and docs/logging.md is made again by its fault, on the
 // real Worker. What changes from run to run (ids, milliseconds) is not compared.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -226,7 +226,7 @@ describe("docs/logging.md", () => {
     }
   });
 
-  test("no line holds a token, a password or what a record holds", () => {
+  test("no line contains a token, a password or a value of a record", () => {
     const lines = localStacks.flatMap((each) => each.lines).join("\n");
     const [, claims = "", signature = ""] = token.split(".");
     const { password } = new URL(localStack.variables.DATABASE_URL);

@@ -1,5 +1,5 @@
-// The loops of docs/polling.md as they stand there, against the real Worker: each polls a run that is not finished, meets an
-// outage of the database, and ends with the finished run. With `Prefer: wait` they ask again at once after a full wait.
+// The loops of docs/polling.md as they stand there, against the real Worker: each polls an unfinished run, meets an
+// outage of the database, and ends with the finished run. With `Prefer: wait` they poll again at once after a full wait.
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -31,7 +31,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** What the page leaves to the reader: the address and the headers before the loop, a use of the answer after it. */
+/** The reader's part: the address and the headers before the loop, a use of the response after it. */
 const PROGRAMS: Record<string, (url: string, headers: object, loop: string) => string[]> = {
   JavaScript: (url, headers, loop) => [
     process.execPath,
@@ -90,7 +90,7 @@ for (const language of Object.keys(PROGRAMS)) {
 }
 
 for (const language of ["JavaScript", "Python"]) {
-  test(`with Prefer: wait the loop in ${language} asks again at once after a full wait`, async () => {
+  test(`with Prefer: wait the loop in ${language} polls again at once after a full wait`, async () => {
     const id = await insertRunBy(localStack.database, { status: "running" });
     const startedMs = performance.now();
     const [run] = await Promise.all([
@@ -101,7 +101,7 @@ for (const language of ["JavaScript", "Python"]) {
     expect((run as { status: string }).status).toBe("completed");
     const waitedMs = listRequests(id).reduce((sum, { waited_ms = 0 }) => sum + waited_ms, 0);
     expect(listRequests(id).length).toBeGreaterThanOrEqual(3);
-    // What is left is the program's start and the way there and back.
+    // The rest is the program's start and the round trips.
     expect(elapsedMs - waitedMs, `${elapsedMs - waitedMs} ms were not spent in waits`).toBeLessThan(2_000);
   });
 }

@@ -27,7 +27,7 @@ function readDefault(name: string): string | undefined {
   return Array.isArray(value) ? value.join(" ") : String(value ?? "");
 }
 
-/** For example ["0", "60"], from the rule that a wrong value is told. */
+/** For example ["0", "60"], from the rule in the problem of a wrong value. */
 function readBounds(name: string): string[] | undefined {
   const settings = readSettings({ ...MINIMUM, [name]: "no number" });
   const problem = settings.ok ? "" : settings.problems.join("\n");
@@ -40,7 +40,7 @@ test("docs/settings.md has one row and one section for each setting, in one orde
   expect(sections).toEqual(rows.map(({ name }) => name));
 });
 
-test("docs/settings.md tells each default and each bound", () => {
+test("docs/settings.md has each default and each bound", () => {
   for (const { name, byDefault, meaning } of rows) {
     const value = readDefault(name);
     expect(byDefault, name).toBe(value === undefined ? "required" : value === "" ? "none" : `\`${value}\``);

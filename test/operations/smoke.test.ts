@@ -19,7 +19,7 @@ function run(...args: string[]): Promise<{ code: number; output: string }> {
   });
 }
 
-test("a server that answers 200 to everything fails every check", async () => {
+test("a server that returns 200 for everything fails every check", async () => {
   const { url, close } = await listenOnLoopback(createServer((_request, response) => void response.end("{}")));
   const findings = smoke({ origin: url, token: "a.b.c", runIds: [RUN_ID], strangerToken: "d.e.f" });
   const marks = [];

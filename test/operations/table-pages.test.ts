@@ -1,5 +1,5 @@
 // docs/writing-runs.md and docs/adopting-a-table.md by their own SQL: each statement runs as it stands on the page, on real
-// Postgres, as the owner of the table or the role that the page makes; and the Worker reads what comes of it.
+// Postgres, as the owner of the table or the role that the page makes; and the Worker reads the result.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "../../dev/database.ts";
@@ -207,7 +207,7 @@ describe("docs/adopting-a-table.md", () => {
     await expectHealthy();
   });
 
-  test("the look-up of an id uses the index that the page makes", async () => {
+  test("a search for an id uses the page's index", async () => {
     await database.exec(
       `insert into app.executions (execution_id, user_id, state, queued_at)
        select gen_random_uuid(), 1, 'QUEUED', now() from generate_series(1, 2000);
@@ -232,8 +232,8 @@ describe("docs/adopting-a-table.md", () => {
     expect((await get(9)).status).toBe(500);
   });
 
-  // Last: it changes where the role looks.
-  test("a view in a schema of its own serves where the name is taken", async () => {
+  // Last: it changes the role's search path.
+  test("a view in another schema works if the name is taken", async () => {
     await runAs(database, OWNER_ROLE, blocks[5] ?? "");
     expect((await get(1)).status).toBe(200);
     await expectHealthy();

@@ -1,4 +1,4 @@
-// What the database answers for one row, as Neon's driver reads it: each value is Postgres's text, a time is one in JSON.
+// The database's reply for one row, as Neon's driver reads it: each value is Postgres's text, a time is one in JSON.
 
 /** The id of the row. */
 export const ROW_ID = "0189dd25-1111-4111-8111-111111111111";

@@ -2,7 +2,7 @@
 import { inject } from "vitest";
 import type { FaultProxy, FaultProxyState, Upstream } from "./fault-proxy-protocol.ts";
 
-/** Opens a fault proxy of this test's own, to the address given or with a response of its own (200 and JSON by default). */
+/** Opens a fault proxy for this test, to the given address or with a fixed response (200 and JSON by default). */
 export async function openFaultProxy(upstream: Upstream): Promise<FaultProxy> {
   const { id, url } = await send<{ id: string; url: string }>("POST", "", upstream);
   const readState = () => send<FaultProxyState>("GET", `/${id}`);

@@ -1,5 +1,5 @@
-// Everything that the Worker says on the console while a file's tests run, kept from the terminal and found by request.
-// Which line belongs to which request is told by its `request_id`: tests of one file may run at once.
+// Everything that the Worker writes to the console while a file's tests run, away from the terminal and found by request. The
+// `request_id` shows which line belongs to which request, because tests of one file may run at the same time.
 import { afterAll, beforeAll, vi } from "vitest";
 
 export interface CaughtLines {

@@ -1,4 +1,4 @@
-// Holds an answer against the published OpenAPI document: status, content type, headers, body; nothing undocumented.
+// Compares a response with the published OpenAPI document: status, content type, headers, body; nothing undocumented.
 import { type Schema, Validator } from "@cfworker/json-schema";
 import { expect } from "vitest";
 
@@ -37,17 +37,17 @@ export interface OpenApi {
   };
 }
 
-/** What the Worker does not choose for an answer, or what belongs to the browser's own protocol. */
+/** Headers that the Worker doesn't choose, or that belong to the browser's protocol. */
 const isElsewhere = (name: string) => name === "content-type" || name.startsWith("access-control-");
 
-/** The headers of a documented answer, by lower-case name, references followed. */
+/** The headers of a documented response, by lower-case name, references followed. */
 export function listHeaders({ components }: OpenApi, answer: DescribedAnswer): Map<string, Described> {
   const resolve = (header: Described & { $ref?: string }) =>
     header.$ref === undefined ? header : (components.headers[header.$ref.split("/").at(-1) ?? ""] ?? {});
   return new Map(Object.entries(answer.headers).map(([name, header]) => [name.toLowerCase(), resolve(header)]));
 }
 
-/** Fails unless the document describes the answer for this path. Gives its body, or undefined where there is none. */
+/** Fails unless the document describes the response for this path. Returns its body, or undefined if there is none. */
 export async function expectDocumented(document: OpenApi, path: string, response: Response): Promise<unknown> {
   const answer = document.paths[path]?.get.responses[response.status];
   if (answer === undefined) throw new Error(`${path} documents no ${response.status}`);
@@ -78,7 +78,7 @@ export async function expectDocumented(document: OpenApi, path: string, response
 function expectValid({ components }: OpenApi, schema: Schema, value: unknown, what: string): void {
   const schemas = Object.entries(components.schemas).map(([name, each]) => [
     name,
-    // Stricter than for clients, who shall take what later versions add: here, everything sent is documented.
+    // Stricter than clients, which must accept additions of later versions: here, everything sent is documented.
     { ...each, additionalProperties: false },
   ]);
   const whole: Schema = structuredClone({ ...schema, components: { schemas: Object.fromEntries(schemas) } });

@@ -1,4 +1,4 @@
-// What a refusal looks like from outside and in the log; and that neither holds anything of the credential.
+// What a refusal looks like from outside and in the log, and that neither contains a part of the credential.
 import { expect, vi } from "vitest";
 import { TOKEN_PROBLEMS, type TokenProblem } from "../../src/failure.ts";
 
@@ -28,14 +28,14 @@ export async function observe(send: () => Promise<Response>): Promise<Observed> 
 const nameScope = (scope?: string) => (scope === undefined ? "" : `scope="${scope}", `);
 const METADATA = `resource_metadata="https://api.test/.well-known/oauth-protected-resource"`;
 
-/** The answer to a request without credentials, from a deployment that demands `scope` or none. */
+/** The response to a request without credentials, from a deployment that requires `scope` or none. */
 export function expectNoCredentials({ response, body, lines }: Observed, scope?: string): void {
   expectAnswer(response, body, 401, "not_authenticated", "Not authenticated");
   expect(response.headers.get("www-authenticate")).toBe(`Bearer ${nameScope(scope)}${METADATA}`);
   expectLine(lines, { status: 401, code: "not_authenticated" });
 }
 
-/** The answer to a token that is refused. `why` is what the log says, `problem: reason`; `scope` as above. */
+/** The response to a refused token. `why` is the log's, `problem: reason`; `scope` as above. */
 export function expectInvalidToken({ response, body, lines }: Observed, why: string, scope?: string): void {
   expectAnswer(response, body, 401, "invalid_token", "Could not validate credentials");
   const problem = why.split(":")[0] as TokenProblem;
@@ -44,7 +44,7 @@ export function expectInvalidToken({ response, body, lines }: Observed, why: str
   expectLine(lines, { status: 401, code: "invalid_token", why });
 }
 
-/** The answer to a good token that may not read at all. */
+/** The response to a good token that may not read at all. */
 export function expectInsufficientScope({ response, body, lines }: Observed, scope: string): void {
   expectAnswer(response, body, 403, "insufficient_scope", "Not enough permissions");
   const error = `error="insufficient_scope", error_description="The access token lacks a scope"`;
@@ -52,10 +52,10 @@ export function expectInsufficientScope({ response, body, lines }: Observed, sco
   expectLine(lines, { status: 403, code: "insufficient_scope" });
 }
 
-/** So many characters in a row, found in answer or log, are a part of the secret and no accident. */
+/** So many equal characters in a row, in response or log, are a part of the secret and not a coincidence. */
 const TELLING_LENGTH = 16;
 
-/** That no telling part of the secrets is in the answer or in the log. */
+/** Expects no part of the secrets in the response or in the log. */
 export function expectNoLeak({ response, body, lines }: Observed, secrets: readonly string[]): void {
   const seen = [...[...response.headers].flat(), body, ...lines].join("\n");
   const parts = new Set(listParts(seen));

@@ -1,6 +1,6 @@
 // Rows of the table, by whatever connection: Neon's driver in workerd, PGlite in Node. A fresh id each, so that tests do not meet.
 
-/** The columns by name. JSON columns take JSON text, kept to the digit, or an object. */
+/** The columns by name. JSON columns take JSON text, whose digits are preserved, or an object. */
 export interface NewRun {
   id?: string;
   correlation_id?: string;

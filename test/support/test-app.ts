@@ -1,4 +1,4 @@
-// The Worker under test, inside the isolate of its test file: an app with state of its own, on the local stack's settings.
+// The Worker under test, inside the isolate of its test file: an app with separate state, on the local stack's settings.
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { inject } from "vitest";
 import { createApp } from "../../src/app.ts";

@@ -1,4 +1,4 @@
-// The server of all fault proxies. Each test opens proxies of its own, with their own fault and count, so tests do not meet.
+// The server of all fault proxies. Each test opens new proxies with their own fault and count, so tests don't affect each other.
 // Tests in workerd open them over HTTP (../fault-proxy.ts), those in Node by `open`.
 import { EventEmitter, once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";

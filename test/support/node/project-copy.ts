@@ -1,4 +1,4 @@
-// A copy of the project that a test may edit, as a new clone after `npm ci` looks: without anybody's settings and builds.
+// A copy of the project that a test may edit, as a new clone after `npm ci` looks: without settings and builds.
 import { cp, mkdtemp, readFile, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
