@@ -42,7 +42,7 @@ export async function startSqlEndpoint(
   { port, passwords }: { port?: number; passwords: Readonly<Record<string, string>> },
 ): Promise<SqlEndpoint> {
   const server = createServer((request, response) => {
-    answer(database, passwords, request)
+    respond(database, passwords, request)
       .then((body) => send(response, 200, body))
       .catch((error: unknown) => send(response, 400, describeError(error)));
   });
@@ -58,7 +58,7 @@ export async function startSqlEndpoint(
   };
 }
 
-async function answer(
+async function respond(
   database: Database,
   passwords: Readonly<Record<string, string>>,
   request: IncomingMessage,
@@ -72,14 +72,14 @@ async function answer(
   return withSession(database, role, async (run) => {
     // For a client that has left meanwhile, nothing is run.
     if (request.socket.destroyed) return undefined;
-    const answerQuery = async ({ query, params }: Query) => {
+    const runQuery = async ({ query, params }: Query) => {
       const texts = params.map((value) => (value === null ? null : String(value)));
       return formatResult(await run(query, texts));
     };
-    if (!("queries" in payload)) return answerQuery(payload);
+    if (!("queries" in payload)) return runQuery(payload);
     await run("start transaction");
     const results = [];
-    for (const query of payload.queries) results.push(await answerQuery(query));
+    for (const query of payload.queries) results.push(await runQuery(query));
     await run("commit");
     return { results };
   });
