@@ -53,12 +53,12 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
     // The checks that need no key come first: a bad token costs no key fetch.
     const token = inspectToken(authorization, settings, Date.now() / 1_000);
     const keys = await findKeys(token, trace);
-    const { subject, rights, expiresAtSeconds } = token;
+    const { subject, rights } = token;
     const alias = LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
     return {
       reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) },
       hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
-      expiresMs: (expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
+      expiresMs: (token.expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
       /** The subject as the log may show it. */
       alias: LOG_SUBJECT === "omit" ? undefined : alias,
       keys,

@@ -1,9 +1,8 @@
 // The issuer's key set, as this isolate knows it: when it is fetched, and how long it serves. Keys by their age:
-//   fresh  under 8 minutes               requests use them
-//   due    under 10 minutes              requests use them and start a refetch, without waiting for it
-//   stale  to JWKS_MAX_STALE_SECONDS     (overdue) the refetch runs in parallel with the read, and the response waits for it; before
-//                                        that they refuse no signature. While the issuer is known to be down they decide alone
-//   gone   beyond                        requests wait for a fetch, or fail
+//   fresh  under 8 minutes                     a request uses them
+//   due    under 10 minutes                    a request uses them and starts a refetch, but doesn't wait for it
+//   stale  overdue, to JWKS_MAX_STALE_SECONDS  a response waits for the refetch; the keys refuse no signature before
+//   gone   older                               a request waits for a fetch, or fails
 // Fetches are rate-limited after success and after failure: made-up key ids and outages cost the issuer one request every few
 // seconds. Which key fits a token is jose's business.
 import { type JWTVerifyGetKey, createLocalJWKSet } from "jose";
@@ -48,11 +47,9 @@ export function createKeySet(settings: Settings, cache: DataCenterCache) {
   const isOlderThan = (ageMs: number) => learned !== undefined && !isRecent(learned.fetchedMs, ageMs);
   const areStale = (): boolean => isOlderThan(STALE_MS);
 
+  const isFailing = () => lastFetch?.failure !== undefined && isRecent(lastFetch.endedMs, FAILURE_MEMORY_MS);
   /** Whether a response must wait for the refetch of stale keys. Without this, a withdrawn key would get in after a quiet time. */
-  function mustConfirm(): boolean {
-    const isFailing = lastFetch?.failure !== undefined && isRecent(lastFetch.endedMs, FAILURE_MEMORY_MS);
-    return areStale() && !isFailing;
-  }
+  const mustConfirm = () => areStale() && !isFailing();
 
   /**
    * Returns the keys at hand, stale ones included; the first time, those of the data center's copy or of the issuer. Fails with
