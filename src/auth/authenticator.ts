@@ -7,16 +7,9 @@ import type { Settings } from "../settings.ts";
 import type { Trace } from "../trace.ts";
 import { type InspectedToken, inspectToken, verifySignature } from "./access-token.ts";
 import type { KeySet, Keys } from "./key-set.ts";
-import type { Reader } from "./reader.ts";
 
 /** What a token grants, by the keys at hand. */
-export interface Access {
-  reader: Reader;
-  /** Whether it has REQUIRED_SCOPE, if that is set. */
-  hasRequiredScope: boolean;
-  /** When the token expires, leeway included, in milliseconds since the epoch. */
-  expiresMs: number;
-}
+export type Access = Awaited<ReturnType<ReturnType<typeof createAuthenticator>>>;
 
 /** At most 2,000 tokens of at most 2,048 characters: 4 MB of the isolate's 128. */
 const MAX_REMEMBERED = 2_000;
@@ -31,7 +24,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
    * Fails with `not_authenticated`, `invalid_token` or `key_set_unavailable`. A remembered token is refused as soon as it
    * expires or the keys change (RFC 9068 §4).
    */
-  async function authenticate(authorization: string, trace: Trace): Promise<Access> {
+  async function authenticate(authorization: string, trace: Trace) {
     const known = remembered.get(authorization);
     if (known !== undefined && Date.now() < known.expiresMs && known.keys === (await keySet.get(trace))) {
       Object.assign(trace.notes, { auth: trace.notes.auth ?? "remembered", subject: known.alias });
@@ -57,7 +50,9 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
     const alias = LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
     return {
       reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) },
+      /** Whether it has REQUIRED_SCOPE, if that is set. */
       hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
+      /** When the token expires, leeway included, in milliseconds since the epoch. */
       expiresMs: (token.expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
       /** The subject as the log may show it. */
       alias: LOG_SUBJECT === "omit" ? undefined : alias,

@@ -1,8 +1,8 @@
-// The one gate in front of the runs. It admits a reader by the keys at hand and lets the response out only if the token is
-// still good then. Nothing behind the gate knows of keys.
+// The one gate in front of the runs. It admits a reader by the keys at hand, and lets the response out only if the token is still
+// good by the keys at hand then. Nothing behind the gate knows of keys.
 import { createMiddleware } from "hono/factory";
 import type { AppEnv } from "../env.ts";
-import { Failure, refuseToken } from "../failure.ts";
+import { Failure } from "../failure.ts";
 
 /**
  * Stale keys are refetched in parallel with the read, and the response waits until they confirm the token: two round trips
@@ -25,13 +25,14 @@ export const admitReader = createMiddleware<AppEnv>(async (c, next) => {
     c.set("refusal", refusal.signal);
     if (!access.hasRequiredScope || /wait/i.test(c.req.header("prefer") ?? "")) await confirmed;
   }
-  const why = `the token lacks ${settings.REQUIRED_SCOPE}`;
-  if (!access.hasRequiredScope) throw new Failure("insufficient_scope", { why });
+  if (!access.hasRequiredScope) throw new Failure("insufficient_scope", { why: `lacks ${settings.REQUIRED_SCOPE}` });
   await next();
   try {
-    await confirmed;
-    // RFC 9068 §4: before `exp`, however long the read or the wait took.
-    if (Date.now() >= access.expiresMs) throw refuseToken("expired", "exp, during the request");
+    // During a wait the keys may have become stale.
+    await (confirmed ?? (keySet.mustConfirm() && keySet.refetch(trace)));
+    // RFC 9068 §4: before `exp` and by the keys at hand, however long the read or the wait took.
+    const isCurrent = Date.now() < access.expiresMs && access.keys === (await keySet.get(trace));
+    if (!isCurrent) await authenticate(authorization, trace);
   } catch (error) {
     // Hono copies the headers of the response that is replaced: the run's ETag, Age and Cache-Control must not survive.
     c.res = undefined;

@@ -1,7 +1,7 @@
 // The issuer's key set, as this isolate knows it: when it is fetched, and how long it serves. Keys by their age:
 //   fresh  under 8 minutes                     a request uses them
 //   due    under 10 minutes                    a request uses them and starts a refetch, but doesn't wait for it
-//   stale  overdue, to JWKS_MAX_STALE_SECONDS  a response waits for the refetch; the keys refuse no signature before
+//   stale  overdue, to JWKS_MAX_STALE_SECONDS  a response waits for the refetch; until then no signature is refused
 //   gone   older                               a request waits for a fetch, or fails
 // Fetches are rate-limited after success and after failure: made-up key ids and outages cost the issuer one request every few
 // seconds. Which key fits a token is jose's business.
@@ -75,7 +75,9 @@ export function createKeySet(settings: Settings, cache: DataCenterCache) {
   async function getNewer(keys: Keys, trace: Trace): Promise<Keys | undefined> {
     await fetchKeys(trace);
     const newest = known()?.keys;
-    if (newest === undefined || (newest === keys && lastFetch?.failure !== undefined)) throw unavailable();
+    // Whether the issuer has just published these very keys: the fetch may have failed, or been cut off with its request.
+    const isConfirmed = lastFetch?.failure === undefined && isRecent(lastFetch?.endedMs ?? NaN, COOLDOWN_MS);
+    if (newest === undefined || (newest === keys && !isConfirmed)) throw unavailable();
     return newest === keys ? undefined : newest;
   }
 

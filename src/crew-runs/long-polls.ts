@@ -2,6 +2,7 @@
 // polls: whichever is due polls, and all hear the result. While it waits, none of them holds a record.
 import type { Reader } from "../auth/reader.ts";
 import { Failure } from "../failure.ts";
+import { isRecent } from "../isolate/clock.ts";
 import { SingleFlight } from "../isolate/single-flight.ts";
 import type { Trace } from "../trace.ts";
 import type { CachedRuns } from "./cached-runs.ts";
@@ -20,8 +21,6 @@ export interface Wait {
   reader: Reader;
   /** The tag that the client has, if any change ends the wait; undefined if only the run's end does. */
   etag: string | undefined;
-  /** When the client's version was read, in milliseconds since the epoch. */
-  readMs: number;
   waitMs: number;
   /** Fires when the client leaves. */
   signal: AbortSignal;
@@ -68,50 +67,51 @@ export function createLongPolls(store: CrewRunStore, cachedRuns: CachedRuns) {
 
   async function pollUntilChanged(watch: Watch, wait: Wait): Promise<Run> {
     const waitStartedMs = Date.now();
-    const endMs = waitStartedMs + wait.waitMs;
-    let polledMs = wait.readMs;
+    // By a clock that jumps back, a wait takes at most twice its time.
+    const isOver = (atMs = Date.now()) => !isRecent(waitStartedMs, wait.waitMs, atMs);
+    let polledMs = waitStartedMs;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
       // The pause counts from the last poll of any wait; a clock that jumps back doesn't lengthen it.
-      const leftMs = Math.min(polledMs + pauseMs - Date.now(), endMs - Date.now(), pauseMs);
-      const outcome = await hearPoll(watch, wait, leftMs, endMs).then((poll) => conclude(poll, wait, polledMs, endMs));
+      const leftMs = Math.min(polledMs + pauseMs - Date.now(), waitStartedMs + wait.waitMs - Date.now(), pauseMs);
+      const heard = await hearPoll(watch, wait, leftMs, isOver).then((poll) => conclude(poll, wait, polledMs, isOver));
       wait.trace.notes.waited_ms = Date.now() - waitStartedMs;
-      if (outcome.run !== undefined) return outcome.run;
-      polledMs = outcome.polledMs;
+      if (heard.run !== undefined) return heard.run;
+      polledMs = heard.polledMs;
     }
   }
 
   /** The next poll of another wait, or after `leftMs` one of this wait's own; undefined if that one was cut off. */
-  async function hearPoll(watch: Watch, wait: Wait, leftMs: number, endMs: number): Promise<Poll | undefined> {
-    const heard = await watch.flight.land(leftMs, wait.signal);
-    return heard ?? watch.flight.run(() => poll(watch, wait, Date.now() >= endMs), POLL_TIMEOUT_MS);
+  async function hearPoll(watch: Watch, wait: Wait, leftMs: number, isOver: () => boolean): Promise<Poll | undefined> {
+    const heard = await watch.flight.next(leftMs, wait.signal);
+    return heard ?? watch.flight.run(() => poll(watch, wait, isOver()), POLL_TIMEOUT_MS);
   }
 
   async function poll(watch: Watch, wait: Wait, isLast: boolean): Promise<Poll> {
     const { id, reader, signal, trace } = wait;
-    const about = { by: wait, startedMs: Date.now(), isLast };
+    const stamp = { by: wait, startedMs: Date.now(), isLast };
     // If every wait is only for the run's end, an unfinished run stays in the database.
     const isWhole = isLast || [...watch.waits].some(({ etag }) => etag !== undefined);
     const find = isWhole ? store.find : store.findFinished;
     try {
       const run = await find(id, ALL_WAITS, { trace, signal, attempts: isLast ? undefined : 1 });
       if (run !== undefined) await cachedRuns.add(run, reader, trace);
-      return { ...about, found: run ?? (isWhole ? new Failure("run_not_found") : undefined) };
+      return { ...stamp, found: run ?? (isWhole ? new Failure("run_not_found") : undefined) };
     } catch (error) {
       // A poll that ended because its client left has no result for the others.
       if (!(error instanceof Failure) || signal.aborted) throw error;
-      return { ...about, found: error };
+      return { ...stamp, found: error };
     }
   }
 }
 
-/** Whether a poll ends the wait, and with which run; and when the client's version was last seen to be current. Throws a failure. */
-function conclude(poll: Poll | undefined, wait: Wait, polledMs: number, endMs: number) {
-  // One that began before the client's version was read could bring an older one.
+/** The run, if a poll ends the wait, and when the last poll that counts began. Throws if the wait fails. */
+function conclude(poll: Poll | undefined, wait: Wait, polledMs: number, isOverAt: (ms: number) => boolean) {
+  // One that began before the wait could bring an older version than the client's.
   if (poll === undefined || (poll.by !== wait && poll.startedMs <= polledMs)) return { polledMs };
   const { startedMs, isLast, found } = poll;
-  const isOver = startedMs >= endMs;
+  const isOver = isOverAt(startedMs);
   if (found instanceof Failure) {
-    if ((isOver && isLast) || found.details.isTransient !== true) throw found;
+    if ((isLast && isOverAt(Date.now())) || found.details.isTransient !== true) throw found;
     return { polledMs: startedMs };
   }
   if (found !== undefined && !canSee(found, wait.reader)) throw new Failure("run_not_found");

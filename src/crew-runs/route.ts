@@ -26,14 +26,14 @@ async function readFirst(c: Context<AppEnv>): Promise<Response | Wait> {
   trace.notes.run_id = id;
 
   const found = await findRun(id, reader, trace, c.get("refusal"));
-  const { isFinal, etag: current, readMs } = found.run;
+  const { isFinal, etag: current } = found.run;
   const waitSeconds = isFinal ? 0 : chooseWaitSeconds(c);
   const ifNoneMatch = c.req.header("if-none-match");
   const etag = ifNoneMatch === undefined ? undefined : current;
   // A client that has another representation gets this one at once.
   if (waitSeconds === 0 || (etag !== undefined && !matches(ifNoneMatch, etag)))
     return respondWithRun(c, found, waitSeconds);
-  return { id, reader, etag, readMs, waitMs: waitSeconds * 1_000, signal: c.req.raw.signal, trace };
+  return { id, reader, etag, waitMs: waitSeconds * 1_000, signal: c.req.raw.signal, trace };
 }
 
 /** As the client prefers, up to MAX_WAIT_SECONDS, and a second less than the token's life: the last poll takes time too. */

@@ -23,7 +23,7 @@ export const grantOrigin = createMiddleware<AppEnv>(async (c, next) => {
     c.header("access-control-max-age", "86400");
     c.res = c.body(null, 204);
   } else await next();
-  // Whenever the response could depend on the origin, with or without one.
+  // On every response, because another origin could get another one.
   c.res.headers.append("vary", "Origin");
   if (!isListed) return;
   c.res.headers.set("access-control-allow-origin", origin);

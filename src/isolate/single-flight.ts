@@ -16,7 +16,7 @@ export class SingleFlight<T = void> {
    * off. A task counts as cut off `timeoutMs` after its start, because its request may have ended without a word.
    */
   async run(task: () => Promise<T>, timeoutMs: number): Promise<T | undefined> {
-    if (this.isBusy) return this.land(timeoutMs);
+    if (this.isBusy) return this.next(timeoutMs);
     const flight = { startedMs: Date.now(), timeoutMs };
     this.#flight = flight;
     let result: T | undefined;
@@ -26,13 +26,13 @@ export class SingleFlight<T = void> {
       // One that outlived its time has a successor, whose listeners wait on.
       if (this.#flight === flight) {
         this.#flight = undefined;
-        for (const land of this.#listeners) land(result);
+        for (const resolve of this.#listeners) resolve(result);
       }
     }
   }
 
   /** Returns the result of the next task to end; undefined after `withinMs`. Rejects if the signal fires. */
-  async land(withinMs: number, signal?: AbortSignal): Promise<T | undefined> {
+  async next(withinMs: number, signal?: AbortSignal): Promise<T | undefined> {
     const { promise, resolve } = Promise.withResolvers<T | undefined>();
     this.#listeners.add(resolve);
     const timeout = scheduler.wait(Math.max(0, withinMs), signal && { signal });

@@ -1,5 +1,5 @@
 // The gate: a response leaves only if refetched keys confirm the token and it hasn't expired meanwhile.
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
@@ -157,4 +157,50 @@ test("a cached run, a missing run and an invalid id are all a 401 for a withdraw
   await issuer.publish([other.jwk]);
   clock.advance(TWENTY_MINUTES);
   for (const id of [cached, crypto.randomUUID(), "no-uuid"]) expectRefusal(await read(id, token));
+});
+
+test("a wait whose key is withdrawn meanwhile is a 401, as soon as another request has refetched the keys", async () => {
+  const { issuer, sign, read } = await start({ MAX_WAIT_SECONDS: 60 });
+  const [id, token] = [await insertRun(), await sign(old)];
+  clock.simulate();
+  await issuer.publish([other.jwk]);
+  clock.advance(475);
+  const waiting = read(id, token, { prefer: "wait=60" });
+  await scheduler.wait(20_000);
+  await read(id, token);
+  await scheduler.wait(1_000);
+  expectRefusal(await read(id, token));
+  expectRefusal(await waiting);
+});
+
+test("a wait during which the keys become stale is confirmed when it ends", async () => {
+  const { issuer, sign, read } = await start({ MAX_WAIT_SECONDS: 60 });
+  const [id, token] = [await insertRun(), await sign(old)];
+  clock.simulate();
+  await issuer.publish([other.jwk]);
+  clock.advance(595);
+  expectRefusal(await read(id, token, { prefer: "wait=60" }));
+});
+
+test.each([
+  ["stale keys", TWENTY_MINUTES],
+  ["keys of a minute", 60],
+])("a refetch that was cut off is a 503 for a token with a new key, not a 401, under %s", async (_, seconds) => {
+  const { issuer, sign, read } = await start();
+  const [id, token] = [await insertRun(), await sign(other)];
+  clock.simulate();
+  clock.advance(seconds);
+  await issuer.publish([other.jwk]);
+  const real = globalThis.fetch;
+  let isCutOff = false;
+  const mock = vi.spyOn(globalThis, "fetch").mockImplementation((input, init) => {
+    if (String(input) !== issuer.variables.JWKS_URL || isCutOff) return real(input, init);
+    isCutOff = true;
+    return new Promise(() => {});
+  });
+  void read(id, token);
+  await scheduler.wait(10);
+  const { status, body } = await read(id, token);
+  mock.mockRestore();
+  expect([status, JSON.parse(body).code]).toEqual([503, "key_set_unavailable"]);
 });

@@ -102,7 +102,9 @@ test("a key that is removed stops with the next refetch, for a remembered token 
   await issuer.publish([young.jwk]);
   clock.advance(481);
   // The request that starts the refetch doesn't wait for it.
+  await issuer.proxy.fail({ kind: "hold" });
   expect(await statusOf(token)).toBe(LET_IN);
+  await issuer.proxy.heal();
   await app.settle();
   expect(await statusOf(token)).toBe(401);
   expect(await statusOf(old)).toBe(401);

@@ -2,7 +2,7 @@
 // wait takes its time to the millisecond.
 // Random waits by several readers while the row changes: test/histories/. A wait ends when its client leaves:
 // test/node/client-gone.test.ts, because here there is no client.
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { insertRun, updateRun } from "../support/database.ts";
 import { expectFault } from "../support/documented-fault.ts";
@@ -344,4 +344,29 @@ describe("waits for one run", () => {
     const [line] = lines.all().filter((each) => each.includes("client_left"));
     expect(JSON.parse(line ?? "{}")).toMatchObject({ run_id: id, status: 499, code: "client_left" });
   });
+});
+
+test("a wait whose time ends during another's last poll takes its result, and makes no attempts of its own", async () => {
+  const { proxy, app } = await openDatabase();
+  const id = await insertRun();
+  // The longest pauses between attempts: the last poll of the first wait lasts beyond the end of the second.
+  const random = vi.spyOn(Math, "random").mockReturnValue(0.99);
+  const first = read(app, id, "wait=1");
+  await pause(300);
+  const second = read(app, id, "wait=1");
+  await pause(600);
+  const before = await proxy.received();
+  await proxy.fail(failure);
+  for (const { response } of await Promise.all([first, second])) expect(response.status).toBe(503);
+  expect((await proxy.received()) - before).toBe(3);
+  random.mockRestore();
+});
+
+test("a clock that jumps back lengthens a wait by its own time at most", async () => {
+  const { app } = await openDatabase();
+  const waiting = read(app, await insertRun(), "wait=5");
+  await pause(1_000);
+  clock.advance(-120);
+  const first = await Promise.race([waiting.then(() => "the wait ended"), pause(10_500).then(() => "it goes on")]);
+  expect(first).toBe("the wait ended");
 });

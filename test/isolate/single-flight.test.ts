@@ -34,7 +34,7 @@ test("a task that outlives its time does not end its successor's", async () => {
 test("all who join get the result; undefined if the task fails", async () => {
   const flight = new SingleFlight<string>();
   const good = flight.run(async () => "good", 200);
-  expect(await Promise.all([good, flight.run(never, 200), flight.land(200)])).toEqual(["good", "good", "good"]);
+  expect(await Promise.all([good, flight.run(never, 200), flight.next(200)])).toEqual(["good", "good", "good"]);
   const bad = flight.run(() => Promise.reject(new Error("bad")), 200);
   const joined = flight.run(never, 200);
   await expect(bad).rejects.toThrow("bad");

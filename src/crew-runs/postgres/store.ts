@@ -69,7 +69,7 @@ export function createCrewRunStore(settings: Settings) {
         } catch (error) {
           const fault = classify(error, secrets);
           causes.push(`${fault.kind}: ${fault.why}`);
-          notes.db_faults = notes.db_faults === undefined ? fault.kind : `${notes.db_faults} ${fault.kind}`;
+          if (!signal?.aborted) notes.db_faults = [notes.db_faults, fault.kind].filter(Boolean).join(" ");
           const pauseMs = BACKOFF_MS * attempt * (0.5 + Math.random());
           const isLast = attempt >= attempts || Date.now() + pauseMs >= deadlineMs || signal?.aborted;
           if (isLast || !isWorthRepeating(fault)) throw failBy(fault, causes.join("; "));
