@@ -17,7 +17,7 @@ import { bundleComparison } from "./bundle.ts";
 import { OWNER, type RunShape, insertRun } from "./runs.ts";
 import { type Upstream, startUpstream } from "./upstream.ts";
 
-/** The same for all Workers, whatever port they listen on: the data center's cache may depend on it. */
+/** The same for all Workers, whatever port they listen on: the data-center cache may depend on it. */
 const HOST = "runs.example.com";
 const ISSUER = "https://issuer.example.com";
 const AUDIENCE = "https://api.example.com";

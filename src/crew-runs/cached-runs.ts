@@ -13,7 +13,7 @@ import { type Run, canSee } from "./record.ts";
 const MAX_MEMORY_BYTES = 16_777_216;
 /** A larger run would evict many others; the data center caches it. */
 const MAX_RUN_BYTES = 2_097_152;
-/** Runs seen unfinished: a poll of one of them needs no look-up in the data center's cache first. */
+/** Runs seen unfinished: a poll of one of them needs no look-up in the data-center cache first. */
 const MAX_UNFINISHED = 4_096;
 
 export interface FoundRun {
@@ -43,7 +43,7 @@ export function createCachedRuns(settings: Settings, cache: DataCenterCache, ver
     return unfinished.has(await pathOf(id, reader)) ? undefined : findShared(id, reader);
   }
 
-  /** As `find`, in the data center's cache alone. */
+  /** As `find`, in the data-center cache alone. */
   async function findShared(id: string, reader: Reader): Promise<FoundRun | undefined> {
     if (ttlMs === 0) return undefined;
     const run = await cache.read(await pathOf(id, reader), readEntry);

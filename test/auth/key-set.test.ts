@@ -169,7 +169,7 @@ test("in an outage known keys serve for JWKS_MAX_STALE_SECONDS, in a cold isolat
   expect(await statusOf(token)).toBe(LET_IN);
 });
 
-test("a cold isolate takes a fresh set from the data center's cache, and an old one from the issuer", async () => {
+test("a cold isolate takes a fresh set from the data-center cache, and an old one from the issuer", async () => {
   const start = () => createTestApp(issuer.variables);
   const token = await sign(old);
   expect(await statusOf(token)).toBe(LET_IN);

@@ -1,4 +1,4 @@
-// The cached copies of finished runs are the Worker's own: no request reaches an entry of the data center's cache or leaves one
+// The cached copies of finished runs are the Worker's own: no request reaches an entry of the data-center cache or leaves one
 // there, no cached response has anything of an earlier request, and no older state replaces a newer one.
 import { expect, test, vi } from "vitest";
 import { bearer, createTestApp } from "../support/test-app.ts";
@@ -7,7 +7,7 @@ import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import { untilHeld } from "../support/fault-proxy-protocol.ts";
 import { fetchToken } from "../support/issuer.ts";
 
-test("no path of the public API reads or writes an entry of the data center's cache", async () => {
+test("no path of the public API reads or writes an entry of the data-center cache", async () => {
   const put = vi.spyOn(Cache.prototype, "put");
   const match = vi.spyOn(Cache.prototype, "match");
   const app = createTestApp();

@@ -1,4 +1,4 @@
-// Starts a bundle under bare workerd on a free loopback port: no proxy, no dev server. The data center's cache is whatever
+// Starts a bundle under bare workerd on a free loopback port: no proxy, no dev server. The data-center cache is whatever
 // server the caller names. What is sent to the Worker, and what is measured, is left to others.
 import { rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -20,7 +20,7 @@ interface WorkerdOptions {
   bundle: Bundle;
   /** Text bindings. */
   variables: Record<string, string>;
-  /** `host:port` of a server that plays the data center's cache. Without it there is no such cache. */
+  /** `host:port` of a server that plays the data-center cache. Without it there is no such cache. */
   cacheAddress?: string;
   v8Flags?: string[];
 }
