@@ -26,7 +26,7 @@ type Schema = z.core.JSONSchema.JSONSchema;
 interface Entry {
   name: string;
   type: string;
-  /** `required`, or the default in JSON; empty where there is neither. */
+  /** `required`, or the default in JSON; empty if there is neither. */
   note: string;
   description: string;
   /** The fields of the object or of the list's objects. */

@@ -1,4 +1,4 @@
-// Which keys of a set are usable, where no token could show it: keys of these sizes are not made in a test's time.
+// Which keys of a set are usable, as far as tokens can't show it: keys of these sizes take too long to generate in a test.
 import { expect, test } from "vitest";
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
 import { toBase64url } from "../support/forged-token.ts";

@@ -22,7 +22,7 @@ export interface Provider {
   nearMisses: readonly NearMiss[];
 }
 
-/** Stands where the runs' owner is found in the claims. */
+/** The place of the runs' owner in the claims. */
 export const USER = "7b0a2f9e-0c53-4d0e-9a3c-5f1f0d7f7a11";
 
 const API = "https://api.example.com";

@@ -28,7 +28,7 @@ beforeEach(async () => {
   if (leftMs < TEST_MS) await new Promise((resolve) => setTimeout(resolve, leftMs));
 }, 2 * TEST_MS);
 
-/** Gives the way in which a new user reads runs. */
+/** Returns a function by which a new user reads runs. */
 async function makeUser(): Promise<{ owner_id: string; read: typeof app.fetch }> {
   const owner_id = crypto.randomUUID();
   const authorization = bearer(await issuer.sign({ sub: owner_id }));

@@ -1,4 +1,4 @@
-// The record: all keys in order, each value as it is stored, defaults where the contract has them; a row that breaks the
+// The record: all keys in order, each value as it is stored, defaults if the contract has them; a row that breaks the
 // contract is a 500 that names the field to the log alone. The tag tells one body from another.
 import { expect, test } from "vitest";
 import { ROW_ID, makeReply } from "../support/database-reply.ts";

@@ -1,4 +1,5 @@
-// By what histories are judged: the states of a run's row, and what was so and when, by the clock that the Worker has.
+// What histories are checked against: the states of a run's row and of everything else that changes, with their times by the
+// Worker's clock.
 import { connectAsOwner } from "../support/database.ts";
 import type { User } from "../support/issuer.ts";
 

@@ -124,7 +124,7 @@ interface Isolate {
   lastFetch: { atMs: number; hasFailed: boolean } | undefined;
 }
 
-/** Sets the scene: an issuer with one key, a database with two runs, two isolates. Gives what plays a step and judges it. */
+/** Prepares an issuer with one key, a database with two runs, and two isolates. Returns a function that executes and checks a step. */
 async function begin(variables: Settings): Promise<(step: Step) => Promise<void>> {
   const staleMs = variables.JWKS_MAX_STALE_SECONDS * 1_000;
   const ttlMs = variables.FINISHED_RUN_TTL_SECONDS * 1_000;
@@ -161,7 +161,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     return token;
   }
 
-  /** Sends one request, judges its answer, and gives the number of queries that it may have cost. */
+  /** Sends one request, checks its response, and returns the number of queries that it may have cost. */
   async function ask(isolate: Isolate, asked: Ask, attempts: number): Promise<number> {
     const { run, reader, key, isConditional } = asked;
     const { text, deadMs } = await getToken(asked);

@@ -126,7 +126,7 @@ function startDev(flags: string[]) {
   };
 }
 
-/** Gives what a pasted line prints: the body, parsed if there is one, and what stands on standard error. */
+/** Returns the output of a pasted line: the body, parsed if there is one, and the text on standard error. */
 async function paste(line: string): Promise<{ body: unknown; report: string }> {
   const { stdout, stderr } = await execute("sh", ["-c", line]);
   expect(stdout, "the body and nothing else").not.toMatch(/\n$/);

@@ -71,7 +71,7 @@ async function examine(settings: Variables = {}, { config = `name = "x"`, secret
   return findings.map(formatFinding);
 }
 
-/** Expects one finding that this matches, and nothing else to complain of. Gives it. */
+/** Expects one finding that matches, and no other problem. Returns it. */
 async function expectOnly(pattern: RegExp, ...args: Parameters<typeof examine>): Promise<string> {
   const found = (await examine(...args)).filter((finding) => /^[✗·]/.test(finding));
   expect(found.length, found.join("\n")).toBe(1);

@@ -38,7 +38,7 @@ describe("docs/writing-runs.md", () => {
   });
   afterAll(() => database.close());
 
-  /** As the page's writer. Gives the number of rows. */
+  /** As the page's writer. Returns the number of rows. */
   async function run(name: string, ...values: unknown[]): Promise<number> {
     await database.exec(`set session authorization ${WRITER_ROLE}`);
     try {

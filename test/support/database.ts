@@ -10,7 +10,7 @@ export function connectAsOwner(): NeonQueryFunction<false, false> {
   return neon(ownerDatabaseUrl);
 }
 
-/** Gives the new run's id. */
+/** Returns the new run's id. */
 export const insertRun = (run?: NewRun): Promise<string> => insertRunBy(connectAsOwner(), run);
 
 /** `assignments` are SQL, for example `status = 'running'`. */

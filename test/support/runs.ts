@@ -23,7 +23,7 @@ export interface Connection {
   query(text: string, values: unknown[]): PromiseLike<unknown>;
 }
 
-/** Inserts a run: pending and `owner`'s by default, with only what a pending run must have. Gives its id. */
+/** Inserts a run: pending and `owner`'s by default, with only what a pending run must have. Returns its id. */
 export async function insertRunBy(connection: Connection, run: NewRun = {}): Promise<string> {
   const id = run.id ?? crypto.randomUUID();
   const values = { correlation_id: `test-${id}`, owner_id: "owner", status: "pending", ...run, id };

@@ -13,7 +13,7 @@ export interface VectorFile {
   numberOfTests: number;
   testGroups: {
     comment: string;
-    /** A key, or a set of keys; where it is missing, the keys are symmetric. */
+    /** A key, or a set of keys; if it is missing, the keys are symmetric. */
     public?: object;
     private?: object;
     tests: Vector[];

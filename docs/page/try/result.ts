@@ -1,4 +1,4 @@
-// What the headers of a response tell in a line: how long it took, how large it is, and where the run came from.
+// The headers of a response in one line: how long it took, how large it is, and where the run came from.
 import type { Answered } from "./exchange.ts";
 
 /** HTTP/2 has no reason phrases. */

@@ -87,7 +87,7 @@ describe.concurrent.each(CASES)("%s", (_what, name, fault) => {
   const attempts = TRANSIENT.includes(name) ? 3 : 1;
   const start = async (attemptMs: number) => {
     const proxy = await openDatabaseProxy();
-    // Only where the time-out is the point is it short: this machine may be busy.
+    // The time-out is short only in tests of the time-out: the machine may be busy.
     const limits = name === "database_timeout" ? { DATABASE_ATTEMPT_TIMEOUT_MS: attemptMs } : {};
     return { proxy, app: createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...limits }) };
   };

@@ -80,7 +80,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   }
 }
 
-/** The port from workerd's control messages, one JSON object a line; undefined where it ends without one. */
+/** The port from workerd's control messages, one JSON object per line; undefined if it ends without one. */
 async function readPort(control: Readable): Promise<number | undefined> {
   const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
   const timer = setTimeout(() => reject(new Error("workerd took too long to start")), START_TIMEOUT_MS);
