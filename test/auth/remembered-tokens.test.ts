@@ -8,7 +8,7 @@ import { makeKey } from "../support/signing.ts";
 const lines = catchLines();
 const path = `/api/crew-runs/no-uuid`;
 
-async function setScene() {
+async function prepare() {
   const issuer = await openIssuer([await makeKey("ES256")]);
   const app = createTestApp(issuer.variables);
   const send = async (authorization: string) => {
@@ -21,7 +21,7 @@ async function setScene() {
 }
 
 test("a token is remembered until 2,000 others came, and no longer", { timeout: 60_000 }, async () => {
-  const { issuer, send } = await setScene();
+  const { issuer, send } = await prepare();
   const first = `Bearer ${await issuer.sign()}`;
   expect(await send(first)).toBe("verified");
   expect(await send(first)).toBe("remembered");
@@ -32,7 +32,7 @@ test("a token is remembered until 2,000 others came, and no longer", { timeout: 
 });
 
 test("a token with more blanks before it, or a very long one, is verified each time", async () => {
-  const { issuer, send } = await setScene();
+  const { issuer, send } = await prepare();
   const token = await issuer.sign();
   const long = await issuer.sign({ groups: "g".repeat(2_000) });
   for (const authorization of [`Bearer  ${token}`, `Bearer   ${token}`, `Bearer ${long}`]) {

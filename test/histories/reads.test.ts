@@ -120,7 +120,7 @@ function findKey(number: number): SigningKey {
 interface Isolate {
   app: TestApp;
   /** The finished runs that must be in memory, and when they were read at the earliest. */
-  kept: Map<number, { version: Version; readMs: number }>;
+  cached: Map<number, { version: Version; readMs: number }>;
   lastFetch: { atMs: number; hasFailed: boolean } | undefined;
 }
 
@@ -132,7 +132,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
   cacheIs = "working";
   const database = await openDatabaseProxy();
   const environment = { ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables };
-  const start = (): Isolate => ({ app: createTestApp(environment), kept: new Map(), lastFetch: undefined });
+  const start = (): Isolate => ({ app: createTestApp(environment), cached: new Map(), lastFetch: undefined });
   const isolates: [Isolate, Isolate] = [start(), start()];
 
   const ids = [await insertRun(), await insertRun(), crypto.randomUUID()] as const;
@@ -166,7 +166,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const { run, reader, key, isConditional } = asked;
     const { text, deadMs } = await getToken(asked);
     const tag = isConditional ? heldTags.get(`${reader} ${run}`) : undefined;
-    const kept = isolate.kept.get(run);
+    const cached = isolate.cached.get(run);
     const begunMs = Date.now();
     const response = await isolate.app.fetch(`/api/crew-runs/${ids[run]}`, {
       headers: { ...bearer(text), ...(tag !== undefined && { "if-none-match": tag }) },
@@ -182,8 +182,11 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const keyServesMs = was(FAILURE_MEMORY_MS, isIssuerFailing) ? staleMs : OLD_KEY_MS;
     const { rows, isDatabaseDown } = chronicle.now;
     const current = rows[run];
-    const isKept =
-      kept !== undefined && canSee(kept.version, reader) && kept.readMs <= begunMs && endedMs < kept.readMs + ttlMs;
+    const isCached =
+      cached !== undefined &&
+      canSee(cached.version, reader) &&
+      cached.readMs <= begunMs &&
+      endedMs < cached.readMs + ttlMs;
 
     if (status === 401) {
       must(endedMs >= deadMs || was(newKeyMs, (world) => !hasKey(world)), "a good token is let in");
@@ -197,7 +200,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     must(was(keyServesMs, hasKey), "a withdrawn key ends within its bound");
     if (status === 503) {
       must(isDatabaseDown && body.includes("database_unavailable"), "no 5xx while the database is well");
-      must(!isKept, "a cached run needs no database");
+      must(!isCached, "a cached run needs no database");
     } else if (status === 404) {
       must(!isDatabaseDown, "nobody can say that a run is missing while the database is down");
       must(current === undefined || !canSee(current, reader), "a run is there for whoever may see it");
@@ -228,9 +231,9 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       must(version === current || was(ttlMs, wasSo), "a finished run is never older than its time");
       must(ageMs === 0 || ageMs < ttlMs, "no age is beyond the time");
       must(chronicle.was(begunMs - ageMs - 1_000, endedMs - ageMs, wasSo), "the age is the run's");
-      isolate.kept.set(run, { version, readMs: begunMs - ageMs - (ageMs > 0 ? 1_000 : 0) });
+      isolate.cached.set(run, { version, readMs: begunMs - ageMs - (ageMs > 0 ? 1_000 : 0) });
     }
-    return isKept ? 0 : attempts;
+    return isCached ? 0 : attempts;
   }
 
   async function askAll(isolate: Isolate, { asks: all, lostQueries }: Extract<Step, { kind: "ask" }>): Promise<void> {
