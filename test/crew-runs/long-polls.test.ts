@@ -340,7 +340,10 @@ describe("waits for one run", () => {
     expect((await left).status).toBe(499);
     await finish(id);
     await proxy.heal();
-    expect(JSON.parse((await stayed).body)).toMatchObject({ status: "completed" });
+    const { body, log } = await stayed;
+    expect(JSON.parse(body)).toMatchObject({ status: "completed" });
+    // It polls in the leaver's place, at once.
+    expect(log["waited_ms"]).toBe(500);
     const [line] = lines.all().filter((each) => each.includes("client_left"));
     expect(JSON.parse(line ?? "{}")).toMatchObject({ run_id: id, status: 499, code: "client_left" });
   });
