@@ -11,6 +11,9 @@ interface Header {
   example?: string | number;
 }
 
+const describeConstant = (name: string, value: string, description: string) =>
+  ({ name, required: true, description, schema: { type: "string", const: value } }) as const;
+
 /** By the name of the component. A header with different meanings in different responses is described once for each. */
 export const HEADERS = {
   ETag: {
@@ -31,12 +34,7 @@ export const HEADERS = {
     schema: { type: "string", pattern: "^private, (no-cache|max-age=\\d+)$" },
     example: "private, max-age=3600",
   },
-  NoStore: {
-    name: "Cache-Control",
-    required: true,
-    description: "The response must not be stored.",
-    schema: { type: "string", const: "no-store" },
-  },
+  NoStore: describeConstant("Cache-Control", "no-store", "The response must not be stored."),
   Age: {
     name: "Age",
     required: false,
@@ -94,18 +92,12 @@ export const HEADERS = {
     schema: { type: "string" },
     example: "Authorization",
   },
-  NoSniff: {
-    name: "X-Content-Type-Options",
-    required: true,
-    description: "Browsers must not guess another content type.",
-    schema: { type: "string", const: "nosniff" },
-  },
-  NoReferrer: {
-    name: "Referrer-Policy",
-    required: true,
-    description: "Browsers don't send this URL, which contains an id, to other sites.",
-    schema: { type: "string", const: "no-referrer" },
-  },
+  NoSniff: describeConstant("X-Content-Type-Options", "nosniff", "Browsers must not guess another content type."),
+  NoReferrer: describeConstant(
+    "Referrer-Policy",
+    "no-referrer",
+    "Browsers don't send this URL, which contains an id, to other sites.",
+  ),
   StrictTransportSecurity: {
     name: "Strict-Transport-Security",
     required: false,
@@ -127,18 +119,8 @@ export const FAILURE_HEADERS: readonly Header[] = [
       "`resource_metadata` the URL of a document that names the issuer (RFC 9728).",
     schema: { type: "string", pattern: "^Bearer .*resource_metadata=" },
   },
-  {
-    name: "Allow",
-    required: true,
-    description: "The methods that the path supports.",
-    schema: { type: "string" },
-  },
-  {
-    name: "Retry-After",
-    required: true,
-    description: "The seconds to wait before the next request.",
-    schema: { type: "integer", minimum: 1 },
-  },
+  { name: "Allow", required: true, description: "The methods that the path supports.", schema: { type: "string" } },
+  { name: "Retry-After", required: true, description: "The seconds to wait.", schema: { type: "integer", minimum: 1 } },
 ];
 
 /** Headers that every response has. */
@@ -168,9 +150,8 @@ export function listFailureHeaders(responses: readonly FailureResponse[]): objec
   const demanded = FAILURE_HEADERS.flatMap(({ name, ...header }) => {
     const examples = responses.flatMap(({ headers, body }) => {
       const value = headers[name.toLowerCase()];
-      return value === undefined
-        ? []
-        : [[body.code, { value: header.schema.type === "integer" ? Number(value) : value }]];
+      if (value === undefined) return [];
+      return [[body.code, { value: header.schema.type === "integer" ? Number(value) : value }]];
     });
     return examples.length === 0 ? [] : [[name, { ...header, examples: Object.fromEntries(examples) }]];
   });
