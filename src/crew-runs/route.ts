@@ -12,7 +12,9 @@ export async function getCrewRun(c: Context<AppEnv>): Promise<Response> {
   if (first instanceof Response) return first;
   const startedMs = Date.now();
   const run = await c.get("service").waitForChange(first);
-  return respondWithRun(c, { run }, first.waitMs / 1_000, Date.now() - startedMs >= first.waitMs);
+  // A client whose wait took its whole time need not pause.
+  const retrySeconds = Date.now() - startedMs >= first.waitMs ? 0 : undefined;
+  return respondWithRun(c, { run }, first.waitMs / 1_000, retrySeconds);
 }
 
 /** The response, or the wait that comes before it: a function of its own, because a suspended function holds the run's body. */
@@ -43,8 +45,8 @@ function chooseWaitSeconds(c: Context<AppEnv>): number {
   return Math.max(0, Math.min(preferred, c.get("service").settings.MAX_WAIT_SECONDS, lifeSeconds));
 }
 
-/** `hasTimedOut`: the wait took its whole time, so the client need not pause. */
-function respondWithRun(c: Context<AppEnv>, found: FoundRun, waitSeconds: number, hasTimedOut = false): Response {
+/** `retrySeconds` is the pause before the next poll; by default it depends on the run's age. */
+function respondWithRun(c: Context<AppEnv>, found: FoundRun, waitSeconds: number, retrySeconds?: number): Response {
   const { run, layer } = found;
   const ttlSeconds = c.get("service").settings.FINISHED_RUN_TTL_SECONDS;
   const isSame = matches(c.req.header("if-none-match"), run.etag);
@@ -59,8 +61,7 @@ function respondWithRun(c: Context<AppEnv>, found: FoundRun, waitSeconds: number
     // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
     headers.set("age", String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000))));
   }
-  const pauseSeconds = hasTimedOut ? 0 : suggestRetrySeconds(run.createdMs, Date.now());
-  if (!run.isFinal) headers.set("retry-after", `${pauseSeconds}`);
+  if (!run.isFinal) headers.set("retry-after", `${retrySeconds ?? suggestRetrySeconds(run.createdMs, Date.now())}`);
   if (waitSeconds > 0) headers.set("preference-applied", `wait=${waitSeconds}`);
   return new Response(isSame ? null : run.body, { status: isSame ? 304 : 200, headers });
 }

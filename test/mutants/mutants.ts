@@ -79,7 +79,12 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ],
   ["src/crew-runs/cached-runs.ts", "known.readMs > run.readMs", "false", "crew-runs/data-center-copies"],
   ["src/crew-runs/route.ts", "(Date.now() - run.readMs) / 1_000", "0", "crew-runs/cached-runs"],
-  ["src/crew-runs/route.ts", "hasTimedOut ? 0 : ", "", "crew-runs/long-polls"],
+  [
+    "src/crew-runs/route.ts",
+    "first.waitMs ? 0 : undefined",
+    "first.waitMs ? undefined : undefined",
+    "crew-runs/long-polls",
+  ],
   ["src/crew-runs/route.ts", "Date.now() - startedMs >= first.waitMs", "true", "crew-runs/long-polls"],
   ["src/crew-runs/route.ts", "if (!run.isFinal) headers", "headers", "crew-runs/route crew-runs/long-polls"],
   ["src/crew-runs/route.ts", "/ 1_000) - 1;", "/ 1_000);", "crew-runs/long-polls"],
