@@ -7,7 +7,8 @@ import type { Readable } from "node:stream";
 import type { Bundle } from "./bundle.ts";
 import { end, start } from "./child-process.ts";
 
-const PROGRAM = createRequire(import.meta.url).resolve("workerd/bin/workerd");
+// The binary itself: unless workerd's install script has run, bin/workerd is a script that passes no further descriptors on.
+const { default: PROGRAM } = createRequire(import.meta.url)("workerd") as { default: string };
 const START_TIMEOUT_MS = 20_000;
 
 export interface Workerd {
