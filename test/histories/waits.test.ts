@@ -18,9 +18,9 @@ const HISTORIES = Math.ceil(inject("histories") / 2);
 const TIME_LIMIT_MS = 30_000 + HISTORIES * 3_000;
 /** The pauses between the three attempts of the last poll, at most. */
 const MAX_RETRY_MS = 675;
-/** Looks at the database for one run, whoever has them: twice a second while newcomers come, then once a second at most. */
-const LOOKS_OF_NEWCOMERS = 4;
-const LOOK_PAUSE_MS = 1_000;
+/** Polls of the database for one run, whoever has them: twice a second while newcomers come, then once a second at most. */
+const POLLS_OF_NEWCOMERS = 4;
+const POLL_PAUSE_MS = 1_000;
 
 const pauses = fc.integer({ min: 0, max: 2_000 });
 const waits = fc.record({
@@ -129,9 +129,9 @@ async function play(app: TestApp, scene: Scene): Promise<number> {
 
   const startedMs = Date.now();
   await Promise.all([changeAll(), ...scene.waits.map(wait)]);
-  const looks = LOOKS_OF_NEWCOMERS + Math.ceil((Date.now() - startedMs) / LOOK_PAUSE_MS);
+  const polls = POLLS_OF_NEWCOMERS + Math.ceil((Date.now() - startedMs) / POLL_PAUSE_MS);
   // First the tag; then each has its first read and its last one; between these, the polls serve all.
-  return 1 + 2 * scene.waits.length + looks;
+  return 1 + 2 * scene.waits.length + polls;
 }
 
 describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
