@@ -50,7 +50,8 @@ function respond(c: Context<AppEnv>, failure: Failure): Response {
  * frames only, because a message could contain data.
  */
 function describeUnforeseen(error: Error, c: Context<AppEnv>): Failure {
-  c.get("trace").notes.stack = error.stack?.match(/(?<=^ +)at .*$/gm)?.join("\n");
+  const withoutMessage = error.stack?.replace(error.message, "");
+  c.get("trace").notes.stack = withoutMessage?.match(/(?<=^ +)at .*$/gm)?.join("\n");
   return new Failure("internal_error", { why: error.name });
 }
 

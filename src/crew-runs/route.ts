@@ -51,17 +51,16 @@ function respondWithRun(c: Context<AppEnv>, found: FoundRun, waitSeconds: number
   const ttlSeconds = c.get("service").settings.FINISHED_RUN_TTL_SECONDS;
   const isSame = matches(c.req.header("if-none-match"), run.etag);
   const isCacheable = run.isFinal && ttlSeconds > 0;
-  const headers = new Headers({ etag: run.etag });
-  if (!isSame) headers.set("content-type", "application/json");
-  headers.set("cache-control", isCacheable ? `private, max-age=${ttlSeconds}` : "private, no-cache");
+  // Handed over at once: each `Headers.set` crosses into the runtime.
+  const headers: Record<string, string> = { etag: run.etag };
+  if (!isSame) headers["content-type"] = "application/json";
+  headers["cache-control"] = isCacheable ? `private, max-age=${ttlSeconds}` : "private, no-cache";
   // RFC 9211; the detail names the cache.
-  if (layer === undefined) headers.set("cache-status", `crew-runs; fwd=uri-miss${isCacheable ? "; stored" : ""}`);
-  else {
-    headers.set("cache-status", `crew-runs; hit; detail=${layer.replace("_", "-")}`);
-    // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
-    headers.set("age", String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000))));
-  }
-  if (!run.isFinal) headers.set("retry-after", `${retrySeconds ?? suggestRetrySeconds(run.createdMs, Date.now())}`);
-  if (waitSeconds > 0) headers.set("preference-applied", `wait=${waitSeconds}`);
+  const miss = `crew-runs; fwd=uri-miss${isCacheable ? "; stored" : ""}`;
+  headers["cache-status"] = layer === undefined ? miss : `crew-runs; hit; detail=${layer.replace("_", "-")}`;
+  // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
+  if (layer !== undefined) headers["age"] = String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000)));
+  if (!run.isFinal) headers["retry-after"] = `${retrySeconds ?? suggestRetrySeconds(run.createdMs, Date.now())}`;
+  if (waitSeconds > 0) headers["preference-applied"] = `wait=${waitSeconds}`;
   return new Response(isSame ? null : run.body, { status: isSame ? 304 : 200, headers });
 }

@@ -73,7 +73,7 @@ test("an error that no step foresaw is on console.error, by its name and place, 
   const error = vi.spyOn(console, "error").mockImplementation(() => {});
   const RATE_LIMITER = {
     get limit(): never {
-      throw new RangeError("a value of the record");
+      throw new RangeError("a value of the record\n    at a value (of the record)");
     },
   };
   const headers = bearer(await fetchToken("owner"));

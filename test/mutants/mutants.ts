@@ -112,7 +112,8 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/http/request-log.ts", 'console[status >= 500 ? "error" : "log"]', 'console["log"]', "http/request-log"],
   ["src/http/request-log.ts", "c.executionCtx.waitUntil(ended.promise);", "", "http/request-log"],
   ["src/app.ts", "why: error.name", "why: error.message", "http/request-log"],
-  ["src/app.ts", 'error.stack?.match(/(?<=^ +)at .*$/gm)?.join("\\n")', "error.stack", "http/request-log"],
+  ["src/app.ts", 'withoutMessage?.match(/(?<=^ +)at .*$/gm)?.join("\\n")', "error.stack", "http/request-log"],
+  ["src/app.ts", 'error.stack?.replace(error.message, "")', "error.stack", "http/request-log"],
   // Waiting, faults, bounds.
   [
     "src/crew-runs/long-polls.ts",
