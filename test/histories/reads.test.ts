@@ -1,8 +1,9 @@
 // Whatever happens in whatever order (requests, rotations and keys replaced under their ids, outages, moves of the clock, changes
-// of the rows, cold isolates, a data-center cache that is slow or broken): no reader gets another user's run, no bound on age is
+// of the rows, cold isolates, a data-center cache that is slow or broken, a full budget of replies): no reader gets another user's run, no bound on age is
 // exceeded, no tag names two bodies, the upstreams get no more requests than they should, and nothing fails while they work.
 // A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
+import { fetchWithinBudget } from "../../src/crew-runs/postgres/reply-budget.ts";
 import { afterAll, beforeAll, describe, inject, test, vi } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
@@ -86,6 +87,7 @@ const steps = fc.oneof(
   step(2, "write", { run: fc.nat(1), what: fc.constantFrom(...WRITES) }),
   step(1, "restart", { isolate: fc.nat(1) }),
   step(1, "cache", { is: fc.constantFrom("working", "slow", "broken") }),
+  step(1, "large reads", {}),
 );
 type Step = ReturnType<typeof steps.generate>["value"];
 
@@ -115,6 +117,16 @@ function findKey(number: number): SigningKey {
   const key = keys[number];
   if (key === undefined) throw new Error(`there is no key ${number}`);
   return key;
+}
+
+/** Two large replies that never end: for ten seconds no room is left. Small reads must not notice. */
+function fillBudget(): void {
+  for (let count = 0; count < 2; count += 1) {
+    const body = new ReadableStream({ type: "bytes", pull: () => new Promise<void>(() => {}) });
+    const reply = new Response(body, { headers: { "content-length": "12582900" } });
+    vi.mocked(globalThis.fetch).mockResolvedValueOnce(reply);
+    void fetchWithinBudget("https://large.test/", {}).catch(() => {});
+  }
 }
 
 interface Isolate {
@@ -293,6 +305,8 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       case "cache":
         cacheIs = each.is;
         return;
+      case "large reads":
+        return fillBudget();
       case "restart":
         isolates[each.isolate === 0 ? 0 : 1] = start();
         return;
