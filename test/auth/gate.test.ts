@@ -204,3 +204,17 @@ test.each([
   mock.mockRestore();
   expect([status, JSON.parse(body).code]).toEqual([503, "key_set_unavailable"]);
 });
+
+test("an outage of the issuer is forgotten after a minute: then a withdrawn key waits for the refetch again", async () => {
+  const { issuer, sign, read } = await start();
+  const [id, token] = [await insertRun({ status: "completed" }), await sign(old)];
+  expect((await read(id, token)).status).toBe(200);
+  await issuer.proxy.fail({ kind: "drop" });
+  clock.advance(TWENTY_MINUTES);
+  expect((await read(id, token)).status).toBe(200);
+  await issuer.publish([other.jwk]);
+  // Slower than a cached run, so that only a response that waits for the keys knows of them.
+  await issuer.proxy.fail({ kind: "delay", milliseconds: 100 });
+  clock.advance(120);
+  expectRefusal(await read(id, token));
+});
