@@ -5,7 +5,7 @@ import { createCachedRuns } from "./crew-runs/cached-runs.ts";
 import { createRunFinder } from "./crew-runs/find-run.ts";
 import { createLongPolls } from "./crew-runs/long-polls.ts";
 import { createCrewRunStore } from "./crew-runs/postgres/store.ts";
-import { createReadinessCheck } from "./http/health.ts";
+import { createReadinessCheck } from "./http/readiness.ts";
 import { createDataCenterCache } from "./isolate/data-center-cache.ts";
 import { readSettings } from "./settings.ts";
 
