@@ -3,6 +3,7 @@
 // Reads the catalogues only, never rows. No finding contains the connection string.
 import { readFile } from "node:fs/promises";
 import { NeonDbError, neon, neonConfig } from "@neondatabase/serverless";
+import { listSecrets } from "../../src/crew-runs/postgres/fault.ts";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, explainError, hint, ok, skipped } from "../checklist.ts";
 import type { Placement } from "./settings.ts";
@@ -67,12 +68,9 @@ export async function checkDatabase(settings: Settings, placement: Placement): P
 
 function explainRefusal(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: Settings): Finding {
   const { sourceError } = error instanceof NeonDbError ? error : {};
-  const { password } = new URL(DATABASE_URL);
   // A driver's or a server's message may echo its input.
-  const reason = explainError(sourceError ?? error)
-    .replaceAll(DATABASE_URL, "DATABASE_URL")
-    .replaceAll(password, "…")
-    .replaceAll(decodeURIComponent(password), "…")
+  const reason = listSecrets(DATABASE_URL)
+    .reduce((text, secret) => text.replaceAll(secret, "…"), explainError(sourceError ?? error))
     .slice(0, MAX_REASON_LENGTH);
   const where = NEON_FETCH_ENDPOINT === undefined ? "" : " at NEON_FETCH_ENDPOINT";
   const remedy = /password|authenticat/i.test(reason)

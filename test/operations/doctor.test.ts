@@ -246,6 +246,9 @@ describe("database", () => {
   test("a wrong password, a wrong database, a failing and a missing endpoint are distinguished", async () => {
     const wrongPassword = change((url) => (url.password = "wrong-one"));
     await expectOnly(/^✗ the database doesn't respond.*password authentication failed/, wrongPassword);
+    // A lone % can't be percent-decoded.
+    const oddPassword = change((url) => (url.password = "wrong-50%"));
+    await expectOnly(/^✗ the database doesn't respond.*password authentication failed/, oddPassword);
     const wrongName = change((url) => (url.pathname = "/elsewhere"));
     await expectOnly(/database "elsewhere" does not exist/, wrongName);
     const failing = serve("compute is suspended", 500);
