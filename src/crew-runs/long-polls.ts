@@ -109,12 +109,11 @@ function conclude(poll: Poll | undefined, wait: Wait, polledMs: number, isOverAt
   // One that began before the wait could bring an older version than the client's.
   if (poll === undefined || (poll.by !== wait && poll.startedMs <= polledMs)) return { polledMs };
   const { startedMs, isLast, found } = poll;
-  const isOver = isOverAt(startedMs);
   if (found instanceof Failure) {
     if ((isLast && isOverAt(Date.now())) || found.details.isTransient !== true) throw found;
     return { polledMs: startedMs };
   }
   if (found !== undefined && !canSee(found, wait.reader)) throw new Failure("run_not_found");
   const isChanged = wait.etag !== undefined && found?.etag !== wait.etag;
-  return { polledMs: startedMs, run: found?.isFinal || isChanged || isOver ? found : undefined };
+  return { polledMs: startedMs, run: found?.isFinal || isChanged || isOverAt(startedMs) ? found : undefined };
 }

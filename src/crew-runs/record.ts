@@ -89,6 +89,8 @@ export interface Run {
   body: Uint8Array;
 }
 
+const encoder = new TextEncoder();
+
 /** Of a tag's 256 bits: enough that no two bodies of a run ever share one. */
 const TAG_BYTES = 16;
 
@@ -105,7 +107,7 @@ export function makeRun(row: Record<string, unknown>, readMs: number): Promise<R
   const { task_input, result, error, started_at, completed_at, ...first } = parsed.data;
   const last = { result, error, started_at, completed_at };
   const [head, tail] = [JSON.stringify(first).slice(0, -1), JSON.stringify(last).slice(1)];
-  const body = new TextEncoder().encode(`${head},"task_input":${task_input ?? "null"},${tail}`);
+  const body = encoder.encode(`${head},"task_input":${task_input ?? "null"},${tail}`);
   const { id, owner_id: ownerId, status, created_at } = first;
   const isFinal = status === "completed" || status === "failed";
   const run = { id, ownerId, isFinal, createdMs: Date.parse(created_at), readMs, body };

@@ -19,7 +19,7 @@ const WAIT = /^ ?wait ?= ?(?:(\d{1,9})|"(\d{1,9})") ?(?:;|$)/i;
  */
 export function readWaitSeconds(prefer: string | undefined): number | undefined {
   // Folded first, so that no pattern meets a long run of blanks.
-  for (const [member] of (prefer ?? "").replace(/\s+/g, " ").matchAll(LIST_MEMBER)) {
+  for (const [member] of prefer?.replace(/\s+/g, " ").matchAll(LIST_MEMBER) ?? []) {
     if (!/^ ?wait(?:[ =;]|$)/i.test(member)) continue;
     const [, plain, quoted = plain] = WAIT.exec(member) ?? [];
     return quoted === undefined ? undefined : Number(quoted);

@@ -1,6 +1,6 @@
 // The body of a reply as text, within the bound that its reader sets.
 
-/** In small pieces with one reused buffer, because garbage of 5 MB at a time doubles the isolate's peak. */
+/** In small pieces with one reused buffer: to read replies of 1 MB at once doubles the isolate's peak. */
 const PIECE_BYTES = 65_536;
 
 /**
@@ -8,27 +8,27 @@ const PIECE_BYTES = 65_536;
  * throws, the body is cancelled and the read fails with that error.
  */
 export async function readText(response: Response, count: (bytes: number) => void): Promise<string> {
-  const { body, headers } = response;
+  const { headers } = response;
   // No length is believed of a compressed or a chunked body (RFC 9112 §6.3).
   const isEncoded = headers.has("content-encoding") || headers.has("transfer-encoding");
   const declared = isEncoded ? undefined : /^\d{1,15}$/.exec(headers.get("content-length") ?? "")?.[0];
-  const decoder = new TextDecoder();
   let reader: ReadableStreamBYOBReader | undefined;
-  let text = "";
   try {
     if (declared !== undefined) count(Number(declared));
     // The usual case, at a fifth less CPU per request.
     if (Number(declared) <= PIECE_BYTES) return await response.text();
-    reader = body?.getReader({ mode: "byob" });
+    const decoder = new TextDecoder();
+    let text = "";
+    reader = response.body?.getReader({ mode: "byob" });
     let piece = await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(PIECE_BYTES));
     while (piece?.value !== undefined) {
       if (declared === undefined) count(piece.value.byteLength);
       text += decoder.decode(piece.value, { stream: true });
       piece = piece.done ? undefined : await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(piece.value.buffer));
     }
+    return text + decoder.decode();
   } catch (error) {
-    await (reader ?? body)?.cancel().catch(() => {});
+    await (reader ?? response.body)?.cancel().catch(() => {});
     throw error;
   }
-  return text + decoder.decode();
 }

@@ -126,7 +126,12 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "isLast || wait.etag !== undefined",
     "crew-runs/long-polls",
   ],
-  ["src/crew-runs/long-polls.ts", "(isLast && isOverAt(Date.now())) ||", "isOver ||", "crew-runs/long-polls"],
+  [
+    "src/crew-runs/long-polls.ts",
+    "(isLast && isOverAt(Date.now())) ||",
+    "isOverAt(startedMs) ||",
+    "crew-runs/long-polls",
+  ],
   ["src/crew-runs/long-polls.ts", "found.details.isTransient !== true", "true", "crew-runs/long-polls"],
   [
     "src/crew-runs/long-polls.ts",

@@ -55,6 +55,7 @@ const CASES: Case[] = [
   { title: "three of 5 MB", text: "ascii", bytes: 5e6, reads: 3, expected: [200] },
   { title: "three of 5 MB with emoji", text: "emoji", bytes: 5e6, reads: 3, expected: [200] },
   { title: "twelve of 5 MB, three at a time", text: "ascii", bytes: 5e6, reads: 12, atOnce: 3, expected: [200] },
+  { title: "120 of 1 MB, twelve at a time", text: "ascii", bytes: 1e6, reads: 120, atOnce: 12, expected: [200] },
   { title: "80 of 5 MB, one every 200 ms", text: "ascii", bytes: 5e6, ...PACE, expected: [200] },
   { title: "the same with `Prefer: wait=20`", text: "ascii", bytes: 5e6, ...PACE, waitSeconds: 20, expected: [200] },
   { title: "the bound", text: "ascii", bytes: "bound", reads: 1, expected: [200] },
