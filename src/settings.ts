@@ -24,6 +24,7 @@ function listOf(fits: (value: string) => boolean, rule: string, minimum = 1) {
 
 const isAlgorithm = (value: string) => SIGNATURE_ALGORITHMS.includes(value);
 const algorithms = listOf(isAlgorithm, `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`);
+const claims = listOf(() => true, "must list claims", 0);
 const isOrigin = (value: string) => URL.parse(value)?.origin === value;
 const origins = listOf(isOrigin, "must list exact origins such as https://app.example.com", 0);
 
@@ -68,10 +69,7 @@ export const SettingsSchema = z.object({
   JWT_LEEWAY_SECONDS: z._default(whole(0, 60), 10),
   AUDIENCE_CLAIM: z._default(name, "aud"),
   SUBJECT_CLAIM: z._default(name, "sub"),
-  RIGHTS_CLAIMS: z._default(
-    listOf(() => true, "must list claims", 0),
-    ["scope", "scp", "permissions"],
-  ),
+  RIGHTS_CLAIMS: z._default(claims, ["scope", "scp", "permissions"]),
   ADMIN_SCOPE: z._default(name, "crew-runs:admin"),
   REQUIRED_SCOPE: z.optional(name),
   FINISHED_RUN_TTL_SECONDS: z._default(whole(0, 604_800), 3_600),
@@ -87,13 +85,11 @@ export type Settings = z.infer<typeof SettingsSchema>;
  * Reads the settings from the Worker's environment. An empty value counts as absent.
  * Returns the settings, or a line per problem: the variable's name and the rule that it breaks.
  */
-export function readSettings(
-  environment: object,
-): { ok: true; settings: Settings } | { ok: false; problems: string[] } {
-  const names = Object.keys(SettingsSchema.shape);
+export function readSettings(environment: object) {
   // wrangler.toml may have numbers and booleans; the dashboard has text.
-  const given = names.map((name) => [name, String(Reflect.get(environment, name) ?? "")]);
+  const given = Object.keys(SettingsSchema.shape).map((name) => [name, String(Reflect.get(environment, name) ?? "")]);
   const parsed = z.safeParse(SettingsSchema, Object.fromEntries(given.filter(([, value]) => value !== "")));
-  if (parsed.success) return { ok: true, settings: parsed.data };
-  return { ok: false, problems: parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}`) };
+  if (parsed.success) return { ok: true as const, settings: parsed.data };
+  const problems = parsed.error.issues.map(({ path, message }) => `${String(path[0])} ${message}`);
+  return { ok: false as const, problems };
 }

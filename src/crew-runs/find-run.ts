@@ -1,9 +1,12 @@
 // Finds a run in the caches or in the database. Knows who reads; knows nothing of headers, statuses or keys.
 import type { Reader } from "../auth/reader.ts";
 import { Failure } from "../failure.ts";
+import { within } from "../isolate/clock.ts";
 import type { Trace } from "../trace.ts";
 import type { CachedRuns, FoundRun } from "./cached-runs.ts";
 import type { CrewRunStore } from "./postgres/store.ts";
+
+const LIMITER_TIMEOUT_MS = 400;
 
 export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rateLimiter: RateLimit | undefined) {
   /**
@@ -14,8 +17,9 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
     let found = await cachedRuns.find(id, reader);
     if (found === undefined) {
       trace.notes.cache = "miss";
-      // Counted before it reaches the database. If the limiter fails, the read passes: it is a brake, not a gate.
-      const counted = await rateLimiter?.limit({ key: reader.subject }).catch(() => {
+      // Counted before it reaches the database. If the limiter fails or hangs, the read passes: it is a brake, not a gate.
+      const counting = rateLimiter && within(LIMITER_TIMEOUT_MS, rateLimiter.limit({ key: reader.subject }));
+      const counted = await counting?.catch(() => {
         trace.notes.rate_limit = "failed";
       });
       if (counted?.success === false) throw new Failure("rate_limited");

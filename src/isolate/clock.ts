@@ -1,4 +1,4 @@
-// Whether a moment is recent, by a clock that may jump.
+// Spans of time: whether a moment is recent, by a clock that may jump, and waits with an end.
 
 /**
  * Whether `sinceMs` is less than `spanMs` ago. A moment in the future isn't: a clock that jumps back must not lengthen any
@@ -7,3 +7,7 @@
 export function isRecent(sinceMs: number, spanMs: number, nowMs = Date.now()): boolean {
   return nowMs >= sinceMs && nowMs - sinceMs < spanMs;
 }
+
+/** The result of `work`. Rejects after `milliseconds`; the work goes on. */
+export const within = async <T>(milliseconds: number, work: Promise<T>): Promise<T> =>
+  Promise.race([work, scheduler.wait(milliseconds).then(() => Promise.reject(new Error("too slow")))]);

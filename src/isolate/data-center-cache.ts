@@ -1,6 +1,6 @@
 // The cache that the isolates of a data center share, if there is one. It is an optimisation: nothing here throws, and a
 // broken cache acts like an empty one. Its entries lie in a named cache, which neither `fetch` nor the zone uses.
-import { isRecent } from "./clock.ts";
+import { isRecent, within } from "./clock.ts";
 
 const CACHE_NAME = "crew-runs";
 /** A failing look-up costs a third of a request; without this, every request would pay for it. */
@@ -23,11 +23,10 @@ export function createDataCenterCache() {
     /** Returns what `parse` makes of the entry under `path`; undefined if it throws. `path` must be URL-safe. */
     async read<T>(path: string, parse: (headers: Headers, body: Uint8Array) => T): Promise<T | undefined> {
       if (cache.origin === "" || isRecent(failedMs, PAUSE_AFTER_FAILURE_MS)) return undefined;
-      const giveUp = scheduler.wait(READ_TIMEOUT_MS).then(() => Promise.reject(new Error("too slow")));
       try {
         const matched = open().then((opened) => opened.match(addressOf(path)));
         const parsed = matched.then(async (entry) => entry && parse(entry.headers, await entry.bytes()));
-        return await Promise.race([parsed, giveUp]);
+        return await within(READ_TIMEOUT_MS, parsed);
       } catch {
         failedMs = Date.now();
         return undefined;
