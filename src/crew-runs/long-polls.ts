@@ -71,8 +71,8 @@ export function createLongPolls(store: CrewRunStore, cachedRuns: CachedRuns) {
     const isOver = (atMs = Date.now()) => !isRecent(waitStartedMs, wait.waitMs, atMs);
     let polledMs = waitStartedMs;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
-      // The pause counts from the last poll of any wait; a clock that jumps back doesn't lengthen it.
-      const leftMs = Math.min(polledMs + pauseMs - Date.now(), waitStartedMs + wait.waitMs - Date.now(), pauseMs);
+      // Each poll that it hears is followed by a whole pause, so a wait whose time is over polls before one that goes on.
+      const leftMs = Math.min(waitStartedMs + wait.waitMs - Date.now(), pauseMs);
       const heard = await hearPoll(watch, wait, leftMs, isOver).then((poll) => conclude(poll, wait, polledMs, isOver));
       wait.trace.notes.waited_ms = Date.now() - waitStartedMs;
       if (heard.run !== undefined) return heard.run;

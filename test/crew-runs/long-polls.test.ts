@@ -323,6 +323,28 @@ describe("waits for one run", () => {
     expect(line["db_faults"]).toBe("endpoint_error");
   });
 
+  test("end soon after their time if every poll is slow, though another goes on", async () => {
+    const { app } = await openDatabase();
+    const id = await insertRun();
+    const long = read(app, id, "wait=25");
+    await pause(100);
+    const short = read(app, id, "wait=2");
+    await pause(100);
+    const simulated = vi.mocked(fetch);
+    const fetchAtOnce = simulated.getMockImplementation() ?? fetch;
+    simulated.mockImplementation(async (...query) => {
+      // Longer than the longest pause.
+      await pause(3_300);
+      return fetchAtOnce(...query);
+    });
+    const { response, log } = await short;
+    expect(response.status).toBe(200);
+    // The long wait polls after 0.5 s; the short one then polls once more.
+    expect(log).toMatchObject({ waited_ms: 7_000, db_attempts: 2 });
+    await finish(id);
+    expect(JSON.parse((await long).body)).toMatchObject({ status: "completed" });
+  });
+
   test("go on if the client leaves whose poll is under way", async () => {
     const { proxy, app } = await openDatabase();
     const id = await insertRun({ status: "running" });
