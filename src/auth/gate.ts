@@ -31,7 +31,7 @@ export const admitReader = createMiddleware<AppEnv>(async (c, next) => {
     // During a wait the keys may have become stale.
     await (confirmed ?? (keySet.mustConfirm() && keySet.refetch(trace)));
     // RFC 9068 §4: before `exp` and by the keys at hand, however long the read or the wait took.
-    const isCurrent = Date.now() < access.expiresMs && access.keys === (await keySet.get(trace));
+    const isCurrent = access.keys === (await keySet.get(trace)) && Date.now() < access.expiresMs;
     if (!isCurrent) await authenticate(authorization, trace);
   } catch (error) {
     // Hono copies the headers of the response that is replaced: the run's ETag, Age and Cache-Control must not survive.

@@ -3,6 +3,7 @@ import { beforeAll, expect, test, vi } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { untilReceived } from "../support/fault-proxy-protocol.ts";
 import { openIssuer } from "../support/issuer.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { type SigningKey, makeKey } from "../support/signing.ts";
@@ -103,6 +104,26 @@ test.each([
     expectRefusal(each);
     expect(each.log["why"]).toContain("expired");
   }
+});
+
+test("a token that expires while the response waits for new keys is a 401", async () => {
+  const { issuer, database, sign, read } = await start({ JWKS_MAX_STALE_SECONDS: "600" });
+  const before = await database.received();
+  await database.fail({ kind: "hold" });
+  const reading = read(await insertRun(), await sign(old, TWENTY_MINUTES + 60));
+  await untilReceived(database, before + 1);
+  // During the read the keys become too old to be used.
+  clock.advance(TWENTY_MINUTES);
+  await issuer.proxy.fail({ kind: "hold" });
+  await database.heal();
+  await untilReceived(issuer.proxy, 2);
+  // Longer than the patience with a refetch.
+  await scheduler.wait(1_300);
+  clock.advance(120);
+  await issuer.proxy.heal();
+  const refused = await reading;
+  expectRefusal(refused);
+  expect(refused.log["why"]).toContain("expired");
 });
 
 test("a read beside the refetch of stale keys is counted before it goes out", async () => {

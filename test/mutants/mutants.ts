@@ -23,7 +23,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "confirmed.catch(() => {});",
     "auth/gate auth/stale-keys",
   ],
-  ["src/auth/gate.ts", "Date.now() < access.expiresMs && access.keys", "access.keys", "auth/gate"],
+  ["src/auth/gate.ts", " && Date.now() < access.expiresMs;", ";", "auth/gate"],
   ["src/auth/gate.ts", "access.keys === (await keySet.get(trace))", "true", "auth/gate"],
   ["src/crew-runs/long-polls.ts", "!canSee(found, wait.reader)", "false", "crew-runs/long-polls"],
   // Not here: a subject that isn't encoded in the cache's path. canSee refuses what another subject's path could lead to.
