@@ -1,5 +1,5 @@
-// Load that costs little next to what it loads: kept-alive connections, a fixed number of requests, by autocannon. For small
-// responses wrk gives the same ratios; Node's own client costs more per request than the Worker, which hides half of its cost.
+// Load that costs little next to what it loads: kept-alive connections, a fixed number of requests, by autocannon. README.md says
+// why that matters.
 import autocannon from "autocannon";
 
 const CONNECTIONS = 16;
