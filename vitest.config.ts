@@ -1,5 +1,5 @@
-// One runner for all tests. `npm test` runs the projects workerd and node. The others start many processes, or need Chromium
-// or files of others: each has its own script.
+// One runner for all tests. `npm test` runs the projects workerd and node: the Worker. `npm run test:tools` runs tools and
+// browser, which start many processes or need Chromium; `npm run test:vectors` needs files of others.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { readVectors } from "./test/vectors/read-vectors.ts";
@@ -39,7 +39,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           // Generous, because other programs may keep the machine busy.
           testTimeout: 15_000,
-          exclude: ["test/{generated-client,node,browser,operations,vectors}/**"],
+          exclude: ["test/{generated-client,node,tools,vectors}/**"],
           provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
           globalSetup: ["./test/support/node/global-setup.ts"],
         },
@@ -47,13 +47,13 @@ export default defineConfig({
       { test: { name: "node", include: ["test/node/*.test.ts"], ...PATIENCE } },
       {
         test: {
-          name: "operations",
-          include: ["test/operations/*.test.ts", "test/generated-client/*.test.ts"],
+          name: "tools",
+          include: ["test/tools/*.test.ts", "test/generated-client/*.test.ts"],
           ...PATIENCE,
           ...LATER,
         },
       },
-      { test: { name: "browser", include: ["test/browser/*.test.ts"], ...PATIENCE, ...LATER } },
+      { test: { name: "browser", include: ["test/tools/browser/*.test.ts"], ...PATIENCE, ...LATER } },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
         test: { name: "vectors", include: ["test/vectors/*.test.ts"], provide: { vectors: readVectors() } },

@@ -1,6 +1,5 @@
 // Every generated block. To add one: name it here, put its two markers into a Markdown file, run `npm run build:documents`.
 import { readFile } from "node:fs/promises";
-import { tabulateConformance } from "./conformance.ts";
 import { describeExampleRuns } from "./example-runs.ts";
 import { tabulateFaults } from "./faults.ts";
 import type { Block } from "./generated.ts";
@@ -10,7 +9,6 @@ export async function createBlocks(): Promise<Map<string, Block>> {
   const blocks: Record<string, Block> = {
     ...(await createReferenceBlocks()),
     changes: { markdown: await listChanges() },
-    conformance: { markdown: tabulateConformance() },
     faults: { markdown: tabulateFaults() },
     "example-run": { markdown: await showExampleRun() },
   };

@@ -3,10 +3,10 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, expect } from "vitest";
-import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import { type LocalStack, startLocalStack } from "../../support/node/local-stack.ts";
 import { type Record as PageRecord, launchChromium, watch } from "./chromium.ts";
 
-const SCREENSHOTS = join(import.meta.dirname, "../../dist/screenshots");
+const SCREENSHOTS = join(import.meta.dirname, "../../../dist/screenshots");
 const STEP_TIMEOUT_MS = 15_000;
 const WIDE = { width: 1280, height: 900 };
 export const NARROW = { width: 390, height: 844 };

@@ -3,9 +3,9 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { SEEDED_RUNS } from "../../dev/seeded-runs.ts";
-import { describeResult } from "../../docs/page/try/result.ts";
-import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
+import { SEEDED_RUNS } from "../../../dev/seeded-runs.ts";
+import { describeResult } from "../../../docs/page/try/result.ts";
+import { FINISH, insertRunBy, updateRunBy } from "../../support/runs.ts";
 import { type Record as PageRecord, launchChromium } from "./chromium.ts";
 import { NARROW, provideSite, takeScreenshot } from "./site.ts";
 

@@ -2,7 +2,7 @@
 
 The crew is a stand-in with the attributes of CrewAI's, so that no model is called. The
 table, its constraints, the role and its rights are the real ones. Run it by
-`npm run test:python`; it needs psycopg 3 and PostgreSQL's server programs.
+`npm run test:tools`; it needs psycopg 3 and PostgreSQL's server programs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "examples" / "python"))
 
 import crew_runs  # noqa: E402

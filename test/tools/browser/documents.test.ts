@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import type { Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
-import { PAGES } from "../../docs/pages.ts";
+import { PAGES } from "../../../docs/pages.ts";
 import { NARROW, provideSite, takeScreenshot } from "./site.ts";
 
 const MAX_TRANSFERRED_BYTES = 40_000;
