@@ -15,11 +15,12 @@ export async function createBlocks(): Promise<Map<string, Block>> {
   return new Map(Object.entries(blocks));
 }
 
-/** The parts of the CHANGELOG that clients need: each version with its "For clients", or with all it has. */
+/** The parts of the CHANGELOG that clients need: each released version with its "For clients", or with all it has. */
 async function listChanges(): Promise<string> {
   const changelog = await readFile(`${import.meta.dirname}/../CHANGELOG.md`, "utf8");
   const [, ...versions] = changelog.split(/^(?=## )/m);
-  const parts = versions.map((version) => {
+  const released = versions.filter((version) => !version.startsWith("## Unreleased"));
+  const parts = released.map((version) => {
     const [heading = "", ...rest] = version.split("\n");
     const body = rest.join("\n");
     const forClients = /^### For clients\n(.*?)(?=^### |$(?![^]))/ms.exec(body)?.[1];
