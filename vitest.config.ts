@@ -12,7 +12,6 @@ const LATER = { maxWorkers: 3, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {
-    // The Worker writes a line per request: shown if a test fails.
     silent: "passed-only",
     maxWorkers: 4,
     projects: [
@@ -42,6 +41,9 @@ export default defineConfig({
           exclude: ["test/{generated-client,node,tools,vectors}/**"],
           provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
           globalSetup: ["./test/support/node/global-setup.ts"],
+          setupFiles: ["./test/support/console.ts"],
+          restoreMocks: true,
+          unstubGlobals: true,
         },
       },
       { test: { name: "node", include: ["test/node/*.test.ts"], ...PATIENCE } },

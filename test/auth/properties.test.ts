@@ -1,7 +1,7 @@
 // For random headers, claims and encodings: no token is accepted without the issuer's signature, a signed one is accepted exactly if
 // the policy allows it, and none makes the Worker fail.
 import fc from "fast-check";
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { encode, forge, toBase64url } from "../support/forged-token.ts";
@@ -37,7 +37,6 @@ const clock = controlClock();
 beforeEach(() => clock.stopAt(NOW * 1_000));
 
 beforeAll(async () => {
-  vi.spyOn(console, "log").mockImplementation(() => {});
   ec = await makeKey("ES256", { kid: ISSUER_KEY_ID });
   attacker = await makeKey("ES256", { kid: ISSUER_KEY_ID });
   const { variables } = await openIssuer([ec, await makeKey("EdDSA"), await makeKey("RS256")]);
@@ -45,10 +44,6 @@ beforeAll(async () => {
   path = `/api/crew-runs/${await insertRun({ owner_id: "another-user" })}`;
   // The keys are known from here on: what follows meets them.
   expect(await send(`Bearer ${await forge(GOOD_HEADER, GOOD_CLAIMS, ec)}`)).toBe(422);
-});
-
-afterAll(() => {
-  vi.restoreAllMocks();
 });
 
 async function send(authorization: string, target: string = NO_RUN): Promise<number> {

@@ -4,7 +4,7 @@
 // A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
 import { fetchWithinBudget } from "../../src/crew-runs/postgres/reply-budget.ts";
-import { afterAll, beforeAll, describe, inject, test, vi } from "vitest";
+import { beforeAll, describe, inject, test, vi } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
 import { controlClock } from "../support/clock.ts";
@@ -104,13 +104,8 @@ let cacheIs: "working" | "slow" | "broken" = "working";
 const notFound = new Set<string>();
 
 beforeAll(async () => {
-  vi.spyOn(console, "log").mockImplementation(() => {});
-  vi.spyOn(console, "error").mockImplementation(() => {});
   const first = await makeKey("ES256");
   keys = [first, await makeKey("ES256"), await makeKey("ES256", { kid: first.jwk.kid })];
-});
-afterAll(() => {
-  vi.restoreAllMocks();
 });
 
 function findKey(number: number): SigningKey {

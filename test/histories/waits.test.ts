@@ -2,7 +2,7 @@
 // then is, for those only who may see it; and those who wait for one run share their queries.
 // Time is simulated. A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, inject, test, vi } from "vitest";
+import { beforeAll, describe, inject, test } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
 import { controlClock } from "../support/clock.ts";
@@ -57,12 +57,7 @@ const clock = controlClock();
 const pause = (milliseconds: number) => scheduler.wait(milliseconds);
 
 beforeAll(async () => {
-  vi.spyOn(console, "log").mockImplementation(() => {});
-  vi.spyOn(console, "error").mockImplementation(() => {});
   await Promise.all((["owner", "stranger", "admin"] as const).map(fetchToken));
-});
-afterAll(() => {
-  vi.restoreAllMocks();
 });
 
 /** Plays a scene, checks its responses, and returns the number of queries that it may have cost. */

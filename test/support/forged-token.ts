@@ -1,4 +1,5 @@
 // Tokens that no library would make: any header, any payload, any signature. A test says what is wrong with them.
+import { keepSecret } from "./secrets.ts";
 import type { SigningKey } from "./signing.ts";
 
 const SHA: Record<string, string> = { "256": "SHA-256", "384": "SHA-384", "512": "SHA-512" };
@@ -24,7 +25,7 @@ export async function forge(
   algorithm: string = key.algorithm,
 ): Promise<string> {
   const input = `${encode(header)}.${encode(payload)}`;
-  return `${input}.${toBase64url(await signText(input, key, algorithm))}`;
+  return keepSecret(`${input}.${toBase64url(await signText(input, key, algorithm))}`);
 }
 
 export async function signText(text: string, key: SigningKey, algorithm: string): Promise<Uint8Array> {
@@ -40,7 +41,7 @@ export async function forgeHmac(header: unknown, payload: unknown, secret: Uint8
   // WebCrypto takes no empty key; HMAC pads a short one with zeros.
   const material = secret.length === 0 ? new Uint8Array(1) : Uint8Array.from(secret);
   const key = await crypto.subtle.importKey("raw", material, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-  return `${input}.${toBase64url(new Uint8Array(await crypto.subtle.sign("HMAC", key, toBytes(input))))}`;
+  return keepSecret(`${input}.${toBase64url(new Uint8Array(await crypto.subtle.sign("HMAC", key, toBytes(input))))}`);
 }
 
 /** The same token with its header's, payload's or signature's text replaced. */

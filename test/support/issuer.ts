@@ -1,6 +1,7 @@
 // Issuers for tests in workerd: the local stack's authorization server for real tokens, and test issuers.
 import { inject } from "vitest";
 import { openFaultProxy } from "./fault-proxy.ts";
+import { keepSecret } from "./secrets.ts";
 import type { SigningKey } from "./signing.ts";
 import { type TestIssuer, openIssuerAt } from "./test-issuer.ts";
 
@@ -24,7 +25,7 @@ async function requestToken(user: User): Promise<string> {
     body: new URLSearchParams({ grant_type: "client_credentials" }),
   });
   const { access_token } = await response.json<{ access_token: string }>();
-  return access_token;
+  return keepSecret(access_token);
 }
 
 /** Opens an issuer of this test's own. */

@@ -1,6 +1,5 @@
-// Everything that the Worker writes to the console while a file's tests run, away from the terminal and found by request. The
-// `request_id` shows which line belongs to which request, because tests of one file may run at the same time.
-import { afterAll, beforeAll, vi } from "vitest";
+// The lines of console.ts, by the name that some tests still use.
+import { listLines, listLogLines } from "./console.ts";
 
 export interface CaughtLines {
   /** The lines of a request; one, unless something is wrong. */
@@ -10,23 +9,5 @@ export interface CaughtLines {
 }
 
 export function catchLines(): CaughtLines {
-  const texts: string[] = [];
-  beforeAll(() => {
-    for (const method of ["debug", "error", "info", "log", "warn"] as const) {
-      vi.spyOn(console, method).mockImplementation((...words: unknown[]) => {
-        texts.push(words.map(String).join(" "));
-      });
-    }
-  });
-  afterAll(() => {
-    vi.restoreAllMocks();
-  });
-  return {
-    of: (requestId) =>
-      texts
-        .filter((text) => text.startsWith("{"))
-        .map((text): Record<string, unknown> => JSON.parse(text))
-        .filter((line) => line["request_id"] === requestId),
-    all: () => texts,
-  };
+  return { of: listLogLines, all: () => listLines().map(({ text }) => text) };
 }

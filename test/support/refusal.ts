@@ -1,6 +1,7 @@
 // What a refusal looks like from outside and in the log, and that neither contains a part of the credential.
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import { TOKEN_PROBLEMS, type TokenProblem } from "../../src/failure.ts";
+import { listLines } from "./console.ts";
 
 interface Observed {
   response: Response;
@@ -11,18 +12,16 @@ interface Observed {
 
 /** Sends a request and listens to the console. */
 export async function observe(send: () => Promise<Response>): Promise<Observed> {
-  const lines: string[] = [];
-  const spies = (["log", "error", "warn", "info", "debug"] as const).map((method) =>
-    vi.spyOn(console, method).mockImplementation((...words: unknown[]) => {
-      lines.push(words.map(String).join(" "));
-    }),
-  );
-  try {
-    const response = await send();
-    return { response, body: await response.text(), lines };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
+  const before = listLines().length;
+  const response = await send();
+  const body = await response.text();
+  return {
+    response,
+    body,
+    lines: listLines()
+      .slice(before)
+      .map(({ text }) => text),
+  };
 }
 
 const nameScope = (scope?: string) => (scope === undefined ? "" : `scope="${scope}", `);

@@ -1,5 +1,6 @@
 // Keys and the tokens that they sign, by jose, in workerd and in Node. Tokens that no library would make: forged-token.ts.
 import { type CryptoKey, type JWK, SignJWT, exportJWK, generateKeyPair } from "jose";
+import { keepSecret } from "./secrets.ts";
 
 export interface SigningKey {
   algorithm: string;
@@ -41,7 +42,6 @@ export async function signToken(
     ...claims,
   };
   const protectedHeader = { alg: key.algorithm, typ: "at+jwt", kid: key.jwk.kid, ...header };
-  return new SignJWT(JSON.parse(JSON.stringify(good)))
-    .setProtectedHeader(JSON.parse(JSON.stringify(protectedHeader)))
-    .sign(key.privateKey);
+  const token = new SignJWT(JSON.parse(JSON.stringify(good)));
+  return keepSecret(await token.setProtectedHeader(JSON.parse(JSON.stringify(protectedHeader))).sign(key.privateKey));
 }

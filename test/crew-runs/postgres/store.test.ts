@@ -139,7 +139,6 @@ describe("all attempts together", () => {
     for (let time = 0; time < 20; time += 1) await read();
     // The other times that the Worker waits for are whole.
     const pauses = wait.mock.calls.map(([milliseconds]) => Number(milliseconds)).filter((ms) => !Number.isInteger(ms));
-    wait.mockRestore();
     expect([pauses.length, await received()]).toEqual([40, 60]);
     expect(new Set(pauses).size).toBeGreaterThan(30);
     pauses.forEach((milliseconds, index) => {
