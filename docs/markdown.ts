@@ -1,5 +1,6 @@
-// Turns Markdown into the HTML of a page: headings with links, highlighted code under a bar that names it, fences in a row as tabs
-// that work without JavaScript, statuses as pills. Whatever can be scrolled has a name.
+// Turns Markdown into the HTML of a page: headings with links, highlighted code under a bar that names it, statuses as pills. Labeled
+// fences in a row (`sh curl`, `js JavaScript`: the language, then the label) are tabs that work without JavaScript; other fences
+// stay one below the other. Whatever can be scrolled has a name.
 import hljs from "highlight.js/lib/core";
 import bash from "highlight.js/lib/languages/bash";
 import go from "highlight.js/lib/languages/go";
@@ -18,6 +19,8 @@ const LANGUAGE_NAMES: Record<string, string> = {
   http: "HTTP",
 };
 for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(name, language);
+
+const MAX_TABS = 4;
 
 /** Code with the name in its bar, or on its tab. */
 export interface Sample {
@@ -38,7 +41,7 @@ export function slugify(heading: string): string {
     .replaceAll(/\s/g, "-");
 }
 
-export function renderPill(status: number | string): string {
+function renderPill(status: number | string): string {
   return `<code class="pill s${String(status)[0]}">${status}</code>`;
 }
 
@@ -49,25 +52,23 @@ function renderCode({ language, code }: Omit<Sample, "label">, name: string): st
 }
 
 /** Code under a bar. `section` tells it from others of its language. */
-export function renderBarAndCode(sample: Sample, section: string): string {
-  const name = `${sample.label}, ${section}`;
-  return `<p class="bar" data-copy="${escapeHtml(name)}">${escapeHtml(sample.label)}</p>${renderCode(sample, name)}`;
-}
-
 export function renderPanel(sample: Sample, section: string): string {
-  return `<div class="panel">${renderBarAndCode(sample, section)}</div>`;
+  const name = `${sample.label}, ${section}`;
+  const bar = `<p class="bar" data-copy="${escapeHtml(name)}">${escapeHtml(sample.label)}</p>`;
+  return `<div class="panel">${bar}${renderCode(sample, name)}</div>`;
 }
 
-/** Code side by side, one in view: a row of radio buttons and CSS. Each tab has the id of its group and its label. */
+/** Code of which one piece is in view: a row of radio buttons and CSS. Each tab has the id of its group and its label. */
 export function renderTabs(id: string, title: string, samples: readonly Sample[]): string {
-  const tabs = samples.map((sample, index) => {
-    const { label } = sample;
+  if (samples.length > MAX_TABS) throw new Error(`${title}: the style has only ${MAX_TABS} tabs`);
+  const tabs = samples.map(({ label }, index) => {
     const checked = index === 0 ? " checked" : "";
     const input = `<input type="radio" name="${id}" id="${id}-${slugify(label)}" value="${label}"${checked}>`;
-    return `<label>${input}${escapeHtml(label)}</label>${renderCode(sample, `${label}, ${title}`)}`;
+    return `<label>${input}${escapeHtml(label)}</label>`;
   });
   const name = escapeHtml(title);
-  return `<div class="panel tabs" id="${id}" role="radiogroup" aria-label="${name}" data-copy="${name}">${tabs.join("")}</div>`;
+  const code = samples.map((sample) => renderCode(sample, `${sample.label}, ${title}`));
+  return `<div class="panel tabs" id="${id}"><div class="bar" data-copy="${name}"><div role="radiogroup" aria-label="${name}">${tabs.join("")}</div></div>${code.join("")}</div>`;
 }
 
 /** Renders the tokens of one page. `addressOf` gives the address of another page by its file's name. */
@@ -107,14 +108,22 @@ export function createRenderer(addressOf: (page: string) => string) {
     },
   });
 
-  /** Fences in a row become tabs if they have labels (`sh curl`). */
+  /** Fences in a row: one that has a label is a tab, next to those before and after it that have one, too. */
   function renderFences(fences: readonly Tokens.Code[]): string {
-    const samples = fences.map(({ text, lang = "" }): Sample => {
-      const [language = "", ...label] = lang.split(" ");
-      return { language, label: label.join(" ") || (LANGUAGE_NAMES[language] ?? "Text"), code: text };
-    });
-    if (samples.length > 1) return renderTabs(`samples-${(groups += 1)}`, section, samples);
-    return samples.map((sample) => renderPanel(sample, section)).join("");
+    const rows: Sample[][] = [];
+    let isLabeled = false;
+    for (const { text, lang = "" } of fences) {
+      const [language = "", ...words] = lang.split(" ");
+      const sample = { language, label: words.join(" ") || (LANGUAGE_NAMES[language] ?? "Text"), code: text };
+      if (isLabeled && words.length > 0) rows.at(-1)?.push(sample);
+      else rows.push([sample]);
+      isLabeled = words.length > 0;
+    }
+    const render = (row: Sample[]) =>
+      row.length > 1
+        ? renderTabs(`samples-${(groups += 1)}`, section, row)
+        : row.map((sample) => renderPanel(sample, section)).join("");
+    return rows.map(render).join("");
   }
 
   return {

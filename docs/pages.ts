@@ -89,7 +89,7 @@ function renderReference(parts: readonly Part[]): string {
   }
   const html = sections.map(
     ({ before, code, after }) =>
-      `<section><div>${before}</div><div class="code">${code}</div>${after && `<div>${after}</div>`}</section>`,
+      `<section><div>${before}</div>${code && `<div class="code">${code}</div>`}${after && `<div>${after}</div>`}</section>`,
   );
   return html.join("\n");
 }

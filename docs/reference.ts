@@ -6,15 +6,7 @@ import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
 import { type FailureResponse, collectFailureResponses } from "./failure-responses.ts";
 import type { Block } from "./generated.ts";
 import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
-import {
-  type Sample,
-  createRenderer,
-  escapeHtml,
-  renderBarAndCode,
-  renderPanel,
-  renderPill,
-  renderTabs,
-} from "./markdown.ts";
+import { type Sample, createRenderer, escapeHtml, renderPanel, renderTabs } from "./markdown.ts";
 import { RUN_HEADERS, RUN_ID, describeRecord } from "./openapi.ts";
 import { addressOf } from "./pages.ts";
 
@@ -59,11 +51,7 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
       code: renderPanel({ label: "A cached run", language: "http", code: head }, "Headers"),
     },
     try: { markdown: TRY_IT, html: await readPart("try"), code: await readPart("response") },
-    failures: {
-      markdown: formatFailures(failures, "errors.md"),
-      html: `<dl class="fields">${failures.map(renderFailure).join("")}</dl>`,
-      code: `<div class="panel failures">${failures.map(renderFailureExample).join("")}</div>`,
-    },
+    failures: { markdown: formatFailures(failures, "errors.md") },
     errors: { markdown: formatFailures(failures, "") },
     "error-codes": { markdown: failures.map(formatFailure).join("\n\n") },
     refusals: {
@@ -215,19 +203,6 @@ function findSpecialHeaders(headers: FailureResponse["headers"]): (readonly [nam
 
 function formatResponse({ status, headers, body }: FailureResponse): string {
   return `${formatHead(status, findSpecialHeaders(headers))}\n\n${JSON.stringify(body, null, 2)}`;
-}
-
-/** The row of one code, with a link that unfolds its response. */
-function renderFailure({ status, body: { code }, summary, action }: FailureResponse): string {
-  const link = `<a href="#${code}" data-example="example-${code}"><code>${code}</code></a>`;
-  return `<div id="${code}"><dt>${renderPill(status)} ${link}</dt><dd><p>${renderInline(`${summary}. ${action}`)}</p></dd></div>`;
-}
-
-/** The response with one code, folded up. */
-function renderFailureExample(failure: FailureResponse): string {
-  const { code } = failure.body;
-  const content = renderBarAndCode({ label: "HTTP", language: "http", code: formatResponse(failure) }, code);
-  return `<details name="failure" id="example-${code}"><summary>${renderPill(failure.status)} ${code}</summary>${content}</details>`;
 }
 
 /** A line for each code, which leads to its section. */

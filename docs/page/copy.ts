@@ -1,10 +1,11 @@
 // A button for each piece of code. It stands in the bar that names the code, and its own name says what it copies.
 const SHOWN_MS = 2_000;
 
-/** The code of a bar is what follows it; of tabs, the one in view; of the operation, its own. */
+/** The operation's code is its own; a bar's is the piece in view below it. */
 function findCode(place: Element): Element | null {
-  if (place.matches(".bar")) return place.nextElementSibling;
-  return place.querySelector(":scope > label:has(:checked) + pre code, :scope > code");
+  let code = place.querySelector(":scope > code") ?? place.nextElementSibling;
+  while (code !== null && !code.checkVisibility()) code = code.nextElementSibling;
+  return code;
 }
 
 for (const place of document.querySelectorAll<HTMLElement>("[data-copy]")) {

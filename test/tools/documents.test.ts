@@ -174,7 +174,7 @@ test("page and Markdown of the reference name each parameter, field and header, 
   );
   expect(codes.length).toBeGreaterThan(12);
   for (const [status, code] of codes) {
-    expect(html, code).toContain(`<summary><code class="pill s${status[0]}">${status}</code> ${code}</summary>`);
+    expect(html, code).toContain(`<a href="/docs/errors#${code}"><code>${code}</code></a>`);
     expect(errors ?? "").toMatch(new RegExp(`^\\| \`${status}\` +\\| \\[\`${code}\`\\]\\(#${code}\\) +\\|`, "m"));
   }
 });

@@ -64,12 +64,13 @@ function showAnswered(answered: Answered): void {
 function advise(answered: Answered): (string | HTMLElement)[] {
   const { status, headers, text, request } = answered;
   const code = status >= 400 ? readCode(text) : "";
-  const row = document.getElementById(code);
-  if (row === null) return [describeNextStep(answered)].filter(Boolean);
+  const known = document.querySelector<HTMLAnchorElement>(`td a[href$="#${code}"]`);
+  if (code === "" || known === null) return [describeNextStep(answered)].filter(Boolean);
   const link = document.createElement("a");
-  link.href = `#${code}`;
+  link.href = known.href;
   link.textContent = code;
-  if (status !== 401) return [link, `: ${row.querySelector("dd")?.textContent ?? ""} ${describeNextStep(answered)}`];
+  const meaning = known.closest("tr")?.lastElementChild?.textContent ?? "";
+  if (status !== 401) return [link, `: ${meaning}. ${describeNextStep(answered)}`];
   const button = document.createElement("button");
   button.type = "button";
   button.className = "copy";

@@ -95,7 +95,7 @@ test("the example on the page is the run that its id finds", async () => {
   await site.visit("/docs", async (page) => {
     await page.getByLabel("Access token").fill(await fetchToken("owner"));
     for (const state of ["completed", "running", "pending", "failed"]) {
-      const example = (await page.locator(`label:has(#runs-${state}) + pre code`).textContent()) ?? "";
+      const example = (await page.locator(`#runs [aria-label^="${state}, "] code`).textContent()) ?? "";
       const [, id = ""] = /"id": "([^"]+)"/.exec(example) ?? [];
       expect(await send(page, id)).toMatch(/^200/);
       expect((await body(page).textContent())?.replaceAll(/\s/g, "")).toBe(example.replaceAll(/\s/g, ""));
@@ -254,13 +254,13 @@ test("a 401 shows the challenge's description and offers to log in again", async
   await site.visit("/docs", use, { expectedMessages: [REFUSED, REFUSED] });
 });
 
-test("an error has its sentence, and a link to its row", async () => {
+test("an error has its sentence, and a link to its explanation", async () => {
   const use = async (page: Page) => {
     await page.getByLabel("Access token").fill(await fetchToken("owner"));
     await send(page, FOREIGN);
     expect(await page.locator("#advice").textContent()).toMatch(/^run_not_found: The run doesn't exist, or/);
     await page.locator("#advice a").click();
-    await page.locator("#run_not_found:target").waitFor();
+    await page.waitForURL("**/docs/errors#run_not_found");
   };
   await site.visit("/docs", use, { expectedMessages: [REFUSED] });
 });
