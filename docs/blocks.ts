@@ -1,4 +1,4 @@
-// Every generated block. To add one: name it here, put its two markers into a Markdown file, run `npm run build:documents`.
+// Every generated block. To add one: name it here, put its two markers into a Markdown file, run `npm run fix`.
 import { readFile } from "node:fs/promises";
 import { describeExampleRuns } from "./example-runs.ts";
 import { tabulateFaults } from "./faults.ts";

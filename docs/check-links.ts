@@ -1,4 +1,4 @@
-// `npm run check:links`: whether the links in the repository's Markdown and in the built documents lead somewhere, with their
+// `npx node docs/check-links.ts`, after `npm run build:site`: whether the links in the repository's Markdown and in the built documents lead somewhere, with their
 // anchors. Guarantees exit code 1 and one line for each dead link. Leaves addresses of other hosts alone.
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { dirname, extname, join } from "node:path";

@@ -1,4 +1,4 @@
-// `npm run lint:openapi`: whether the document in dist/documents/ is clean by Redocly's recommended rules.
+// Part of `npm run check`: whether the document in dist/documents/ is clean by Redocly's recommended rules.
 // Guarantees exit code 1 for a warning as much as for an error. Leaves the making of the document to docs/build.ts.
 import { fileURLToPath } from "node:url";
 import { createConfig, lint } from "@redocly/openapi-core";

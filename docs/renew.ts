@@ -25,7 +25,7 @@ for (const file of globSync(FILES, { cwd: ROOT })) {
     findBlock(blocks, name);
     const current = formatted.get(name) ?? "";
     if (isCheck && current !== old) {
-      console.error(`${file}: the generated block "${name}" is stale; npm run build:documents renews it`);
+      console.error(`${file}: the generated block "${name}" is stale; npm run fix renews it`);
       process.exitCode = 1;
     }
     return current;

@@ -1,4 +1,4 @@
-// `npm run soak`: mixed traffic of several users, 3 minutes unless `--minutes` says otherwise, while the SQL endpoint and the
+// `npx node test/soak/main.ts`: mixed traffic of several users, 3 minutes unless `--minutes` says otherwise, while the SQL endpoint and the
 // key endpoint fail and recover. Every response is checked against the database's state and the faults of that time.
 // Prints its figures; ends with 1 if a response was wrong, or if the Worker's memory kept growing. The Worker runs in bare
 // workerd: `wrangler dev` stores the log, which hides the Worker's own memory.

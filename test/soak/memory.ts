@@ -1,4 +1,4 @@
-// The memory that reads of large runs take, with V8 limited as a deployed isolate is: `npm run measure:memory`. Each case gets a
+// The memory that reads of large runs take, with V8 limited as a deployed isolate is: `npx node test/soak/memory.ts`. Each case gets a
 // fresh workerd, once with a Content-Length in the database's replies and once without. Prints the peak of resident memory above
 // idle; ends with 1 if an isolate died, or if a status isn't the expected one.
 import { randomUUID } from "node:crypto";
