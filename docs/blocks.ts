@@ -11,6 +11,7 @@ export async function createBlocks(): Promise<Map<string, Block>> {
     changes: { markdown: await listChanges() },
     faults: { markdown: tabulateFaults() },
     "example-run": { markdown: await showExampleRun() },
+    transitions: { markdown: await showTransitions() },
   };
   return new Map(Object.entries(blocks));
 }
@@ -41,4 +42,19 @@ async function showExampleRun(): Promise<string> {
   };
   const lines = Object.entries({ ...run, crew_config }).map(([key, value]) => `  "${key}": ${JSON.stringify(value)}`);
   return `\`\`\`json\n{\n${lines.join(",\n")}\n}\n\`\`\``;
+}
+
+/** The statements of the Python module, with numbers for its names of values. */
+async function showTransitions(): Promise<string> {
+  const module = await readFile(`${import.meta.dirname}/../examples/python/crew_runs.py`, "utf8");
+  const statements = [...module.matchAll(/^([A-Z_]+) = """\n(.*?)\n"""$/gms)].map(([, constant = "", sql = ""]) => {
+    const values: string[] = [];
+    const numbered = sql.replaceAll(/%\((\w+)\)s/g, (_, value: string) => {
+      if (!values.includes(value)) values.push(value);
+      return `$${values.indexOf(value) + 1}`;
+    });
+    const name = constant.toLowerCase().replaceAll("_", " ");
+    return `-- ${name}: ${values.map((value, index) => `$${index + 1} ${value}`).join(", ")}\n${numbered};`;
+  });
+  return `\`\`\`sql\n${statements.join("\n\n")}\n\`\`\``;
 }

@@ -13,37 +13,42 @@ Copy this file into your back end. It needs Python 3.10 or newer, CrewAI, psycop
 
     # Every few minutes, for the runs whose workers have died:
     runs.give_up(timedelta(hours=1))
+
+Use each Crew object for one run. CrewAI's kickoff writes the inputs into the object's
+texts, so two kickoffs of one object can mix the inputs of two users.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
-    from crewai import Crew
+    from crewai import Crew, Task
     from crewai.agents.agent_builder.base_agent import BaseAgent
-    from crewai.crews.crew_output import CrewOutput
 
 logger = logging.getLogger(__name__)
 
-# The statements of docs/writing-runs.md. All times are now(), so that they come from
-# one clock, the database's. To complete or fail a run a second time changes nothing, so
-# both can be repeated when a reply was lost.
+# All times are now(), so that they come from one clock, the database's. Each statement
+# but START can be repeated when a reply was lost: a second time it changes nothing.
 ACCEPT = """
 insert into crew_runs
   (id, correlation_id, owner_id, status, crew_type, crew_config, task_input)
 values
   (%(id)s, %(correlation_id)s, %(owner_id)s, 'pending',
    %(crew_type)s, %(crew_config)s, %(task_input)s)
-on conflict (id) do nothing
+on conflict (id) do update set id = excluded.id
+where crew_runs.owner_id = excluded.owner_id
+  and crew_runs.correlation_id = excluded.correlation_id
 """
 START = """
 update crew_runs
@@ -67,16 +72,42 @@ where id = %(id)s
 GIVE_UP = """
 update crew_runs
 set status = 'failed', error = 'The run was abandoned.',
-    completed_at = greatest(now(), started_at)
-where status = 'running' and started_at < now() - %(limit)s::interval
+    completed_at = greatest(now(), started_at, created_at)
+where (status = 'running' and started_at < now() - %(limit)s::interval)
+   or (status = 'pending' and created_at < now() - %(pending_limit)s::interval)
 """
 
-CONNECT_TIMEOUT_SECONDS = 10
-RETRY_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
+# A server that is gone is noticed within half a minute, even while it owes a reply.
+CONNECTION: dict[str, Any] = {"connect_timeout": 10, "keepalives_idle": 10}
+CONNECTION |= {"keepalives_interval": 5, "keepalives_count": 4}
+LONGEST_PAUSE_SECONDS = 30.0
+# For all but the end of a run: nothing is lost, and the caller can try again.
+SHORT_PATIENCE = timedelta(seconds=5)
 
 
-class RunLostError(Exception):
-    """Another worker has the run, or it was given up."""
+class RunConflictError(Exception):
+    """The id belongs to a run of another owner or with another correlation id."""
+
+
+class RunError(Exception):
+    """The run couldn't be started or ended. output is what the crew returned, if it did."""
+
+    def __init__(self, message: str, run_id: UUID, output: object = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.output = output
+
+
+class RunLostError(RunError):
+    """Another worker has the run, or it has ended: it was given up, for example."""
+
+
+class ResultNotStoredError(RunError):
+    """The database can't be reached. Call complete(run_id, output) again later."""
+
+
+class ToolsFailedError(RunError):
+    """A tool failed, and fail_on_tool_failures is set."""
 
 
 def describe_error(error: BaseException) -> str:
@@ -91,12 +122,13 @@ def describe_error(error: BaseException) -> str:
 class CrewRuns:
     """The table crew_runs, for the back end that writes it.
 
-    Each statement opens its own connection: a crew takes minutes, and Neon may suspend
-    the compute below a connection that was idle that long. If you have many short runs,
-    use a psycopg_pool.ConnectionPool instead.
+    describe_error returns the text of a failed run. Failures of tools are logged; with
+    fail_on_tool_failures, they fail the run. While the database can't be reached, the
+    end of a run is written again and again for as long as patience lasts.
 
-    There is no heartbeat, because the table has no column for one. If a worker dies,
-    its run stays "running" until give_up() fails it.
+    Each statement opens its own connection: a crew takes minutes, and Neon may suspend
+    the compute below a connection that was idle that long. There is no heartbeat,
+    because the table has no column for one: give_up() fails the runs of dead workers.
     """
 
     def __init__(
@@ -104,9 +136,13 @@ class CrewRuns:
         database_url: str,
         *,
         describe_error: Callable[[BaseException], str] = describe_error,
+        fail_on_tool_failures: bool = False,
+        patience: timedelta = timedelta(minutes=10),
     ) -> None:
         self._database_url = database_url
         self._describe_error = describe_error
+        self._fail_on_tool_failures = fail_on_tool_failures
+        self._patience = patience
 
     def accept(
         self,
@@ -121,15 +157,17 @@ class CrewRuns:
     ) -> UUID:
         """Insert a pending run and return its id.
 
-        If there is a run with this id already, nothing changes: a message that is
-        delivered twice makes one run. owner_id is the subject ("sub") of the owner's
-        access tokens, exactly. The owner can read the crew's goals, backstories and
-        descriptions, unless include_config is False.
+        owner_id is the subject ("sub") of the owner's access tokens, exactly. The owner
+        can read the crew's goals, backstories and descriptions, unless include_config
+        is False. A message that may be delivered twice needs a run_id: the second time
+        changes nothing. Raises RunConflictError if that id has another owner or
+        correlation id, psycopg.OperationalError if the database can't be reached.
         """
         run_id = run_id or uuid4()
         config = Jsonb(storable(crew_config(crew))) if include_config else None
-        self._write(
+        accepted = self._write(
             ACCEPT,
+            SHORT_PATIENCE,
             id=run_id,
             correlation_id=correlation_id,
             owner_id=owner_id,
@@ -137,81 +175,210 @@ class CrewRuns:
             crew_config=config,
             task_input=None if inputs is None else Jsonb(storable(inputs)),
         )
+        if accepted == 0:
+            raise RunConflictError(f"another run has the id {run_id}")
         return run_id
 
     def kickoff(
-        self, run_id: UUID, crew: Crew, inputs: Mapping[str, Any] | None = None
-    ) -> CrewOutput:
-        """Execute the crew as this run and return its output.
+        self,
+        run_id: UUID,
+        crew: Crew,
+        inputs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Execute the crew as this run; return what CrewAI's kickoff returns.
 
-        If the crew raises an error, the run fails and the error is raised again.
-        RunLostError is raised before the crew starts if the run isn't pending, and
-        after it has ended if the run was given up meanwhile.
-
-        The crew mustn't stream. In asyncio, use
-        await asyncio.to_thread(runs.kickoff, run_id, crew, inputs).
+        options are its other arguments, such as input_files and from_checkpoint. Raises
+        ValueError if the crew streams; otherwise what record() raises.
         """
-        if self._write(START, id=run_id) == 0:
-            raise RunLostError(f"run {run_id} isn't pending")
-        try:
-            # The other type is that of crews that stream.
-            output = cast("CrewOutput", crew.kickoff(dict(inputs) if inputs else None))
-            result = storable(output.raw)
-        except BaseException as error:  # Ctrl-C and SystemExit end the run, too.
-            reason = storable(self._describe_error(error))
-            if self._write(FAIL, id=run_id, error=reason) == 0:
-                logger.warning("run %s had been given up before it failed", run_id)
-            raise
-        if self._write(COMPLETE, id=run_id, result=result) == 0:
-            raise RunLostError(f"run {run_id} had been given up before it completed")
+        if getattr(crew, "stream", False):
+            raise ValueError("a crew with stream=True returns no result: set it to False")
+        with self.record(run_id) as run:
+            output = crew.kickoff(None if inputs is None else dict(inputs), **options)
+            run.complete(output, crew)
         return output
 
-    def give_up(self, limit: timedelta) -> int:
+    def record(self, run_id: UUID) -> Run:
+        """Make a with block, or an async with block, this run: see Run."""
+        return Run(self, run_id)
+
+    def start(self, run_id: UUID) -> None:
+        """Make a pending run running. Raises RunLostError if it isn't pending."""
+        if self._write(START, SHORT_PATIENCE, id=run_id) == 0:
+            raise RunLostError(f"run {run_id} isn't pending", run_id)
+
+    def complete(self, run_id: UUID, output: object) -> None:
+        """Make a running run completed; its result is text_of(output).
+
+        To complete it again changes nothing. Raises RunLostError if it isn't running,
+        and ResultNotStoredError if the database can't be reached. Both have the output.
+        """
+        result = storable(text_of(output))
+        try:
+            completed = self._write(COMPLETE, self._patience, id=run_id, result=result)
+        except psycopg.Error as error:
+            message = f"the result of run {run_id} isn't stored: {error}"
+            raise ResultNotStoredError(message, run_id, output) from error
+        if completed == 0:
+            message = f"run {run_id} had ended, or was given up, before it completed"
+            raise RunLostError(message, run_id, output)
+
+    def fail(self, run_id: UUID, reason: str) -> None:
+        """Make a pending or running run failed; its owner can read the reason.
+
+        To fail it again changes nothing. Raises RunLostError if it has ended otherwise,
+        psycopg.OperationalError if the database can't be reached.
+        """
+        if self._write(FAIL, self._patience, id=run_id, error=storable(reason)) == 0:
+            raise RunLostError(f"run {run_id} had ended before it failed", run_id)
+
+    def give_up(
+        self, limit: timedelta, *, pending_limit: timedelta | None = None
+    ) -> int:
         """Fail the runs that started longer ago than the limit; return their number.
 
-        The limit must be longer than the slowest crew takes.
+        The limit must be longer than the slowest crew takes. With pending_limit, runs
+        that were accepted longer ago and haven't started fail, too; without it, clients
+        poll a run that no worker will start for ever.
         """
-        return self._write(GIVE_UP, limit=limit)
+        limits = {"limit": limit, "pending_limit": pending_limit}
+        return self._write(GIVE_UP, SHORT_PATIENCE, **limits)
 
-    def _write(self, statement: str, **values: object) -> int:
+    def _write(self, statement: str, patience: timedelta, **values: object) -> int:
         """Execute a statement in its own transaction; return the number of rows.
 
-        It is repeated for a quarter of a minute, because a short outage mustn't cost
-        the result of a crew that took an hour.
+        While the database can't be reached, it is repeated after growing pauses.
         """
-        for pause_seconds in RETRY_PAUSES_SECONDS:
+        deadline = time.monotonic() + patience.total_seconds()
+        pause_seconds = 0.5
+        while True:
             try:
-                return self._try_to_write(statement, values)
+                with psycopg.connect(self._database_url, **CONNECTION) as connection:
+                    return connection.execute(statement, values).rowcount
             except psycopg.OperationalError as error:
+                if time.monotonic() + pause_seconds > deadline:
+                    raise
                 logger.warning("the database can't be reached: %s", error)
-                time.sleep(pause_seconds)
-        return self._try_to_write(statement, values)
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
 
-    def _try_to_write(self, statement: str, values: Mapping[str, object]) -> int:
-        with psycopg.connect(
-            self._database_url, connect_timeout=CONNECT_TIMEOUT_SECONDS
-        ) as connection:
-            return connection.execute(statement, values).rowcount
+
+class Run:
+    """A run while it is worked on: a flow, or a crew's akickoff(), for example.
+
+        with runs.record(run_id) as run:
+            run.complete(flow.kickoff())
+
+        async with runs.record(run_id) as run:
+            run.complete(await crew.akickoff(inputs))
+
+    The block starts the run, and raises RunLostError if it isn't pending. When the block
+    ends, its outcome is written, in asyncio by a thread; see CrewRuns.complete() for the
+    errors. An error in the block fails the run, unless complete() or fail() was called
+    before. A block that calls neither fails the run and raises RuntimeError.
+    """
+
+    def __init__(self, runs: CrewRuns, run_id: UUID) -> None:
+        self.id = run_id
+        self._runs = runs
+        self._end: Callable[[], None] | None = None
+
+    def complete(self, output: object, crew: Crew | None = None) -> None:
+        """Choose the result: text_of(output).
+
+        With fail_on_tool_failures, raises ToolsFailedError if a tool failed. This is in
+        the output, or in the crew's tasks if a callback has replaced the output.
+        """
+        failures = tool_failures(output, crew)
+        for failure in failures:
+            message = "run %s: the tool %s failed: %s"
+            logger.warning(message, self.id, failure.tool_name, failure.message)
+        if failures and self._runs._fail_on_tool_failures:
+            raise ToolsFailedError(f"a tool failed in run {self.id}", self.id, output)
+        text_of(output)  # Fails here, if at all, so that the run fails.
+        self._end = lambda: self._runs.complete(self.id, output)
+
+    def fail(self, reason: str) -> None:
+        """Choose to fail, for a reason that the owner can read."""
+        self._end = lambda: self._runs.fail(self.id, reason)
+
+    def __enter__(self) -> Run:
+        self._runs.start(self.id)
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._end is not None:
+            return self._end()
+        # Ctrl-C and SystemExit end the run, too.
+        cause = error or RuntimeError(f"run {self.id} neither completed nor failed")
+        try:
+            self._runs.fail(self.id, self._runs._describe_error(cause))
+        except (RunLostError, psycopg.Error) as trouble:
+            logger.warning("the failure of run %s isn't stored: %s", self.id, trouble)
+        if error is None:
+            raise cause
+
+    async def __aenter__(self) -> Run:
+        start = asyncio.ensure_future(asyncio.to_thread(self.__enter__))
+        try:
+            return await asyncio.shield(start)
+        except asyncio.CancelledError as error:
+            await start
+            await self.__aexit__(None, error, None)
+            raise
+
+    async def __aexit__(self, *error: Any) -> None:
+        await asyncio.to_thread(self.__exit__, *error)
+
+
+def text_of(output: object) -> str:
+    """Return the text of what a crew, a flow or a callback returned.
+
+    It is the raw text of a CrewOutput; JSON of values that have it. Raises TypeError for
+    a stream, or a coroutine that wasn't awaited.
+    """
+    if isinstance(output, (AsyncIterable, Awaitable)):
+        raise TypeError(f"{type(output).__name__} isn't a result yet")
+    raw = getattr(output, "raw", output)
+    if isinstance(raw, str):
+        return raw
+    if hasattr(output, "model_dump_json"):
+        return str(output.model_dump_json())
+    try:
+        return json.dumps(output, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(output)
+
+
+def tool_failures(output: object, crew: Crew | None) -> list[Any]:
+    """Return the records of failed tools, which CrewAI keeps since its version 1.15.9."""
+    outputs = [output]
+    if crew is not None and not hasattr(output, "tool_failures"):
+        outputs = [task.output for task in crew.tasks]
+    return [f for each in outputs for f in getattr(each, "tool_failures", None) or []]
 
 
 def crew_config(crew: Crew) -> dict[str, Any]:
     """Describe the crew as readers of the run see it.
 
-    Call it before the kickoff, which replaces placeholders such as {city} in the
-    crew's texts. Ids are left out, because CrewAI makes new ones in each process.
+    The texts are those before a kickoff, with placeholders such as {city}: a kickoff
+    writes its inputs into them, which may be another user's. Ids are left out, because
+    CrewAI makes new ones in each process.
     """
     positions = {agent.id: position for position, agent in enumerate(crew.agents)}
 
-    def agent_index(agent: BaseAgent | None) -> int:
+    def position_of(agent: BaseAgent | None) -> dict[str, int]:
         # In a hierarchical crew, the manager chooses the agents of tasks without one.
-        return 0 if agent is None else positions.get(agent.id, 0)
+        if agent is None or agent.id not in positions:
+            return {}
+        return {"agent_index": positions[agent.id]}
 
     return {
         "agents": [
             {
-                "role": agent.role,
-                "goal": agent.goal,
-                "backstory": agent.backstory,
+                "role": original(agent, "role"),
+                "goal": original(agent, "goal"),
+                "backstory": original(agent, "backstory"),
                 "verbose": bool(agent.verbose),
                 "allow_delegation": bool(agent.allow_delegation),
                 "tools": [tool.name for tool in agent.tools or []],
@@ -220,9 +387,9 @@ def crew_config(crew: Crew) -> dict[str, Any]:
         ],
         "tasks": [
             {
-                "description": task.description,
-                "agent_index": agent_index(task.agent),
-                "expected_output": task.expected_output,
+                "description": original(task, "description"),
+                **position_of(task.agent),
+                "expected_output": original(task, "expected_output"),
                 "tools": [tool.name for tool in task.tools or []],
             }
             for task in crew.tasks
@@ -230,6 +397,12 @@ def crew_config(crew: Crew) -> dict[str, Any]:
         "verbose": bool(crew.verbose),
         "process": crew.process.value,
     }
+
+
+def original(part: BaseAgent | Task, name: str) -> str:
+    """A text as it was before CrewAI's kickoff wrote the inputs into it."""
+    text = getattr(part, f"_original_{name}", None)
+    return getattr(part, name) if text is None else text
 
 
 def storable(value: Any) -> Any:
