@@ -1,13 +1,21 @@
 // `npm run build`: bundles the Worker as a deployment would, lists the bytes of each package, and checks the size.
-// Guarantees exit code 1 over budget. Uploads nothing; leaves the bundle in dist/worker.
+// Warns above one limit and guarantees exit code 1 above another. Uploads nothing; leaves the bundle in dist/worker.
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ROOT_DIRECTORY, runWrangler } from "./wrangler.ts";
 
-/** 80 KB. The platform accepts megabytes, but a cold isolate parses all of them before its first response. */
-const BUDGET_BYTES = 81_920;
+/**
+ * Of the compressed bundle. The platform accepts megabytes, but a cold isolate parses all of them before its first response.
+ * Between the two, a driver's update still deploys, and somebody has time to look.
+ */
+const SIZE_LIMITS: SizeLimits = { warnBytes: 80 * 1_024, failBytes: 90 * 1_024 };
 const OUTPUT_DIRECTORY = join(ROOT_DIRECTORY, "dist/worker");
+
+export interface SizeLimits {
+  warnBytes: number;
+  failBytes: number;
+}
 
 interface BundleReport {
   minifiedBytes: number;
@@ -30,20 +38,26 @@ export async function buildBundle(directory = OUTPUT_DIRECTORY): Promise<BundleR
 }
 
 /** Builds, reports on the terminal, and returns whether the bundle may be deployed. */
-export async function checkBudget(budgetBytes = BUDGET_BYTES): Promise<boolean> {
+export async function checkSize({ warnBytes, failBytes }: SizeLimits = SIZE_LIMITS): Promise<boolean> {
   const { minifiedBytes, gzipBytes, shares } = await buildBundle();
   console.log("Minified bytes by package:");
   for (const [name, bytes] of shares) {
     const percent = ((100 * bytes) / minifiedBytes).toFixed(1);
     console.log(`${formatBytes(bytes)}  ${percent.padStart(5)} %  ${name}`);
   }
-  const isWithin = gzipBytes <= budgetBytes;
-  const verdict = `${formatBytes(Math.abs(budgetBytes - gzipBytes)).trim()} ${isWithin ? "left" : "too many"}`;
   console.log(`${formatBytes(minifiedBytes)}  minified`);
-  console.log(`${formatBytes(gzipBytes)}  gzip, of ${formatBytes(budgetBytes).trim()}: ${verdict}`);
-  if (!isWithin)
-    console.error("\nThe bundle is over budget (BUDGET_BYTES in dev/build.ts). See above for the largest parts.");
-  return isWithin;
+  console.log(`${formatBytes(gzipBytes)}  gzip`);
+  if (gzipBytes > failBytes) {
+    console.error(`\n✗ The bundle has more than ${formatBytes(failBytes).trim()} compressed. ${ADVICE}`);
+    return false;
+  }
+  if (gzipBytes > warnBytes) {
+    const limit = formatBytes(failBytes).trim();
+    console.error(
+      `\n! The bundle has more than ${formatBytes(warnBytes).trim()} compressed; above ${limit} it can't be deployed. ${ADVICE}`,
+    );
+  }
+  return true;
 }
 
 interface Metafile {
@@ -59,6 +73,8 @@ function listShares({ outputs }: Metafile): BundleReport["shares"] {
   return Object.entries(bytesByName).toSorted(([, one], [, other]) => other - one);
 }
 
+const ADVICE = "See above for the largest packages (SIZE_LIMITS in dev/build.ts).";
+
 const formatBytes = (bytes: number) => `${bytes.toLocaleString("en")} B`.padStart(10);
 
-if (import.meta.main) process.exitCode = (await checkBudget()) ? 0 : 1;
+if (import.meta.main) process.exitCode = (await checkSize()) ? 0 : 1;

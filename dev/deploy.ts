@@ -1,15 +1,15 @@
 // `npm run deploy`: checks the configuration and the bundle's size, then passes all arguments on to `wrangler deploy`.
-// Guarantees that no bundle over budget is uploaded, and no Worker that could only respond with "misconfigured".
+// Guarantees that no bundle that is too large is uploaded, and no Worker that could only respond with "misconfigured".
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { checkBudget } from "./build.ts";
+import { type SizeLimits, checkSize } from "./build.ts";
 import { formatFinding } from "./checklist.ts";
 import { gatherSettings } from "./doctor/settings.ts";
 import { ROOT_DIRECTORY, runWrangler } from "./wrangler.ts";
 
 /** Returns the exit code. */
-export async function deploy(args: readonly string[], budgetBytes?: number): Promise<number> {
+export async function deploy(args: readonly string[], sizeLimits?: SizeLimits): Promise<number> {
   const { findings } = await gatherSettings(readSource(args));
   // The deployed Worker may have the secret already. If it hasn't, wrangler refuses: `[secrets]` in wrangler.toml.
   const obstacles = findings.filter(({ mark, text }) => mark === "bad" && text !== "DATABASE_URL is required");
@@ -18,7 +18,7 @@ export async function deploy(args: readonly string[], budgetBytes?: number): Pro
     console.error("\nNothing was uploaded. `npm run doctor` checks the rest, too.");
     return 1;
   }
-  if (!(await checkBudget(budgetBytes))) return 1;
+  if (!(await checkSize(sizeLimits))) return 1;
   console.log();
   return (await runWrangler(["deploy", ...args], { capture: false })).exitCode;
 }

@@ -31,18 +31,31 @@ test("npm run deploy -- --dry-run reports the bundle, warns of nothing and lists
   for (const name of ["@neondatabase/serverless", "zod", "hono", "jose", "src"]) {
     expect(output).toMatch(new RegExp(`^ +[\\d,]+ B +[\\d.]+ %  ${name}$`, "m"));
   }
-  expect(output).toMatch(/gzip, of 81,920 B: [\d,]+ B left\n[^]*Total Upload: [^]*--dry-run: exiting now\./);
+  expect(output).toMatch(/^ +[\d,]+ B {2}gzip$[^]*Total Upload: [^]*--dry-run: exiting now\./m);
   expect(output).toMatch(/env\.CF_VERSION_METADATA/);
   expect(output, "arguments reach wrangler").toMatch(/env\.JWT_AUDIENCE/);
   expect(output).not.toMatch(/WARNING/);
 });
 
-test("over budget nothing goes to wrangler, and the exit code is 1", async () => {
-  const script = `import { deploy } from "./dev/deploy.ts"; 
-    process.exitCode = await deploy(${JSON.stringify(["--dry-run", ...SETTINGS])}, 1_000);`;
-  const { code, output } = await run(["--input-type=module", "--eval", script]);
+/** Deploys as if the bundle's limits were other ones. */
+async function deployWithin(warnBytes: number, failBytes: number): Promise<{ code: number; output: string }> {
+  const args = JSON.stringify(["--dry-run", ...SETTINGS]);
+  const script = `import { deploy } from "./dev/deploy.ts";
+    process.exitCode = await deploy(${args}, { warnBytes: ${warnBytes}, failBytes: ${failBytes} });`;
+  return run(["--input-type=module", "--eval", script]);
+}
+
+test("a bundle above the first limit is deployed with a warning", async () => {
+  const { code, output } = await deployWithin(1_000, 1_000_000);
+  expect(code).toBe(0);
+  expect(output).toMatch(/! The bundle has more than 1,000 B compressed; above 1,000,000 B it can't be deployed\./);
+  expect(output).toMatch(/Total Upload/);
+});
+
+test("a bundle above the second limit doesn't reach wrangler, and the exit code is 1", async () => {
+  const { code, output } = await deployWithin(500, 1_000);
   expect(code).toBe(1);
-  expect(output).toMatch(/B too many\n\nThe bundle is over budget/);
+  expect(output).toMatch(/✗ The bundle has more than 1,000 B compressed\./);
   expect(output).not.toMatch(/Total Upload/);
 });
 
