@@ -1,19 +1,27 @@
 // Every generated block. To add one: name it here, put its two markers into a Markdown file, run `npm run fix`.
 import { readFile } from "node:fs/promises";
 import { describeExampleRuns } from "./example-runs.ts";
+import { tabulateAlerts } from "./alerts.ts";
 import { tabulateFaults } from "./faults.ts";
-import type { Block } from "./generated.ts";
+import { type Block, formatTable } from "./generated.ts";
+import fields from "./data/log-fields.json" with { type: "json" };
 import { createReferenceBlocks } from "./reference.ts";
 
 export async function createBlocks(): Promise<Map<string, Block>> {
   const blocks: Record<string, Block> = {
     ...(await createReferenceBlocks()),
     changes: { markdown: await listChanges() },
-    faults: { markdown: tabulateFaults() },
     "example-run": { markdown: await showExampleRun() },
     transitions: { markdown: await showTransitions() },
   };
+  const tables = { ...tabulateFaults(), "log-fields": tabulateLogFields(), alerts: tabulateAlerts() };
+  for (const [name, markdown] of Object.entries(tables)) blocks[name] = { markdown };
   return new Map(Object.entries(blocks));
+}
+
+function tabulateLogFields(): string {
+  const rows = Object.entries(fields).map(([name, { when, meaning }]) => [`\`${name}\``, when, meaning]);
+  return formatTable(["field", "when", "meaning"], rows);
 }
 
 /** The parts of the CHANGELOG that clients need: each released version with its "For clients", or with all it has. */

@@ -29,3 +29,9 @@ export function findBlock(blocks: Map<string, Block>, name: string): Block {
   if (block === undefined) throw new Error(`no block is named ${name}`);
   return block;
 }
+
+/** A Markdown table. */
+export function formatTable(head: string[], rows: readonly string[][]): string {
+  const lines = [head, head.map(() => "---"), ...rows];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}

@@ -4,7 +4,7 @@ import type * as z from "zod";
 import { TOKEN_PROBLEMS } from "../src/failure.ts";
 import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
 import { type FailureResponse, collectFailureResponses } from "./failure-responses.ts";
-import type { Block } from "./generated.ts";
+import { type Block, formatTable } from "./generated.ts";
 import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
 import { type Sample, createRenderer, escapeHtml, renderPanel, renderTabs } from "./markdown.ts";
 import { RUN_HEADERS, RUN_ID, describeRecord } from "./openapi.ts";
@@ -122,11 +122,6 @@ function flatten(entries: readonly Entry[], path = ""): string[][] {
     ],
     ...flatten(fields, `${path}${name}${type.startsWith("list") ? "[]" : ""}.`),
   ]);
-}
-
-function formatTable(head: string[], rows: readonly string[][]): string {
-  const lines = [head, head.map(() => "---"), ...rows];
-  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
 /** Each entry with an anchor: the id of the list and its name. */

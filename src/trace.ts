@@ -5,7 +5,7 @@ type GateNote = "auth" | "subject" | "key_set" | "rate_limit";
 type RunNote = "run_id" | "cache" | "cache_layer" | "db_faults";
 type NumberNote = "db_attempts" | "db_ms" | "waited_ms";
 
-/** Members of the log line; docs/logging.md documents their names. Never a token, a secret or a value of a record. */
+/** Members of the log line; docs/troubleshooting.md documents their names. Never a token, a secret or a value of a record. */
 export type Notes = Partial<Record<FailureNote | GateNote | RunNote, string | undefined> & Record<NumberNote, number>>;
 
 export interface Trace {

@@ -2,7 +2,7 @@
 // one clock. That no fault lasts longer than the time-out of a fetch, the time-out of each test shows.
 import { afterAll, expect, test } from "vitest";
 import { createTestApp } from "../support/test-app.ts";
-import { expectFault } from "../support/documented-fault.ts";
+import { expectFault, listFaults } from "../support/documented-fault.ts";
 import { catchLines } from "../support/log-lines.ts";
 import { readRun } from "../support/read-run.ts";
 import { controlClock } from "../support/clock.ts";
@@ -32,13 +32,14 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
   ["a body that trickles", "key_set_timeout", { kind: "trickle", bytes: 2, intervalMs: 200 }],
   ["a 500 with a key set", "key_set_status", reply(500, `{"keys":[]}`)],
   ["a 204", "key_set_status", reply(204, "")],
-  ["a redirect", "key_set_status", { kind: "redirect", location: "http://127.0.0.1:9/" }],
-  ["HTML", "key_set_invalid", reply(200, "<h1>Sign in</h1>")],
-  ["an empty 200", "key_set_invalid", reply(200, "")],
-  ["half of the JSON", "key_set_invalid", { kind: "truncated" }],
+  ["a 404", "key_set_wrong_address", reply(404, "")],
+  ["a redirect", "key_set_redirect", { kind: "redirect", location: "http://127.0.0.1:9/" }],
+  ["HTML", "key_set_not_json", reply(200, "<h1>Sign in</h1>")],
+  ["an empty 200", "key_set_not_json", reply(200, "")],
+  ["half of the JSON", "key_set_not_json", { kind: "truncated" }],
   ["JSON without keys", "key_set_invalid", reply(200, `{"error":"later"}`)],
-  ["a set without a usable key", "key_set_invalid", reply(200, `{"keys":[{"kty":"oct","k":"AA"},null,7]}`)],
-  ["a reply of 1 MB", "key_set_invalid", { kind: "huge-body", megabytes: 1 }],
+  ["a set without a usable key", "key_set_unusable", reply(200, `{"keys":[{"kty":"oct","k":"AA"},null,7]}`)],
+  ["a reply of 1 MB", "key_set_too_large", { kind: "huge-body", megabytes: 1 }],
 ];
 
 /** Opens an issuer and a test app for each case; the issuer publishes `key` and later `nextKey`. */
@@ -110,6 +111,11 @@ test("in a warm isolate each fault delays no request with a known key and refuse
   clock.advance(3);
   await each(cases, async ({ read, nextKey }) => expect((await read(nextKey)).response.status).toBe(200));
 }, 20_000);
+
+test("each documented fault of the keys is among these", () => {
+  const shown = [...CASES.map(([, name]) => name), "key_set_fault_known_key", "key_set_fault_unknown_key"];
+  expect([...new Set(shown)].toSorted()).toEqual(listFaults("keys"));
+});
 
 afterAll(() => {
   for (const text of lines.all()) for (const token of sent) expect(text).not.toContain(token);

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import type { FaultName } from "../../../docs/faults.ts";
 import { bearer, createTestApp } from "../../support/test-app.ts";
-import { expectFault } from "../../support/documented-fault.ts";
+import { expectFault, listFaults } from "../../support/documented-fault.ts";
 import { catchLines } from "../../support/log-lines.ts";
 import { readRun } from "../../support/read-run.ts";
 import { insertRun } from "../../support/database.ts";
@@ -67,7 +67,11 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
   ["an error of the system", "server_busy", sqlError("58030", "could not read file")],
   ["an internal error", "server_busy", sqlError("XX000", "unexpected data beyond EOF")],
   ["a redirect", "refused", { kind: "redirect", location: "http://127.0.0.1:9/" }],
-  ["the proxy's refusal", "refused", reply(400, `{"message":"password authentication failed for user 'r'","code":""}`)],
+  [
+    "the proxy's refusal",
+    "wrong_password",
+    reply(400, `{"message":"password authentication failed for user 'r'","code":""}`),
+  ],
   [
     "Neon's used-up allowance",
     "quota_exhausted",
@@ -79,7 +83,8 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
     "invalid_value",
     sqlError("22P02", 'invalid syntax for type json: "SECRET TEXT"'),
   ],
-  ["a missing table", "sql_error", sqlError("42P01", `relation "crew_runs" does not exist`)],
+  ["an endpoint that doesn't exist", "endpoint_missing", reply(404, "")],
+  ["a missing table", "table_missing", sqlError("42P01", `relation "crew_runs" does not exist`)],
 ];
 
 describe.concurrent.each(CASES)("%s", (_what, name, fault) => {
@@ -157,4 +162,20 @@ test("six records of 14 MB at once: some are refused, and the next one is read",
   for (const answer of refused) expectFault("overloaded", answer);
   await proxy.heal();
   expect((await readRun(app, id, token, lines)).response.status).toBe(200);
+});
+
+test("each documented fault of the database is among these, or in a test of waits or of Postgres's own errors", () => {
+  const elsewhere = [
+    "recovers_during_wait",
+    "fails_to_end_of_wait",
+    "refuses_during_wait",
+    "refused_by_postgres",
+    "database_missing",
+    "permission_denied",
+    "column_missing",
+    "sql_error",
+    "invalid_record",
+  ];
+  const shown = [...CASES.map(([, name]) => name), "transient_recovered", "overloaded", ...elsewhere];
+  expect([...new Set(shown)].toSorted()).toEqual(listFaults("database", "rows"));
 });

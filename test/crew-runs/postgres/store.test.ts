@@ -1,6 +1,7 @@
 // The statement against the real database: which runs it finds for whom, its attempts and time limits, and which of Postgres's
 // messages reach the log.
 import { describe, expect, inject, test, vi } from "vitest";
+import type { FaultName } from "../../../docs/faults.ts";
 import { expectFault } from "../../support/documented-fault.ts";
 import { catchLines } from "../../support/log-lines.ts";
 import { type ReadRun, readRun } from "../../support/read-run.ts";
@@ -168,32 +169,32 @@ describe("all attempts together", () => {
 });
 
 describe("Postgres's refusal", () => {
-  test.each([
-    ["a missing table", "select id from crew_run", "42P01"],
-    ["a missing column", "select agent from crew_runs", "42703"],
-    ["a column of another type", "select id from crew_runs where status = 1", "42883"],
-    ["a table that the role may not read", "select * from pg_authid", "42501"],
-  ])("because of %s is in the log only, and is not asked for twice", async (_, statement, code) => {
+  test.each<[string, FaultName, string]>([
+    ["a missing table", "table_missing", "select id from crew_run"],
+    ["a missing column", "column_missing", "select agent from crew_runs"],
+    ["a column of another type", "sql_error", "select id from crew_runs where status = 1"],
+    ["a table that the role may not read", "permission_denied", "select * from pg_authid"],
+  ])("because of %s is in the log only, and is not asked for twice", async (_, name, statement) => {
     const refusal = await ask(statement);
     expect(refusal.status).toBe(400);
     const { read, received } = await openDatabase(refusal);
     const answer = await read();
-    expectFault("sql_error", answer);
-    expect(answer.log["why"]).toContain(`sql_error: ${code}`);
+    expectFault(name, answer);
     expect(await received()).toBe(1);
   });
 
-  test.each<Record<string, string>>([{ password: "wrong" }, { username: "postgres" }, { pathname: "/missing" }])(
-    "of %j is in the log only, without a secret, and is not asked for twice",
-    async (part) => {
-      const url = Object.assign(new URL(variables.DATABASE_URL), part);
-      const { read, received } = await openDatabase(undefined, { DATABASE_URL: url.href });
-      const answer = await read();
-      expectFault("refused", answer);
-      expect(JSON.stringify(answer.log)).not.toContain(url.password);
-      expect(await received()).toBe(1);
-    },
-  );
+  test.each<[Record<string, string>, FaultName]>([
+    [{ password: "wrong" }, "refused_by_postgres"],
+    [{ username: "postgres" }, "refused_by_postgres"],
+    [{ pathname: "/missing" }, "database_missing"],
+  ])("of %j is in the log only, without a secret, and is not asked for twice", async (part, name) => {
+    const url = Object.assign(new URL(variables.DATABASE_URL), part);
+    const { read, received } = await openDatabase(undefined, { DATABASE_URL: url.href });
+    const answer = await read();
+    expectFault(name, answer);
+    expect(JSON.stringify(answer.log)).not.toContain(url.password);
+    expect(await received()).toBe(1);
+  });
 
   test("that contains the password decoded shows it nowhere", async () => {
     const DATABASE_URL = "postgresql://reader:p%40ss%2Fw@db.example.com/runs";
