@@ -1,20 +1,21 @@
 // `npm run test:mutants [-- WORD]`: applies each small harmful change of mutants.ts to a copy of the project and runs the tests
-// that should notice it, then all others if they don't. WORD chooses the changes whose file or text contains it. A change that
-// no test notices, or that only tests notice which its row doesn't name, is listed; so is a run without a verdict: one that took
-// too long, failed only because tests timed out, or failed before a test.
+// that should notice it, then all of `npm test` if they don't. WORD chooses the changes whose file or text contains it. Lists each
+// change that no test notices, or only tests that its row doesn't name; and each run without a verdict: one that took too long,
+// failed only because tests timed out, or failed before a test.
 // `--check` only checks that each change still applies, once, and that its tests exist.
-import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type TestModule, type Vitest, createVitest } from "vitest/node";
 import { MUTANTS } from "./mutants.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const LEFT_OUT = /\/(node_modules|\.git|\.wrangler|dist|bench)(\/|$)/;
 /** For a machine that does other work, too. */
-const NAMED_TIMEOUT_MS = 300_000;
-const ALL_TIMEOUT_MS = 1_200_000;
+const TIMEOUT_MS = 900_000;
+const OPTIONS = { watch: false, bail: 1, project: ["workerd", "node"], reporters: [{}] };
 
 const word = process.argv[2] ?? "";
 const isCheck = word === "--check";
@@ -34,44 +35,69 @@ if (chosen.length === 0) problems.push(`no change is in a file or text with ${wo
 if (problems.length > 0) {
   console.error(`${problems.join("\n")}\nCorrect or remove these rows of test/mutants/mutants.ts.`);
   process.exitCode = 1;
-} else if (!isCheck) await runAll();
+} else if (!isCheck) {
+  await runAll();
+  // vitest may leave something behind that keeps the process running.
+  process.exit();
+}
 
 async function runAll(): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "mutants-"));
   try {
     await cp(ROOT, directory, { recursive: true, filter: (path) => !LEFT_OUT.test(path.slice(ROOT.length)) });
     await symlink(join(ROOT, "node_modules"), join(directory, "node_modules"));
-
-    const unchanged = await judge(directory, namedPaths, ALL_TIMEOUT_MS);
-    if (unchanged.verdict !== "passed") throw new Error(`the tests fail without a change: ${unchanged.detail}`);
-    console.log(`${namedPaths.length} test files pass without a change`);
-
-    const listed: string[] = [];
-    const startedMs = Date.now();
-    for (const [index, [file, from, to, tests]] of chosen.entries()) {
-      const path = join(directory, file);
-      const source = await readFile(path, "utf8");
-      await writeFile(
-        path,
-        source.replace(from, () => to),
-      );
-      const named = await judge(directory, pathsOf(tests), NAMED_TIMEOUT_MS);
-      const all = named.verdict === "passed" ? await judge(directory, [], ALL_TIMEOUT_MS) : undefined;
-      await writeFile(path, source);
-      const outcome = describe(named.verdict, all?.verdict);
-      const change = `${file}: ${from.trim()} → ${to.trim()}`;
-      if (outcome !== "noticed") listed.push(`${outcome}: ${change}\n  ${all?.detail ?? named.detail}`);
-      const done = index + 1;
-      const leftMinutes = (((Date.now() - startedMs) / done) * (chosen.length - done)) / 60_000;
-      console.log(`${done}/${chosen.length}, ${Math.ceil(leftMinutes)} min left: ${outcome}: ${change}`);
-    }
-    console.log(`\n${chosen.length - listed.length} of ${chosen.length} changes were noticed by the tests named`);
-    if (listed.length > 0) {
-      console.log(`\n${listed.join("\n")}`);
-      process.exitCode = 1;
-    }
+    process.chdir(directory);
+    process.env["WRANGLER_LOG"] = "none";
+    await tryAll(directory);
   } finally {
     await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function tryAll(directory: string): Promise<void> {
+  let vitest = await createVitest("test", OPTIONS);
+  const unchanged = await judge(vitest, namedPaths);
+  if (unchanged.verdict !== "passed") throw new Error(`the tests fail without a change: ${unchanged.detail}`);
+  console.log(`${namedPaths.length} test files pass without a change`);
+
+  const listed: string[] = [];
+  const startedMs = Date.now();
+  for (const [index, [file, from, to, tests]] of chosen.entries()) {
+    const path = join(directory, file);
+    const source = await readFile(path, "utf8");
+    // What isn't a module is read only once, when vitest starts.
+    const isModule = file.startsWith("src/");
+    const renew = async () => {
+      if (isModule) return vitest.invalidateFile(path);
+      await vitest.close();
+      vitest = await createVitest("test", OPTIONS);
+    };
+    await writeFile(
+      path,
+      source.replace(from, () => to),
+    );
+    await renew();
+    const named = await judge(vitest, pathsOf(tests));
+    const all = named.verdict === "passed" ? await judge(vitest) : undefined;
+    await writeFile(path, source);
+    await renew();
+
+    const outcome = describe(named.verdict, all?.verdict);
+    const change = `${file}: ${from.trim()} → ${to.trim()}`;
+    if (outcome !== "noticed") listed.push(`${outcome}: ${change}\n  ${all?.detail ?? named.detail}`);
+    const done = index + 1;
+    const leftMinutes = (((Date.now() - startedMs) / done) * (chosen.length - done)) / 60_000;
+    console.log(`${done}/${chosen.length}, ${Math.ceil(leftMinutes)} min left: ${outcome}: ${change}`);
+    if (all?.verdict === "unknown" || named.verdict === "unknown") {
+      void vitest.close();
+      vitest = await createVitest("test", OPTIONS);
+    }
+  }
+  await vitest.close();
+  console.log(`\n${chosen.length - listed.length} of ${chosen.length} changes were noticed by the tests named`);
+  if (listed.length > 0) {
+    console.log(`\n${listed.join("\n")}`);
+    process.exitCode = 1;
   }
 }
 
@@ -83,34 +109,25 @@ function describe(named: Verdict, all: Verdict | undefined): string {
 
 type Verdict = "passed" | "failed" | "unknown";
 
-interface Report {
-  testResults: {
-    name: string;
-    message: string;
-    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
-  }[];
+/** Runs test files, or all of them. A test that only took too long doesn't count as failed. */
+async function judge(vitest: Vitest, paths?: string[]): Promise<{ verdict: Verdict; detail: string }> {
+  const files = await vitest.globTestSpecifications(paths);
+  for (const { moduleId } of files) vitest.invalidateFile(moduleId);
+  const run = vitest.runTestSpecifications(files, true).then(({ testModules }) => testModules);
+  const modules = await Promise.race([run, sleep(TIMEOUT_MS)]);
+  if (modules === undefined) return { verdict: "unknown", detail: `took more than ${TIMEOUT_MS} ms` };
+  if (modules.length === files.length && modules.every(hasPassed)) return { verdict: "passed", detail: "" };
+  const failed = modules.flatMap(({ children }) => [...children.allTests("failed")]);
+  const message = (errors: readonly { message: string }[] = []) => errors.map((error) => error.message).join();
+  const real = failed.filter((test) => !message(test.result().errors).includes("timed out in"));
+  const detail = (real.length > 0 ? real : failed).map(({ fullName }) => fullName);
+  detail.push(...modules.map((module) => message(module.errors())).filter(Boolean));
+  if (real.length === 0) detail.unshift("no test failed, except by time");
+  return { verdict: real.length > 0 ? "failed" : "unknown", detail: detail.join("; ").slice(0, 500) };
 }
 
-/** Runs test files; without any, those of `npm test`. A test that only took too long doesn't count as failed. */
-async function judge(directory: string, paths: readonly string[], timeout: number) {
-  const reportPath = join(directory, "report.json");
-  await rm(reportPath, { force: true });
-  const tests = paths.length > 0 ? paths : ["--project=workerd", "--project=node"];
-  const options = ["run", "--bail=1", "--reporter=json", `--outputFile.json=${reportPath}`, ...tests];
-  const { status } = spawnSync(process.execPath, ["node_modules/vitest/vitest.mjs", ...options], {
-    cwd: directory,
-    stdio: "ignore",
-    timeout,
-  });
-  if (status === 0) return { verdict: "passed" as Verdict, detail: "" };
-  if (status === null) return { verdict: "unknown" as Verdict, detail: `took more than ${timeout} ms` };
-  const report = JSON.parse(await readFile(reportPath, "utf8").catch(() => '{"testResults":[]}')) as Report;
-  const failed = report.testResults.flatMap(({ assertionResults }) =>
-    assertionResults.filter((result) => result.status === "failed"),
-  );
-  const real = failed.filter(({ failureMessages }) => !failureMessages.join().includes("timed out in"));
-  const messages = report.testResults.map(({ name, message }) => message && `${name}: ${message}`).filter(Boolean);
-  const details = [...(real.length > 0 ? real : failed).map(({ fullName }) => fullName), ...messages];
-  const detail = `${real.length === 0 ? "no test failed, except by time: " : ""}${details.join("; ")}`;
-  return { verdict: (real.length > 0 ? "failed" : "unknown") as Verdict, detail: detail.slice(0, 500) };
+/** Not if it was cut short, or if its tests didn't run. */
+function hasPassed(module: TestModule): boolean {
+  const tests = [...module.children.allTests()];
+  return module.state() === "passed" && tests.some((test) => test.result().state === "passed");
 }
