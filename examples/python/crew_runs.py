@@ -85,17 +85,17 @@ LONGEST_PAUSE_SECONDS = 30.0
 SHORT_PATIENCE = timedelta(seconds=5)
 
 
-class RunConflictError(Exception):
-    """The id belongs to a run of another owner or with another correlation id."""
-
-
 class RunError(Exception):
-    """The run couldn't be started or ended. output is what the crew returned, if it did."""
+    """The output attribute is what the crew returned, or None."""
 
     def __init__(self, message: str, run_id: UUID, output: object = None) -> None:
         super().__init__(message)
         self.run_id = run_id
         self.output = output
+
+
+class RunConflictError(RunError):
+    """The id belongs to a run of another owner or with another correlation id."""
 
 
 class RunLostError(RunError):
@@ -176,7 +176,7 @@ class CrewRuns:
             task_input=None if inputs is None else Jsonb(storable(inputs)),
         )
         if accepted == 0:
-            raise RunConflictError(f"another run has the id {run_id}")
+            raise RunConflictError(f"another run has the id {run_id}", run_id)
         return run_id
 
     def kickoff(
@@ -192,7 +192,7 @@ class CrewRuns:
         ValueError if the crew streams; otherwise what record() raises.
         """
         if getattr(crew, "stream", False):
-            raise ValueError("a crew with stream=True returns no result: set it to False")
+            raise ValueError("a crew with stream=True returns no result")
         with self.record(run_id) as run:
             output = crew.kickoff(None if inputs is None else dict(inputs), **options)
             run.complete(output, crew)
@@ -272,10 +272,10 @@ class Run:
         async with runs.record(run_id) as run:
             run.complete(await crew.akickoff(inputs))
 
-    The block starts the run, and raises RunLostError if it isn't pending. When the block
-    ends, its outcome is written, in asyncio by a thread; see CrewRuns.complete() for the
-    errors. An error in the block fails the run, unless complete() or fail() was called
-    before. A block that calls neither fails the run and raises RuntimeError.
+    The block starts the run, or raises RunLostError if it isn't pending. The outcome is
+    written when the block ends, in asyncio by a thread, and raises what complete() and
+    fail() of CrewRuns raise. An error in the block fails the run, unless complete() or
+    fail() came before. A block that calls neither fails the run with a RuntimeError.
     """
 
     def __init__(self, runs: CrewRuns, run_id: UUID) -> None:
@@ -286,13 +286,18 @@ class Run:
     def complete(self, output: object, crew: Crew | None = None) -> None:
         """Choose the result: text_of(output).
 
-        With fail_on_tool_failures, raises ToolsFailedError if a tool failed. This is in
-        the output, or in the crew's tasks if a callback has replaced the output.
+        With fail_on_tool_failures, raises ToolsFailedError if a tool failed. Failures
+        are in the output, or in the crew's tasks if a callback replaced the output.
         """
-        failures = tool_failures(output, crew)
+        outputs = [output]
+        if crew is not None and not hasattr(output, "tool_failures"):
+            outputs = [task.output for task in crew.tasks]
+        # CrewAI has them since its version 1.15.9.
+        lists = [getattr(each, "tool_failures", None) or [] for each in outputs]
+        failures = [failure for failures in lists for failure in failures]
         for failure in failures:
-            message = "run %s: the tool %s failed: %s"
-            logger.warning(message, self.id, failure.tool_name, failure.message)
+            text = "run %s: the tool %s failed: %s"
+            logger.warning(text, self.id, failure.tool_name, failure.message)
         if failures and self._runs._fail_on_tool_failures:
             raise ToolsFailedError(f"a tool failed in run {self.id}", self.id, output)
         text_of(output)  # Fails here, if at all, so that the run fails.
@@ -308,7 +313,8 @@ class Run:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if self._end is not None:
-            return self._end()
+            self._end()
+            return
         # Ctrl-C and SystemExit end the run, too.
         cause = error or RuntimeError(f"run {self.id} neither completed nor failed")
         try:
@@ -334,8 +340,8 @@ class Run:
 def text_of(output: object) -> str:
     """Return the text of what a crew, a flow or a callback returned.
 
-    It is the raw text of a CrewOutput; JSON of values that have it. Raises TypeError for
-    a stream, or a coroutine that wasn't awaited.
+    This is the raw text of a CrewOutput, and JSON of other values if possible. Raises
+    TypeError for a stream, and for a coroutine that wasn't awaited.
     """
     if isinstance(output, (AsyncIterable, Awaitable)):
         raise TypeError(f"{type(output).__name__} isn't a result yet")
@@ -348,14 +354,6 @@ def text_of(output: object) -> str:
         return json.dumps(output, ensure_ascii=False)
     except (TypeError, ValueError):
         return str(output)
-
-
-def tool_failures(output: object, crew: Crew | None) -> list[Any]:
-    """Return the records of failed tools, which CrewAI keeps since its version 1.15.9."""
-    outputs = [output]
-    if crew is not None and not hasattr(output, "tool_failures"):
-        outputs = [task.output for task in crew.tasks]
-    return [f for each in outputs for f in getattr(each, "tool_failures", None) or []]
 
 
 def crew_config(crew: Crew) -> dict[str, Any]:
@@ -376,9 +374,7 @@ def crew_config(crew: Crew) -> dict[str, Any]:
     return {
         "agents": [
             {
-                "role": original(agent, "role"),
-                "goal": original(agent, "goal"),
-                "backstory": original(agent, "backstory"),
+                **originals(agent, "role", "goal", "backstory"),
                 "verbose": bool(agent.verbose),
                 "allow_delegation": bool(agent.allow_delegation),
                 "tools": [tool.name for tool in agent.tools or []],
@@ -387,9 +383,8 @@ def crew_config(crew: Crew) -> dict[str, Any]:
         ],
         "tasks": [
             {
-                "description": original(task, "description"),
+                **originals(task, "description", "expected_output"),
                 **position_of(task.agent),
-                "expected_output": original(task, "expected_output"),
                 "tools": [tool.name for tool in task.tools or []],
             }
             for task in crew.tasks
@@ -399,10 +394,10 @@ def crew_config(crew: Crew) -> dict[str, Any]:
     }
 
 
-def original(part: BaseAgent | Task, name: str) -> str:
-    """A text as it was before CrewAI's kickoff wrote the inputs into it."""
-    text = getattr(part, f"_original_{name}", None)
-    return getattr(part, name) if text is None else text
+def originals(part: BaseAgent | Task, *names: str) -> dict[str, str]:
+    """Return texts as they were before CrewAI's kickoff wrote the inputs into them."""
+    kept = {name: getattr(part, f"_original_{name}", None) for name in names}
+    return {n: getattr(part, n) if text is None else text for n, text in kept.items()}
 
 
 def storable(value: Any) -> Any:
