@@ -84,7 +84,7 @@ end
 $$;
 
 comment on table public.crew_runs is
-  'One row per crew run. The back end inserts and updates; GET /api/crew-runs/{run_id} reads one row by its id. A final row (completed, failed) is never changed again: readers may keep it.';
+  'One row per crew run. The back end inserts and updates; GET /api/crew-runs/{run_id} reads one row by its id. Don''t change a finished row (completed, failed): it is cached, and its readers may see the old one until the cache expires.';
 comment on column public.crew_runs.id is
   'Chosen by the writer; any uuid, of any version.';
 comment on column public.crew_runs.correlation_id is
@@ -102,9 +102,9 @@ comment on column public.crew_runs.crew_config is
 comment on column public.crew_runs.task_input is
   'A JSON object; null if there is none. Numbers keep all their digits on the way to the reader, so write them as JSON text, not through floating point.';
 comment on column public.crew_runs.result is
-  'The crew''s output, as text. Set together with the status completed.';
+  'The crew''s output, as text. Set it together with the status completed. No constraint does so: readers get what is here.';
 comment on column public.crew_runs.error is
-  'Why the run failed, in words that its owner may read. Set together with the status failed.';
+  'Why the run failed, in words that its owner may read. Set it together with the status failed. No constraint does so: readers get what is here.';
 comment on column public.crew_runs.started_at is
   'When work began: never while pending, not before created_at. Take it from the clock that wrote created_at: now() is the safe choice.';
 comment on column public.crew_runs.completed_at is

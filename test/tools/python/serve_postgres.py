@@ -64,7 +64,7 @@ try:
     page = (ROOT / "docs" / "writing-runs.md").read_text(encoding="utf-8")
     app = (ROOT / "examples" / "python" / "app.py").read_text(encoding="utf-8")
     for sql in (
-        *re.findall(r"```sql\n((?:--.*\n)?create role [^`]*)```", page),
+        *re.findall(r"```sql\n(create role [^`]*)```", page),
         *re.findall(
             r"^    create table .*?(?=\n\"\"\")", app, re.DOTALL | re.MULTILINE
         ),

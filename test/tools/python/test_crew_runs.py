@@ -7,6 +7,7 @@ The table, its constraints, the role and its rights are the real ones; the crew 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import threading
@@ -51,7 +52,7 @@ class WithTable(unittest.TestCase):
         cls.server = PostgresServer()
         cls.addClassCleanup(cls.server.remove)
         cls.server.execute((ROOT / "schema.sql").read_text(encoding="utf-8"))
-        [role] = re.findall(r"```sql\n(?:--.*\n)?(create role [^`]*)```", PAGE)
+        [role] = re.findall(r"```sql\n(create role [^`]*)```", PAGE)
         cls.server.execute(role)
 
     def setUp(self) -> None:
@@ -573,6 +574,18 @@ class CrewRunsTest(WithTable):
         self.assertEqual(self.find(self.accept(crew)).crew_config, crew_config(crew))
         secretive = self.accept(crew, include_config=False)
         self.assertIsNone(self.find(secretive).crew_config)
+
+    def test_the_program_of_the_page_records_a_run(self) -> None:
+        program = re.findall(r"```python\n([^`]*)```", PAGE)[0]
+        environment = {
+            "WRITER_DATABASE_URL": self.server.url("crew_runs_writer"),
+            "HOLD": self.server.directory,
+        }
+        names: dict[str, Any] = {}
+        with mock.patch.dict(os.environ, environment):
+            exec(program, names)
+        self.assert_ended(names["run_id"], result="# trams")
+        self.assertEqual(self.find(names["run_id"]).owner_id, "user-1")
 
     def test_the_writer_can_neither_delete_nor_change_the_table(self) -> None:
         for sql in ("delete from crew_runs", "alter table crew_runs add n int"):
