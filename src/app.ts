@@ -1,63 +1,54 @@
-// Maps paths to their handlers, and puts every failure on the wire.
-import type { Context } from "hono";
-import { createMiddleware } from "hono/factory";
+// Maps paths to their handlers, and makes a response of every failure.
+import type { Context, Handler } from "hono";
 import { Hono } from "hono/tiny";
-import { admitReader } from "./auth/gate.ts";
 import { getCrewRun } from "./crew-runs/route.ts";
-import type { AppEnv } from "./env.ts";
-import { Failure, respondWithFailure } from "./failure.ts";
-import { grantOrigin } from "./http/cors.ts";
+import type { AppEnv, Bindings } from "./env.ts";
+import { Failure, respondWithFailure, toFailure } from "./failure.ts";
+import { grantOrigins } from "./http/cors.ts";
 import { getHealth, getReadiness } from "./http/health.ts";
-import { logRequest } from "./http/request-log.ts";
-import { METADATA_PATH, getResourceMetadata, originOf } from "./http/resource-metadata.ts";
-import { type Start, startService } from "./service.ts";
+import { logRequests } from "./http/request-log.ts";
+import { METADATA_PATH, getResourceMetadata } from "./http/resource-metadata.ts";
+import type { WaitUntil } from "./request.ts";
+import { type Service, createService } from "./service.ts";
+import { readSettings } from "./settings.ts";
 
-/** The application. Its state lives as long as the isolate. */
-export function createApp(): Hono<AppEnv> {
+/** The application. Its state lives as long as the isolate. Without usable settings, routes that need none still work. */
+export function createApp(env: Bindings, waitUntil: WaitUntil): Hono<AppEnv> {
+  const read = readSettings(env);
+  const service = read.ok ? createService(read.settings, env, waitUntil) : undefined;
+  const { CORS_ORIGINS = [], REQUIRED_SCOPE } = service?.settings ?? {};
+
+  /** The handler, or a `misconfigured` failure. */
+  const withService =
+    (handler: (c: Context<AppEnv>, service: Service) => Response | Promise<Response>): Handler<AppEnv> =>
+    (c) => {
+      if (service === undefined) throw new Failure("misconfigured", { why: read.ok ? "" : read.problems.join("; ") });
+      return handler(c, service);
+    };
+
   const app = new Hono<AppEnv>();
-  let start: Start | undefined;
-  // Without usable settings there is no service; routes that need none still work.
-  const provideService = createMiddleware<AppEnv>(async (c, next) => {
-    start ??= startService(c.env, c.env.RATE_LIMITER, c.env.CF_VERSION_METADATA?.id);
-    // Until a request has a usable Host, so that one odd Host costs the isolate nothing.
-    if (start.ok) start.service.cache.origin ||= originOf(c.req.url);
-    c.set("start", start);
-    await next();
-  });
-  app.use(logRequest, provideService, grantOrigin);
-
-  app.get("/api/crew-runs/:run_id", requireService, admitReader, getCrewRun).all(refuseMethod);
+  app.use(logRequests(env.CF_VERSION_METADATA?.id, waitUntil));
+  if (CORS_ORIGINS.length > 0) app.use(grantOrigins(CORS_ORIGINS));
+  app.get("/api/crew-runs/:run_id", withService(getCrewRun)).all(refuseMethod);
   app.get("/health", getHealth).all(refuseMethod);
-  app.get("/ready", getReadiness).all(refuseMethod);
-  app.get(`${METADATA_PATH}/*`, requireService, getResourceMetadata).all(refuseMethod);
+  app.get("/ready", (c) => getReadiness(c, service)).all(refuseMethod);
+  app.get(`${METADATA_PATH}/*`, withService(getResourceMetadata)).all(refuseMethod);
   app.notFound((c) => respond(c, new Failure("not_found")));
-  app.onError((error, c) => respond(c, error instanceof Failure ? error : describeUnforeseen(error, c)));
+  app.onError((error, c) => respond(c, toFailure(error)));
   return app;
+
+  function respond(c: Context<AppEnv>, failure: Failure): Response {
+    const { origin, notes } = c.get("request");
+    // If a read failed and then its token's confirmation, the response is the confirmation's, and the log has both causes.
+    const read = failure.cause instanceof Error ? toFailure(failure.cause) : undefined;
+    notes.code = failure.code;
+    notes.why = [failure.details.why, read?.details.why].filter(Boolean).join("; ") || undefined;
+    notes.stack = failure.details.stack ?? read?.details.stack;
+    return respondWithFailure(failure, c.get("requestId"), origin + METADATA_PATH, REQUIRED_SCOPE);
+  }
 }
 
 /** Hono's own response to another method is 404 (honojs/hono#4262). */
-const refuseMethod = (c: Context<AppEnv>) => respond(c, new Failure("method_not_allowed"));
-
-function respond(c: Context<AppEnv>, failure: Failure): Response {
-  const { requestId, start, trace } = c.var;
-  Object.assign(trace.notes, { code: failure.code, why: failure.details.why });
-  const requiredScope = start?.ok ? start.service.settings.REQUIRED_SCOPE : undefined;
-  return respondWithFailure(failure, requestId, originOf(c.req.url) + METADATA_PATH, requiredScope);
+function refuseMethod(): never {
+  throw new Failure("method_not_allowed");
 }
-
-/**
- * An error that no step foresaw. The platform doesn't see what `onError` returns, so the log gets the place where it was thrown:
- * frames only, because a message could contain data.
- */
-function describeUnforeseen(error: Error, c: Context<AppEnv>): Failure {
-  const withoutMessage = error.stack?.replace(error.message, "");
-  c.get("trace").notes.stack = withoutMessage?.match(/(?<=^ +)at .*$/gm)?.join("\n");
-  return new Failure("internal_error", { why: error.name });
-}
-
-const requireService = createMiddleware<AppEnv>(async (c, next) => {
-  const start = c.get("start");
-  if (!start.ok) throw new Failure("misconfigured", { why: start.problems.join("; ") });
-  c.set("service", start.service);
-  await next();
-});

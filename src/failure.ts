@@ -48,6 +48,8 @@ interface FailureDetails {
   input?: string;
   /** The fault is expected to pass by itself, so a long poll goes on. */
   isTransient?: boolean;
+  /** With `internal_error`, for the log: where it was thrown. */
+  stack?: string | undefined;
 }
 
 /** Thrown once, where it is found, and put on the wire once, in `app.onError`. */
@@ -60,6 +62,17 @@ export class Failure extends Error {
     this.code = code;
     this.details = details;
   }
+}
+
+/**
+ * The failure that an error is; `internal_error` if no step foresaw it. The platform doesn't see what `onError` handles, so the
+ * log gets the place where it was thrown: frames only, because a message could contain data.
+ */
+export function toFailure(error: Error): Failure {
+  if (error instanceof Failure) return error;
+  const withoutMessage = error.stack?.replace(error.message, "");
+  const stack = withoutMessage?.match(/(?<=^ +)at .*$/gm)?.join("\n");
+  return new Failure("internal_error", { why: error.name, stack });
 }
 
 /** A refused token. `why` names the rule for the log. */

@@ -1,4 +1,5 @@
-// The Worker's entry.
+// The Worker's entry: the only place that takes anything from the platform by name.
+import { env, waitUntil } from "cloudflare:workers";
 import { createApp } from "./app.ts";
 
-export default createApp();
+export default createApp(env, waitUntil);

@@ -1,12 +1,10 @@
 // /openapi.json describes the Worker: the document has every response that the Worker makes, and no other. Stricter than clients need
 // it: everything sent is documented.
-import { createExecutionContext } from "cloudflare:test";
-import { beforeAll, expect, inject, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import openApi from "../dist/documents/openapi.json?raw";
 import { EXAMPLE_ROWS } from "../dev/seeded-runs.ts";
 import { EXAMPLE_ETAG } from "../docs/example-runs.ts";
 import { EXAMPLE_ORIGIN, EXAMPLE_REQUEST_ID } from "../docs/failure-responses.ts";
-import { createApp } from "../src/app.ts";
 import { type OpenApi, expectDocumented, listHeaders } from "./support/openapi-document.ts";
 import { bearer, createTestApp } from "./support/test-app.ts";
 import { insertRun } from "./support/database.ts";
@@ -59,8 +57,7 @@ test("the answer from memory is documented", async () => {
 });
 
 test("the answer over http, without a word on https, is documented", async () => {
-  const request = new Request("http://api.test/api/crew-runs/x");
-  const response = await createApp().fetch(request, inject("localStack").variables, createExecutionContext());
+  const response = await createTestApp().fetch("/api/crew-runs/x", {}, "http://api.test");
   expect(response.headers.has("strict-transport-security")).toBe(false);
   await expectDocumented(DOCUMENT, RUN_PATH, response);
 });
@@ -77,12 +74,11 @@ const FAILURES: Record<string, () => Promise<Response>> = {
   invalid_record: async () => get(await insertRun({ crew_config: { agents: "none" } }), EXAMPLE_ID),
   misconfigured: () => get("x", EXAMPLE_ID, { JWT_ISSUER: undefined }),
   async internal_error() {
-    const RATE_LIMITER = {
-      get limit(): never {
-        throw new Error("no limiter");
-      },
-    };
-    return get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER });
+    const headers = { ...bearer(await fetchToken("owner")), ...EXAMPLE_ID };
+    vi.spyOn(crypto.subtle, "digest").mockRejectedValue(new Error("no digest"));
+    const response = await createTestApp().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers });
+    vi.mocked(crypto.subtle.digest).mockRestore();
+    return response;
   },
   key_set_unavailable: async () => get("x", EXAMPLE_ID, { JWKS_URL: (await openFaultProxy(OUTAGE)).url }),
   database_unavailable: async () => getBehind(await openFaultProxy(OUTAGE)),

@@ -1,7 +1,7 @@
 // The policy: which JWT is an access token for this API, and what it grants. Keys and clock are passed in; only the signature
 // check is asynchronous. The checks that need no key come first, so that a bad token costs no key fetch.
 // Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §2.1 and §3.
-import { type JWTVerifyGetKey, compactVerify, errors } from "jose";
+import { type JWTVerifyGetKey, base64url, compactVerify, errors } from "jose";
 import { Failure, type TokenProblem, refuseToken } from "../failure.ts";
 import type { Settings } from "../settings.ts";
 
@@ -24,7 +24,15 @@ const FOREIGN_CLAIMS = ["at_hash", "c_hash", "s_hash", "events"];
 const TEXT_CLAIMS = ["scope", "scp", "permissions"];
 
 /** A token whose header and claims fit; its signature is yet to be checked. */
-export type InspectedToken = ReturnType<typeof inspectToken>;
+export interface InspectedToken {
+  text: string;
+  algorithm: string;
+  keyId: string | undefined;
+  subject: string;
+  rights: Set<string>;
+  /** `exp`. */
+  expiresAtSeconds: number;
+}
 
 type Members = Record<string, unknown>;
 
@@ -48,13 +56,12 @@ export function readBearerToken(authorization: string): { text: string; header: 
  * Checks header and claims of the token in an `Authorization` header. `nowSeconds` is the time since the epoch. Fails with
  * `not_authenticated` or `invalid_token`.
  */
-export function inspectToken(authorization: string, settings: Settings, nowSeconds: number) {
+export function inspectToken(authorization: string, settings: Settings, nowSeconds: number): InspectedToken {
   const { text, header, claims } = readBearerToken(authorization);
   const { alg, kid } = header;
   demand(typeof alg === "string" && settings.JWT_ALGORITHMS.includes(alg), "bad_signature", "algorithm not allowed");
   // RFC 8725 §3.10: a key id is untrusted input.
-  const isShort = kid === undefined || (typeof kid === "string" && kid.length <= MAX_KEY_ID_LENGTH);
-  demand(isShort, "malformed", "kid isn't a short string");
+  demand(isShortKeyId(kid), "malformed", "kid isn't a short string");
   checkKind(header, claims, settings.JWT_REQUIRE_AT_JWT);
   demand(claims["iss"] === settings.JWT_ISSUER, "wrong_issuer", "iss");
   const audiences = [claims[settings.AUDIENCE_CLAIM]].flat();
@@ -69,7 +76,7 @@ export function inspectToken(authorization: string, settings: Settings, nowSecon
 
 /**
  * Checks the signature of a token with the key that `findKey` finds for it. `unknown_key`: no key in the set has this `kid`, or
- * the token has no `kid` and no candidate verified it. A refetch may help.
+ * the token has no `kid` and no candidate verified it.
  */
 export async function verifySignature(
   { text, algorithm, keyId }: Pick<InspectedToken, "text" | "algorithm" | "keyId">,
@@ -101,9 +108,8 @@ function demand(condition: unknown, problem: TokenProblem, why: string): asserts
 function decodeObject(part: string): Members {
   let value: unknown;
   try {
-    const bytes = Uint8Array.fromBase64(part, { alphabet: "base64url" });
     // Fatal: replacement characters could make two different subjects equal.
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(base64url.decode(part)));
   } catch {
     // Refused below.
   }
@@ -149,6 +155,9 @@ function checkTimes(claims: Members, leewaySeconds: number, nowSeconds: number):
 const isTime = (value: unknown): value is number => Number.isFinite(value);
 const isObject = (value: unknown): value is Members =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isShortKeyId = (kid: unknown): kid is string | undefined =>
+  kid === undefined || (typeof kid === "string" && kid.length <= MAX_KEY_ID_LENGTH);
 
 /** A lone surrogate or a NUL would change or break on its way to Postgres. */
 function isSubject(value: unknown): value is string {

@@ -1,38 +1,61 @@
-// From an `Authorization` header to the access that its token grants, or to the failure that explains the refusal. Remembers
-// verified tokens, within bounds of number and time, so that a signature is checked once per token, isolate and state of the
-// key set.
+// From an `Authorization` header to what its token grants, or to the failure that explains the refusal. Remembers verified
+// tokens, within bounds of number and time, so that a signature is checked once per token, isolate and state of the key set.
 import { refuseToken } from "../failure.ts";
 import { digestText } from "../isolate/digest.ts";
+import type { Reader, RequestScope } from "../request.ts";
 import type { Settings } from "../settings.ts";
-import type { Trace } from "../trace.ts";
-import { type InspectedToken, inspectToken, verifySignature } from "./access-token.ts";
+import { inspectToken, verifySignature } from "./access-token.ts";
 import type { KeySet, Keys } from "./key-set.ts";
 
+/** What a verified token grants. */
+interface Grant {
+  reader: Reader;
+  /** Whether it has REQUIRED_SCOPE, if that is set. */
+  hasRequiredScope: boolean;
+  /** When the token expires, leeway included, in milliseconds since the epoch. */
+  expiresMs: number;
+}
+
+interface VerifiedToken {
+  grant: Grant;
+  /** The subject as the log may show it. */
+  alias: string | undefined;
+  /** Those that verified it. */
+  keys: Keys;
+}
+
 /** What a token grants, by the keys at hand. */
-export type Access = Awaited<ReturnType<ReturnType<typeof createAuthenticator>>>;
+export interface Access extends Grant {
+  /**
+   * Confirms that the token is still good: not expired (RFC 9068 §4), and verified by keys that aren't stale. To be called before
+   * a response leaves. Waits for a refetch under way, for a second after its start at most. Fails as `Authenticate`.
+   */
+  confirm(): Promise<void>;
+}
+
+/** Fails with `not_authenticated`, `invalid_token` or `key_set_unavailable`. */
+export type Authenticate = (authorization: string, request: RequestScope) => Promise<Access>;
 
 /** At most 2,000 tokens of at most 2,048 characters: 4 MB of the isolate's 128. */
 const MAX_REMEMBERED = 2_000;
 const MAX_REMEMBERED_LENGTH = 2_048;
 
-export function createAuthenticator(settings: Settings, keySet: KeySet) {
+export function createAuthenticator(settings: Settings, keySet: KeySet): Authenticate {
   const { ADMIN_SCOPE, REQUIRED_SCOPE, JWT_LEEWAY_SECONDS, LOG_SUBJECT } = settings;
-  /** By the header's exact value, so that a hit costs one look-up. Oldest first. */
-  const remembered = new Map<string, Awaited<ReturnType<typeof verify>>>();
+  /** By the header's exact value, so that a hit costs one lookup. Oldest first. */
+  const remembered = new Map<string, VerifiedToken>();
 
-  /**
-   * Fails with `not_authenticated`, `invalid_token` or `key_set_unavailable`. A remembered token is refused as soon as it
-   * expires or the keys change (RFC 9068 §4).
-   */
-  async function authenticate(authorization: string, trace: Trace) {
+  async function findToken(authorization: string, request: RequestScope): Promise<VerifiedToken> {
     const known = remembered.get(authorization);
-    if (known !== undefined && Date.now() < known.expiresMs && known.keys === (await keySet.get(trace))) {
-      Object.assign(trace.notes, { auth: trace.notes.auth ?? "remembered", subject: known.alias });
+    const isCurrent = known !== undefined && Date.now() < known.grant.expiresMs;
+    if (isCurrent && known.keys === (await keySet.get("check", request))) {
+      request.notes.auth ??= "remembered";
+      request.notes.subject = known.alias;
       return known;
     }
     remembered.delete(authorization);
-    const verified = await verify(authorization, trace);
-    Object.assign(trace.notes, { auth: "verified", subject: verified.alias });
+    const verified = await verify(authorization, request);
+    Object.assign(request.notes, { auth: "verified", subject: verified.alias });
     // Only the single-space spelling: padded spellings of one token could evict all others.
     if (authorization.length <= MAX_REMEMBERED_LENGTH && /^bearer [^ ]/i.test(authorization)) {
       const [oldest] = remembered.keys();
@@ -42,36 +65,36 @@ export function createAuthenticator(settings: Settings, keySet: KeySet) {
     return verified;
   }
 
-  async function verify(authorization: string, trace: Trace) {
+  async function verify(authorization: string, request: RequestScope): Promise<VerifiedToken> {
     // The checks that need no key come first: a bad token costs no key fetch.
     const token = inspectToken(authorization, settings, Date.now() / 1_000);
-    const keys = await findKeys(token, trace);
-    const { subject, rights } = token;
-    const alias = LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
-    return {
-      reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) },
-      /** Whether it has REQUIRED_SCOPE, if that is set. */
-      hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
-      /** When the token expires, leeway included, in milliseconds since the epoch. */
-      expiresMs: (token.expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000,
-      /** The subject as the log may show it. */
-      alias: LOG_SUBJECT === "omit" ? undefined : alias,
-      keys,
-    };
-  }
-
-  /** Returns the keys that verify the token's signature. */
-  async function findKeys(token: InspectedToken, trace: Trace): Promise<Keys> {
-    for (let keys = await keySet.get(trace); ;) {
-      const verdict = await verifySignature(token, keys);
-      if (verdict === "verified") return keys;
-      // The issuer may have replaced a key under its `kid`: stale keys refuse no signature.
-      const isRefused = verdict === "bad_signature" && !keySet.areStale();
-      const newer = isRefused ? undefined : await keySet.getNewer(keys, trace);
-      if (newer === undefined) throw refuseToken("bad_signature", verdict);
-      keys = newer;
+    let keys = await keySet.get("check", request);
+    let verdict = await verifySignature(token, keys);
+    if (verdict !== "verified") {
+      // The key may be new, or another one under the same id.
+      const newest = await keySet.get("refuse", request);
+      if (newest !== keys) verdict = await verifySignature(token, (keys = newest));
+      if (verdict !== "verified") throw refuseToken("bad_signature", verdict);
     }
+    const { subject, rights } = token;
+    const expiresMs = (token.expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000;
+    // Once more, because the keys may have taken seconds.
+    if (Date.now() >= expiresMs) throw refuseToken("expired", "exp");
+    const hasRequiredScope = REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE);
+    const grant = { reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) }, hasRequiredScope, expiresMs };
+    const alias = LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
+    return { grant, alias: LOG_SUBJECT === "omit" ? undefined : alias, keys };
   }
 
-  return authenticate;
+  return async (authorization, request) => {
+    const { grant, keys } = await findToken(authorization, request);
+    return {
+      ...grant,
+      async confirm() {
+        const current = await keySet.get("confirm", request);
+        // The clock after the keys, because these may have taken a second.
+        if (current !== keys || Date.now() >= grant.expiresMs) await findToken(authorization, request);
+      },
+    };
+  };
 }

@@ -1,11 +1,10 @@
 // Finished runs that were read: cached in the isolate's memory and in the data center, and served as they were read.
 // To anyone but the owner and admins a cached run looks like a missing one: same response, same look-ups.
-import type { Reader } from "../auth/reader.ts";
 import { isRecent } from "../isolate/clock.ts";
 import type { DataCenterCache } from "../isolate/data-center-cache.ts";
 import { digestText } from "../isolate/digest.ts";
+import type { Reader, WaitUntil } from "../request.ts";
 import type { Settings } from "../settings.ts";
-import type { Trace } from "../trace.ts";
 import { createMemoryCache } from "./memory-cache.ts";
 import { type Run, canSee } from "./record.ts";
 
@@ -20,60 +19,79 @@ export interface FoundRun {
   run: Run;
   /** The cache that it comes from; undefined if it was read from the database. */
   layer?: "isolate" | "data_center";
+  /** Whether it was waited for. */
+  hasWaited?: boolean;
 }
 
-export type CachedRuns = ReturnType<typeof createCachedRuns>;
+export interface CachedRuns {
+  /** Returns the finished run if this isolate has it in memory and the reader may see it. */
+  findInMemory(id: string, reader: Reader): FoundRun | undefined;
+  /** As `findInMemory`, else in the data-center cache, unless this reader's last read found the run unfinished. */
+  find(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined>;
+  /** As `find`, in the data-center cache alone. */
+  findShared(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined>;
+  /** Caches a run that was read, for its owner and for admins, if it is finished; else notes that it isn't. Returns the run. */
+  add(run: Run, reader: Reader, origin: string): Promise<FoundRun>;
+}
 
-/** `version` is the deployment's. It is part of the cache key, because another version may serialise a record differently. */
-export function createCachedRuns(settings: Settings, cache: DataCenterCache, version: string | undefined) {
+/** `version` is the deployment's. It is part of the cache key, because another version may serialize a record differently. */
+export function createCachedRuns(
+  settings: Settings,
+  cache: DataCenterCache,
+  version: string | undefined,
+  waitUntil: WaitUntil,
+): CachedRuns {
   const ttlMs = settings.FINISHED_RUN_TTL_SECONDS * 1_000;
   const memory = createMemoryCache(MAX_MEMORY_BYTES, MAX_RUN_BYTES);
   const unfinished = new Set<string>();
   let namespace: string | undefined;
 
-  const serves = (run: Run, reader: Reader) => isRecent(run.readMs, ttlMs) && canSee(run, reader);
+  const isServable = (run: Run, reader: Reader) => isRecent(run.readMs, ttlMs) && canSee(run, reader);
 
-  /**
-   * Returns the finished run if it is cached and the reader may see it. If this reader's last read found it unfinished, only
-   * memory is consulted.
-   */
-  async function find(id: string, reader: Reader): Promise<FoundRun | undefined> {
+  function findInMemory(id: string, reader: Reader): FoundRun | undefined {
     const run = memory.get(id);
-    if (run !== undefined && serves(run, reader)) return { run, layer: "isolate" };
-    return unfinished.has(await pathOf(id, reader)) ? undefined : findShared(id, reader);
+    return run !== undefined && isServable(run, reader) ? { run, layer: "isolate" } : undefined;
   }
 
-  /** As `find`, in the data-center cache alone. */
-  async function findShared(id: string, reader: Reader): Promise<FoundRun | undefined> {
+  async function find(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined> {
+    const found = findInMemory(id, reader);
+    if (found !== undefined) return found;
+    return unfinished.has(await pathOf(id, reader)) ? undefined : findShared(id, reader, origin);
+  }
+
+  async function findShared(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined> {
     if (ttlMs === 0) return undefined;
-    const run = await cache.read(await pathOf(id, reader), readEntry);
-    if (run === undefined || !serves(run, reader)) return undefined;
+    const run = await cache.read(origin, await pathOf(id, reader), readEntry);
+    if (run === undefined || !isServable(run, reader)) return undefined;
     memory.set(run);
     return { run, layer: "data_center" };
   }
 
-  /** Caches a run that was read, for its owner and for admins, if it is finished; else notes that it isn't. */
-  async function add(run: Run, reader: Reader, trace: Trace): Promise<void> {
-    if (ttlMs === 0) return;
+  async function add(run: Run, reader: Reader, origin: string): Promise<FoundRun> {
+    if (ttlMs === 0) return { run };
     const path = await pathOf(run.id, reader);
     if (!run.isFinal) {
       if (unfinished.size >= MAX_UNFINISHED) unfinished.clear();
       unfinished.add(path);
-      return;
+      return { run };
     }
     unfinished.delete(path);
     // A slow read must not replace a newer state by an older one.
     const known = memory.get(run.id);
-    if (known !== undefined && isRecent(known.readMs, ttlMs) && known.readMs > run.readMs) return;
+    if (known !== undefined && isRecent(known.readMs, ttlMs) && known.readMs > run.readMs) return { run };
     memory.set(run);
-    trace.finishLater(share(run));
+    waitUntil(store(run, origin));
+    return { run };
   }
 
-  async function share({ body, ...about }: Run): Promise<void> {
+  /** Stores the run in the data-center cache: one entry for its owner, one for admins. */
+  async function store({ body, ...about }: Run, origin: string): Promise<void> {
     // Encoded, because an owner's name may contain characters that a header can't.
     const headers = { "x-run": encodeURIComponent(JSON.stringify(about)) };
-    const write = async (isAdmin: boolean) =>
-      cache.write(await pathOf(about.id, { subject: about.ownerId, isAdmin }), body, headers, ttlMs / 1_000);
+    const write = async (isAdmin: boolean) => {
+      const path = await pathOf(about.id, { subject: about.ownerId, isAdmin });
+      await cache.write(origin, path, body, headers, ttlMs / 1_000);
+    };
     await Promise.all([write(false), write(true)]);
   }
 
@@ -83,12 +101,12 @@ export function createCachedRuns(settings: Settings, cache: DataCenterCache, ver
    */
   async function pathOf(id: string, { subject, isAdmin }: Reader): Promise<string> {
     const { DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM } = settings;
-    const origin = [version, DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM];
-    namespace ??= await digestText(JSON.stringify(origin));
+    const sources = [version, DATABASE_URL, NEON_FETCH_ENDPOINT, JWT_ISSUER, SUBJECT_CLAIM];
+    namespace ??= await digestText(JSON.stringify(sources));
     return `runs/${namespace}/${id}/${isAdmin ? "admins" : `of/${encodeURIComponent(subject)}`}`;
   }
 
-  return { find, findShared, add };
+  return { findInMemory, find, findShared, add };
 }
 
 function readEntry(headers: Headers, body: Uint8Array): Run {

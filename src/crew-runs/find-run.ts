@@ -1,41 +1,139 @@
-// Finds a run in the caches or in the database. Knows who reads; knows nothing of headers, statuses or keys.
-import type { Reader } from "../auth/reader.ts";
+// Finds a run for a reader: in the caches or in the database, at once or after a wait for it to change. Knows nothing of headers,
+// statuses or keys.
 import { Failure } from "../failure.ts";
-import { within } from "../isolate/clock.ts";
-import type { Trace } from "../trace.ts";
+import { remainingMs, within } from "../isolate/clock.ts";
+import { type Reader, type RequestScope, timeLeftMs } from "../request.ts";
 import type { CachedRuns, FoundRun } from "./cached-runs.ts";
 import type { CrewRunStore } from "./postgres/store.ts";
+import type { Run } from "./record.ts";
+import { matches } from "./request-headers.ts";
 
+/** The first pause of a wait; each next one is longer by a half, up to the longest: 13 polls in 30 seconds, 23 in 60. */
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 3_000;
+const PAUSE_GROWTH = 1.5;
 const LIMITER_TIMEOUT_MS = 400;
+/** Between the last polls of a wait for which the isolate has no room: random, so that those of a crowd don't meet again. */
+const pauseForRoomMs = () => 500 + 500 * Math.random();
 
-export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rateLimiter: RateLimit | undefined) {
-  /**
-   * Returns the run if the reader may see it. `refusal` ends the read early. Fails with `run_not_found`, `rate_limited`, and as
-   * `CrewRunStore.find`.
-   */
-  return async (id: string, reader: Reader, trace: Trace, refusal?: AbortSignal): Promise<FoundRun> => {
-    let found = await cachedRuns.find(id, reader);
-    if (found === undefined) {
-      trace.notes.cache = "miss";
-      // Counted before it reaches the database. If the limiter fails or hangs, the read passes: it is a brake, not a gate.
-      const counting = rateLimiter && within(LIMITER_TIMEOUT_MS, rateLimiter.limit({ key: reader.subject }));
-      const counted = await counting?.catch(() => {
-        trace.notes.rate_limit = "failed";
-      });
-      if (counted?.success === false) throw new Failure("rate_limited");
-      try {
-        const run = await store.find(id, reader, { trace, signal: refusal });
-        if (run === undefined) throw new Failure("run_not_found");
-        await cachedRuns.add(run, reader, trace);
-        return { run };
-      } catch (error) {
-        // While the database fails, another isolate may have cached the run.
-        const isOutage = error instanceof Failure && error.code === "database_unavailable";
-        found = isOutage ? await cachedRuns.findShared(id, reader) : undefined;
-        if (found === undefined) throw error;
-      }
-    }
-    Object.assign(trace.notes, { cache: "hit", cache_layer: found.layer });
-    return found;
+/** Which run is read, for whom, and how long the reader waits for it to change. */
+export interface Query {
+  id: string;
+  reader: Reader;
+  /** What the client has. With it, the first state that it doesn't name ends a wait; without it, only the run's end does. */
+  ifNoneMatch: string | undefined;
+  /** Counted from the start of the request; 0 is no wait. */
+  waitMs: number;
+  request: RequestScope;
+}
+
+/**
+ * Returns the run if the reader may see it. During a wait, a transient fault of the database doesn't end the search while time is
+ * left. Fails with `run_not_found`, `rate_limited`, `client_left`, and as `CrewRunStore.find`.
+ */
+export type FindRun = (query: Query) => Promise<FoundRun>;
+
+const waitLeftMs = ({ request, waitMs }: Query) => remainingMs(request.startedMs, waitMs);
+
+/** Whether a client that waits should get this state of the run. */
+const isNews = ({ isFinal, etag }: Run, { ifNoneMatch }: Query) =>
+  isFinal || (ifNoneMatch !== undefined && !matches(ifNoneMatch, etag));
+
+export function createRunFinder(
+  store: CrewRunStore,
+  cachedRuns: CachedRuns,
+  rateLimiter: RateLimit | undefined,
+): FindRun {
+  return async function findRun(query) {
+    const { id, reader, request } = query;
+    const cached = await cachedRuns.find(id, reader, request.origin);
+    if (cached !== undefined) return noteHit(cached, request);
+    request.notes.cache = "miss";
+    if (!(await isWithinLimit(query))) throw new Failure("rate_limited");
+    const read = await readIfRoom(query);
+    if (read !== undefined && (isNews(read.run, query) || waitLeftMs(query) === 0)) return read;
+    // Not awaited here: a suspended function keeps its variables, and this one has a record of megabytes.
+    return waitForNews(query);
   };
+
+  /** Polls until there is news or the wait is over; returns the run as it is then. Holds no record meanwhile. */
+  async function waitForNews(query: Query): Promise<FoundRun> {
+    const { signal, notes } = query.request;
+    const waitStartedMs = Date.now();
+    try {
+      for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
+        await scheduler.wait(Math.min(pauseMs, waitLeftMs(query)), signal && { signal });
+        const isLast = waitLeftMs(query) === 0;
+        // The last poll is uncounted, and makes as many attempts as a first read.
+        const found = await (isLast ? readIfRoom(query) : poll(query));
+        notes.waited_ms = Date.now() - waitStartedMs;
+        if (found !== undefined) return { ...found, hasWaited: true };
+        if (isLast) await scheduler.wait(pauseForRoomMs(), signal && { signal });
+      }
+    } catch (error) {
+      throw signal?.aborted ? new Failure("client_left") : error;
+    }
+  }
+
+  /** Looks once for news; undefined if there is none, or if nobody can say now. */
+  async function poll(query: Query): Promise<FoundRun | undefined> {
+    const { id, reader, ifNoneMatch, request } = query;
+    // Another wait for the same run may have found it finished.
+    const cached = cachedRuns.findInMemory(id, reader);
+    if (cached !== undefined) return noteHit(cached, request);
+    if (!(await isWithinLimit(query))) return undefined;
+    try {
+      // If only its end is news, an unfinished run stays in the database.
+      if (ifNoneMatch === undefined) {
+        const run = await store.findFinished(id, reader, request, 1);
+        return run && (await cachedRuns.add(run, reader, request.origin));
+      }
+      const read = await readWhole(query, 1);
+      return isNews(read.run, query) ? read : undefined;
+    } catch (error) {
+      if (error instanceof Failure && error.details.isTransient === true && !request.signal?.aborted) return undefined;
+      throw error;
+    }
+  }
+
+  /** As `readWhole`. During a wait, undefined if the isolate has no room for the reply now, while the request has time left. */
+  async function readIfRoom(query: Query): Promise<FoundRun | undefined> {
+    try {
+      return await readWhole(query);
+    } catch (error) {
+      const isFull = error instanceof Failure && error.code === "overloaded";
+      if (isFull && query.waitMs > 0 && timeLeftMs(query.request) > 0) return undefined;
+      throw error;
+    }
+  }
+
+  /** Reads the run from the database. While that fails, from the data center: another isolate may have cached it. */
+  async function readWhole({ id, reader, request }: Query, attempts?: number): Promise<FoundRun> {
+    try {
+      const run = await store.find(id, reader, request, attempts);
+      if (run === undefined) throw new Failure("run_not_found");
+      return await cachedRuns.add(run, reader, request.origin);
+    } catch (error) {
+      const isOutage = error instanceof Failure && error.code === "database_unavailable";
+      const found = isOutage ? await cachedRuns.findShared(id, reader, request.origin) : undefined;
+      if (found === undefined) throw error;
+      return noteHit(found, request);
+    }
+  }
+
+  /** Counts a query before it reaches the database. If the limiter fails or hangs, it passes: it is a brake, not a gate. */
+  async function isWithinLimit({ reader, request }: Query): Promise<boolean> {
+    if (rateLimiter === undefined) return true;
+    try {
+      return (await within(LIMITER_TIMEOUT_MS, rateLimiter.limit({ key: reader.subject }))).success;
+    } catch {
+      request.notes.rate_limit = "failed";
+      return true;
+    }
+  }
+}
+
+function noteHit(found: FoundRun, { notes }: RequestScope): FoundRun {
+  Object.assign(notes, { cache: "hit", cache_layer: found.layer });
+  return found;
 }

@@ -2,8 +2,8 @@
 // `task_input` is carried as the text that Postgres holds: JavaScript's numbers would round it.
 import { base64url } from "jose";
 import * as z from "zod/mini";
-import type { Reader } from "../auth/reader.ts";
 import { Failure } from "../failure.ts";
+import type { Reader } from "../request.ts";
 
 export const AgentConfig = z.object({
   role: z.string(),
@@ -94,6 +94,9 @@ const encoder = new TextEncoder();
 /** Of a tag's 256 bits: enough that no two bodies of a run ever share one. */
 const TAG_BYTES = 16;
 
+/** A broken config can have hundreds of issues; a log line should not. */
+const MAX_NAMED_FIELDS = 8;
+
 /**
  * Checks a row against the contract and makes its run: the twelve keys in order, defaults filled in, unknown config keys
  * dropped. `readMs` is when the read began. Fails with `invalid_record`, naming the fields that don't fit, never their values.
@@ -101,8 +104,10 @@ const TAG_BYTES = 16;
 export function makeRun(row: Record<string, unknown>, readMs: number): Promise<Run> {
   const parsed = z.safeParse(StoredRun, row);
   if (!parsed.success) {
-    const fields = parsed.error.issues.map((issue) => `${issue.path.join(".")} (${issue.code})`);
-    throw new Failure("invalid_record", { why: fields.join(", ") });
+    const { issues } = parsed.error;
+    const fields = issues.slice(0, MAX_NAMED_FIELDS).map((issue) => `${issue.path.join(".")} (${issue.code})`);
+    const others = issues.length - fields.length;
+    throw new Failure("invalid_record", { why: fields.join(", ") + (others > 0 ? `, and ${others} more` : "") });
   }
   const { task_input, result, error, started_at, completed_at, ...first } = parsed.data;
   const last = { result, error, started_at, completed_at };

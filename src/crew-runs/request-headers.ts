@@ -26,8 +26,3 @@ export function readWaitSeconds(prefer: string | undefined): number | undefined 
   }
   return undefined;
 }
-
-/** `Retry-After` of an unfinished run, in seconds: a tenth of its age, between 1 and 30. */
-export function suggestRetrySeconds(createdMs: number, nowMs: number): number {
-  return Math.min(30, Math.max(1, Math.round((nowMs - createdMs) / 10_000)));
-}

@@ -1,66 +1,77 @@
-// GET /api/crew-runs/{run_id}, behind the gate: the id, the run, the condition, the wait; and the response's headers.
+// GET /api/crew-runs/{run_id}, from top to bottom: the token, the id, the run, the token once more, the response.
 import type { Context } from "hono";
 import type { AppEnv } from "../env.ts";
 import { Failure } from "../failure.ts";
+import { remainingMs } from "../isolate/clock.ts";
+import type { RequestScope } from "../request.ts";
+import type { Service } from "../service.ts";
 import type { FoundRun } from "./cached-runs.ts";
-import type { Wait } from "./long-polls.ts";
-import { matches, readWaitSeconds, suggestRetrySeconds } from "./request-headers.ts";
+import { matches, readWaitSeconds } from "./request-headers.ts";
 import { readRunId } from "./run-id.ts";
 
-export async function getCrewRun(c: Context<AppEnv>): Promise<Response> {
-  const first = await readFirst(c);
-  if (first instanceof Response) return first;
-  const startedMs = Date.now();
-  const run = await c.get("service").waitForChange(first);
-  // A client whose wait took its whole time need not pause.
-  const retrySeconds = Date.now() - startedMs >= first.waitMs ? 0 : undefined;
-  return respondWithRun(c, { run }, first.waitMs / 1_000, retrySeconds);
-}
+/** The cache that a response comes from, as the detail of `Cache-Status` (RFC 9211). */
+const CACHE_DETAILS = { isolate: "isolate", data_center: "data-center" };
 
-/** The response, or the wait that comes before it: a function of its own, because a suspended function holds the run's body. */
-async function readFirst(c: Context<AppEnv>): Promise<Response | Wait> {
-  const { findRun } = c.get("service");
-  const { reader } = c.get("access");
-  const trace = c.get("trace");
+export async function getCrewRun(c: Context<AppEnv>, service: Service): Promise<Response> {
+  const { settings, authenticate, findRun } = service;
+  const request = c.get("request");
+  const preferred = Math.min(readWaitSeconds(c.req.header("prefer")) ?? 0, settings.MAX_WAIT_SECONDS);
+  request.timeoutMs = preferred * 1_000 + settings.REQUEST_TIMEOUT_MS;
+
+  const access = await authenticate(c.req.header("authorization") ?? "", request);
+  // A wait ends a second before its token, because the last poll takes time too.
+  const lifeSeconds = Math.floor((access.expiresMs - Date.now()) / 1_000) - 1;
+  const waitSeconds = Math.max(0, Math.min(preferred, lifeSeconds));
   const input = c.req.param("run_id") ?? "";
   const id = readRunId(input);
+  // A withdrawn key begins no wait, and is a 401 rather than a 403 or a 422.
+  if (waitSeconds > 0 || !access.hasRequiredScope || id === undefined) await access.confirm();
+  if (!access.hasRequiredScope) throw new Failure("insufficient_scope", { why: `lacks ${settings.REQUIRED_SCOPE}` });
   if (id === undefined) throw new Failure("invalid_run_id", { input });
-  trace.notes.run_id = id;
+  request.notes.run_id = id;
 
-  const found = await findRun(id, reader, trace, c.get("refusal"));
-  const { isFinal, etag: current } = found.run;
-  const waitSeconds = isFinal ? 0 : chooseWaitSeconds(c);
+  const waitMs = waitSeconds * 1_000;
+  if (waitMs > 0) request.signal = c.req.raw.signal;
   const ifNoneMatch = c.req.header("if-none-match");
-  const etag = ifNoneMatch === undefined ? undefined : current;
-  // A client that has another representation gets this one at once.
-  if (waitSeconds === 0 || (etag !== undefined && !matches(ifNoneMatch, etag)))
-    return respondWithRun(c, found, waitSeconds);
-  return { id, reader, etag, waitMs: waitSeconds * 1_000, signal: c.req.raw.signal, trace };
+  // Stale keys are refetched in parallel with the read. A refusal is sent at once, and the read makes no further attempt.
+  const reading = Promise.allSettled([findRun({ id, reader: access.reader, ifNoneMatch, waitMs, request })]);
+  await access.confirm().catch((refusal: unknown) => abandon(request, refusal));
+  const [read] = await reading;
+  // Again, because the token may have expired during the read, and its key may have been withdrawn.
+  await access.confirm().catch((refusal: Error) => {
+    if (read.status === "rejected") refusal.cause = read.reason;
+    throw refusal;
+  });
+  if (read.status === "rejected") throw read.reason;
+  return respondWithRun(c, read.value, settings.FINISHED_RUN_TTL_SECONDS, waitSeconds);
 }
 
-/** As the client prefers, up to MAX_WAIT_SECONDS, and a second less than the token's life: the last poll takes time too. */
-function chooseWaitSeconds(c: Context<AppEnv>): number {
-  const preferred = readWaitSeconds(c.req.header("prefer")) ?? 0;
-  const lifeSeconds = Math.floor((c.get("access").expiresMs - Date.now()) / 1_000) - 1;
-  return Math.max(0, Math.min(preferred, c.get("service").settings.MAX_WAIT_SECONDS, lifeSeconds));
+function abandon(request: RequestScope, refusal: unknown): never {
+  request.timeoutMs = 0;
+  throw refusal;
 }
 
-/** `retrySeconds` is the pause before the next poll; by default it depends on the run's age. */
-function respondWithRun(c: Context<AppEnv>, found: FoundRun, waitSeconds: number, retrySeconds?: number): Response {
-  const { run, layer } = found;
-  const ttlSeconds = c.get("service").settings.FINISHED_RUN_TTL_SECONDS;
+function respondWithRun(c: Context<AppEnv>, found: FoundRun, ttlSeconds: number, waitSeconds: number): Response {
+  const { run, layer, hasWaited } = found;
   const isSame = matches(c.req.header("if-none-match"), run.etag);
   const isCacheable = run.isFinal && ttlSeconds > 0;
   // Handed over at once: each `Headers.set` crosses into the runtime.
   const headers: Record<string, string> = { etag: run.etag };
   if (!isSame) headers["content-type"] = "application/json";
   headers["cache-control"] = isCacheable ? `private, max-age=${ttlSeconds}` : "private, no-cache";
-  // RFC 9211; the detail names the cache.
   const miss = `crew-runs; fwd=uri-miss${isCacheable ? "; stored" : ""}`;
-  headers["cache-status"] = layer === undefined ? miss : `crew-runs; hit; detail=${layer.replace("_", "-")}`;
+  headers["cache-status"] = layer === undefined ? miss : `crew-runs; hit; detail=${CACHE_DETAILS[layer]}`;
   // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
   if (layer !== undefined) headers["age"] = String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000)));
-  if (!run.isFinal) headers["retry-after"] = `${retrySeconds ?? suggestRetrySeconds(run.createdMs, Date.now())}`;
-  if (waitSeconds > 0) headers["preference-applied"] = `wait=${waitSeconds}`;
+  if (!run.isFinal) {
+    const wasWholeWait = hasWaited === true && remainingMs(c.get("request").startedMs, waitSeconds * 1_000) === 0;
+    headers["retry-after"] = String(wasWholeWait ? 0 : suggestRetrySeconds(run.createdMs));
+  }
+  if (hasWaited === true) headers["preference-applied"] = `wait=${waitSeconds}`;
   return new Response(isSame ? null : run.body, { status: isSame ? 304 : 200, headers });
+}
+
+/** `Retry-After` of an unfinished run: a tenth of its age, between 1 and 30 seconds. After a whole wait, no pause is needed. */
+function suggestRetrySeconds(createdMs: number): number {
+  return Math.min(30, Math.max(1, Math.round((Date.now() - createdMs) / 10_000)));
 }

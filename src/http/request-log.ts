@@ -1,57 +1,60 @@
 // Begins and ends a request: its id, the headers that every response carries, and its one log line.
 // Knows nothing of tokens, runs or failures.
+import type { MiddlewareHandler } from "hono";
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
 import type { AppEnv } from "../env.ts";
-import type { Notes } from "../trace.ts";
+import type { Notes, WaitUntil } from "../request.ts";
+import { originOf } from "./origin.ts";
 
 /** Another id is replaced: this one may be part of a header, a log line and a shell command. */
 const SAFE_REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
-export const logRequest = createMiddleware<AppEnv>(async (c, next) => {
-  const startedMs = Date.now();
-  const given = c.req.header("x-request-id");
-  const requestId = given !== undefined && SAFE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
-  const notes: Notes = {};
-  c.set("requestId", requestId);
-  c.set("trace", { notes, finishLater: (work) => c.executionCtx.waitUntil(work) });
+/** `version` is the deployment's. */
+export const logRequests = (version: string | undefined, waitUntil: WaitUntil): MiddlewareHandler<AppEnv> =>
+  createMiddleware<AppEnv>(async (c, next) => {
+    const startedMs = Date.now();
+    const given = c.req.header("x-request-id");
+    const requestId = given !== undefined && SAFE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
+    const notes: Notes = {};
+    c.set("requestId", requestId);
+    c.set("request", { origin: originOf(c.req.url), startedMs, timeoutMs: 0, notes });
 
-  // Without this, a client that resets its connection would end the request: before its log line is written, and in the middle
-  // of a fetch or a query that others wait for.
-  const ended = Promise.withResolvers<void>();
-  c.executionCtx.waitUntil(ended.promise);
-  try {
-    await next();
-  } finally {
-    ended.resolve();
-  }
-  const ms = Date.now() - startedMs;
-  const { status, headers } = c.res;
-  headers.set("x-request-id", requestId);
-  headers.set("x-content-type-options", "nosniff");
-  headers.set("referrer-policy", "no-referrer");
-  headers.set("server-timing", describeTiming(notes, ms));
-  headers.append("vary", "Authorization");
-  if (c.req.url.startsWith("https:")) headers.set("strict-transport-security", "max-age=31536000");
+    // Without this, a client that resets its connection would end the request before its log line is written.
+    const ended = Promise.withResolvers<void>();
+    waitUntil(ended.promise);
+    try {
+      await next();
+    } finally {
+      ended.resolve();
+    }
+    const ms = Date.now() - startedMs;
+    const { status, headers } = c.res;
+    headers.set("x-request-id", requestId);
+    headers.set("x-content-type-options", "nosniff");
+    headers.set("referrer-policy", "no-referrer");
+    headers.set("server-timing", describeTiming(notes, ms));
+    headers.append("vary", "Authorization");
+    if (c.req.url.startsWith("https:")) headers.set("strict-transport-security", "max-age=31536000");
 
-  const route = routePath(c, -1);
-  const line = JSON.stringify({
-    level: status >= 500 ? "error" : "info",
-    request_id: requestId,
-    trace_id: TRACEPARENT.exec(c.req.header("traceparent") ?? "")?.[1],
-    method: c.req.method,
-    route: route === "/*" ? undefined : route,
-    run_id: notes.run_id,
-    status,
-    ms,
-    // The platform's own records carry it too.
-    cf_ray: c.req.header("cf-ray"),
-    version: c.env.CF_VERSION_METADATA?.id,
-    ...notes,
+    const route = routePath(c, -1);
+    const line = JSON.stringify({
+      level: status >= 500 ? "error" : "info",
+      request_id: requestId,
+      trace_id: TRACEPARENT.exec(c.req.header("traceparent") ?? "")?.[1],
+      method: c.req.method,
+      route: route === "/*" ? undefined : route,
+      run_id: notes.run_id,
+      status,
+      ms,
+      // The platform's own records have it too.
+      cf_ray: c.req.header("cf-ray"),
+      version,
+      ...notes,
+    });
+    console[status >= 500 ? "error" : "log"](line);
   });
-  console[status >= 500 ? "error" : "log"](line);
-});
 
 /** Durations in milliseconds, as far as the platform's clock moved: it stands still between I/O. */
 function describeTiming({ auth, cache, db_ms }: Notes, totalMs: number): string {

@@ -2,23 +2,18 @@
 import type { Context } from "hono";
 import type { AppEnv } from "../env.ts";
 import { Failure } from "../failure.ts";
+import type { Service } from "../service.ts";
 
 export const METADATA_PATH = "/.well-known/oauth-protected-resource";
-
-/** The request's origin; empty if its Host is unsafe to quote in a header. A URL that follows is then a relative reference. */
-export function originOf(url: string): string {
-  const origin = URL.parse(url)?.origin ?? "";
-  return /["\\,\s]/.test(origin) ? "" : origin;
-}
 
 /**
  * Describes this origin, or an audience that is a URL of this origin: the URL's path follows the well-known one (RFC 9728
  * §3.1). `resource` must equal the URL from which a client derived this document's (§3.3), and the audience of its tokens: an
  * audience that is this origin with a slash at its end keeps the slash.
  */
-export function getResourceMetadata(c: Context<AppEnv>): Response {
-  const { JWT_AUDIENCE, JWT_ISSUER, REQUIRED_SCOPE, DOCS_CLIENT_ID } = c.get("service").settings;
-  const origin = originOf(c.req.url);
+export function getResourceMetadata(c: Context<AppEnv>, { settings }: Service): Response {
+  const { JWT_AUDIENCE, JWT_ISSUER, REQUIRED_SCOPE, DOCS_CLIENT_ID } = settings;
+  const { origin } = c.get("request");
   const derived = origin + c.req.path.slice(METADATA_PATH.length);
   const spellings = derived === origin ? [origin, `${origin}/`] : [derived];
   const resource = JWT_AUDIENCE.find((audience) => spellings.includes(audience)) ?? origin;

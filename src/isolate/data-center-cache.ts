@@ -1,47 +1,82 @@
-// The cache that the isolates of a data center share, if there is one. It is an optimisation: nothing here throws, and a
-// broken cache acts like an empty one. Its entries lie in a named cache, which neither `fetch` nor the zone uses.
+// The cache that the isolates of a data center share, if there is one. It is an optimization: nothing here throws, and a broken
+// cache acts like an empty one. Its entries are in a named cache, which neither `fetch` nor the zone uses.
+//
+// Entries are stored under the origin of the request that reads or writes them: a host that doesn't resolve would cost each lookup
+// a DNS failure, and the Worker knows its hosts only from its requests. The origin comes with the request (request.ts). Two hosts
+// of one Worker have two sets of entries.
 import { isRecent, within } from "./clock.ts";
 
 const CACHE_NAME = "crew-runs";
-/** A failing look-up costs a third of a request; without this, every request would pay for it. */
-const PAUSE_AFTER_FAILURE_MS = 60_000;
-const READ_TIMEOUT_MS = 400;
+const LOOKUP_TIMEOUT_MS = 400;
+const BODY_TIMEOUT_MS = 400;
+/** After a lookup that failed or was slow, there is none for this long: otherwise every request would pay for it. */
+const PAUSE_MS = 60_000;
+/** Entries whose body was slow are skipped for as long; so many are remembered. */
+const MAX_SLOW_ENTRIES = 1_000;
 
-export type DataCenterCache = ReturnType<typeof createDataCenterCache>;
+export interface DataCenterCache {
+  /**
+   * Returns what `parse` makes of the entry under `path`; undefined if there is none, if `parse` throws, or if the cache is
+   * broken. `path` must be URL-safe. An empty origin has no entries.
+   */
+  read<T>(origin: string, path: string, parse: (headers: Headers, body: Uint8Array) => T): Promise<T | undefined>;
+  /** Stores a body under `path` for at most `maxAgeSeconds`. No response waits for it, so it may be slow. */
+  write(origin: string, path: string, body: BodyInit, headers: HeadersInit, maxAgeSeconds: number): Promise<void>;
+}
 
-export function createDataCenterCache() {
+export function createDataCenterCache(): DataCenterCache {
   let failedMs = Number.NEGATIVE_INFINITY;
+  /** By address: when its body was slow. */
+  const slowEntries = new Map<string, number>();
   // Asynchronous, so that a platform without the cache rejects and doesn't throw.
   const open = async () => caches.open(CACHE_NAME);
-  /** Under the Worker's own origin: a host that doesn't resolve would cost each look-up a DNS failure. */
-  const addressOf = (path: string) => `${cache.origin}/.crew-runs/${path}`;
+  const addressOf = (origin: string, path: string) => `${origin}/.crew-runs/${path}`;
 
-  const cache = {
-    /** The Worker's own origin. Until it is set, the cache is as if empty. */
-    origin: "",
+  async function findEntry(address: string): Promise<Response | undefined> {
+    try {
+      return await within(
+        LOOKUP_TIMEOUT_MS,
+        open().then((cache) => cache.match(address)),
+      );
+    } catch {
+      failedMs = Date.now();
+      return undefined;
+    }
+  }
 
-    /** Returns what `parse` makes of the entry under `path`; undefined if it throws. `path` must be URL-safe. */
-    async read<T>(path: string, parse: (headers: Headers, body: Uint8Array) => T): Promise<T | undefined> {
-      if (cache.origin === "" || isRecent(failedMs, PAUSE_AFTER_FAILURE_MS)) return undefined;
+  async function readBody(address: string, entry: Response): Promise<Uint8Array | undefined> {
+    try {
+      return await within(BODY_TIMEOUT_MS, entry.bytes());
+    } catch {
+      if (slowEntries.size >= MAX_SLOW_ENTRIES) slowEntries.clear();
+      slowEntries.set(address, Date.now());
+      return undefined;
+    }
+  }
+
+  return {
+    async read(origin, path, parse) {
+      const address = addressOf(origin, path);
+      const isPaused = isRecent(failedMs, PAUSE_MS) || isRecent(slowEntries.get(address) ?? NaN, PAUSE_MS);
+      if (origin === "" || isPaused) return undefined;
+      const entry = await findEntry(address);
+      const body = entry && (await readBody(address, entry));
+      if (entry === undefined || body === undefined) return undefined;
       try {
-        const matched = open().then((opened) => opened.match(addressOf(path)));
-        const parsed = matched.then(async (entry) => entry && parse(entry.headers, await entry.bytes()));
-        return await within(READ_TIMEOUT_MS, parsed);
+        return parse(entry.headers, body);
       } catch {
-        failedMs = Date.now();
+        // A miss of this entry alone.
         return undefined;
       }
     },
 
-    /** Stores a body under `path` for at most `maxAgeSeconds`. No response waits for it, so it may be slow. */
-    async write(path: string, body: BodyInit, headers: HeadersInit, maxAgeSeconds: number): Promise<void> {
-      if (cache.origin === "") return;
+    async write(origin, path, body, headers, maxAgeSeconds) {
+      if (origin === "") return;
       const entry = new Response(body, { headers });
       entry.headers.set("cache-control", `max-age=${Math.floor(maxAgeSeconds)}`);
-      const written = open().then((opened) => opened.put(addressOf(path), entry));
+      const written = open().then((cache) => cache.put(addressOf(origin, path), entry));
       // The next read of the run or of the key set writes it again.
       await written.catch(() => {});
     },
   };
-  return cache;
 }

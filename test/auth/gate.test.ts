@@ -107,19 +107,17 @@ test.each([
 });
 
 test("a token that expires while the response waits for new keys is a 401", async () => {
-  const { issuer, database, sign, read } = await start({ JWKS_MAX_STALE_SECONDS: "600" });
+  const { issuer, database, sign, read } = await start({ JWKS_MAX_STALE_SECONDS: "600", JWT_LEEWAY_SECONDS: "0" });
   const before = await database.received();
-  await database.fail({ kind: "hold" });
-  const reading = read(await insertRun(), await sign(old, TWENTY_MINUTES + 60));
+  await Promise.all([database, issuer.proxy].map((proxy) => proxy.fail({ kind: "hold" })));
+  clock.advance(595);
+  const reading = read(await insertRun(), await sign(old, 7));
   await untilReceived(database, before + 1);
-  // During the read the keys become too old to be used.
-  clock.advance(TWENTY_MINUTES);
-  await issuer.proxy.fail({ kind: "hold" });
+  // During the read the keys become too old to be used, and the refetch counts as cut off.
+  clock.advance(6);
   await database.heal();
-  await untilReceived(issuer.proxy, 2);
-  // Longer than the patience with a refetch.
-  await scheduler.wait(1_300);
-  clock.advance(120);
+  await untilReceived(issuer.proxy, 3);
+  clock.advance(2);
   await issuer.proxy.heal();
   const refused = await reading;
   expectRefusal(refused);
@@ -160,6 +158,39 @@ test(
     expect((await database.received()) - before).toBe(1);
   },
 );
+
+test("if a read and then its confirmation fail, the confirmation's failure is sent, and the log has both causes", async () => {
+  const { sign, read } = await start({ JWT_LEEWAY_SECONDS: 0 });
+  const [id, token] = [await insertRun(), await sign(old, 5)];
+  const { fetch: realFetch } = globalThis;
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+    if (!String(input).endsWith("/sql")) return realFetch(input, init);
+    clock.advance(6);
+    return Response.json({ message: "no", code: "42P01" }, { status: 400 });
+  });
+  const refused = await read(id, token);
+  vi.mocked(fetch).mockRestore();
+  expectRefusal(refused);
+  expect(refused.log["why"]).toMatch(/^expired: exp; sql_error: 42P01/);
+});
+
+test("an error that no step foresaw is in the log with its place, though the token was refused after it", async () => {
+  const { sign, read } = await start({ JWT_LEEWAY_SECONDS: 0 });
+  const token = await sign(old, 5);
+  const { digest } = crypto.subtle;
+  const id = await insertRun({ result: "the record" });
+  vi.spyOn(crypto.subtle, "digest").mockImplementation(async (algorithm, data) => {
+    if (!new TextDecoder().decode(data as Uint8Array).includes("the record"))
+      return digest.call(crypto.subtle, algorithm, data);
+    clock.advance(6);
+    throw new RangeError("a value");
+  });
+  const refused = await read(id, token);
+  vi.mocked(crypto.subtle.digest).mockRestore();
+  expectRefusal(refused);
+  expect(refused.log["why"]).toBe("expired: exp; RangeError");
+  expect(refused.log["stack"]).toMatch(/^at /);
+});
 
 test("a long poll is confirmed before its first read: a withdrawn key costs no query", async () => {
   const { issuer, database, sign, read } = await start();

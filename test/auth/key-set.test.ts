@@ -1,7 +1,7 @@
 // When the key set is fetched, what its fetches cost the issuer, how long it serves, and that no request waits for it without
 // need. Faults of the key endpoint: key-set-faults.test.ts; stale keys: stale-keys.test.ts; random orders: test/histories/.
 import { beforeEach, expect, test, vi } from "vitest";
-import { controlClock } from "../support/clock.ts";
+import { controlClock, hangFetches } from "../support/clock.ts";
 import { expectFault } from "../support/documented-fault.ts";
 import { untilHeld } from "../support/fault-proxy-protocol.ts";
 import { openIssuer } from "../support/issuer.ts";
@@ -84,6 +84,45 @@ test.each([
   }
 });
 
+test("a key that is replaced under its id is accepted within ten seconds, like a new one", async () => {
+  const replacement = await makeKey("ES256", { kid: old.jwk.kid });
+  expect(await statusOf(old)).toBe(LET_IN);
+  await issuer.publish([replacement.jwk]);
+  const token = await sign(replacement);
+  clock.advance(9);
+  expect(await statusOf(token)).toBe(401);
+  clock.advance(1);
+  expect(await statusOf(token)).toBe(LET_IN);
+  expect(await statusOf(old)).toBe(401);
+  expect(await issuer.proxy.received()).toBe(2);
+});
+
+test.each([
+  ["up", { kind: "none" }, 401],
+  ["down", { kind: "drop" }, 503],
+  ["hanging", { kind: "hang" }, 503],
+] as const)(
+  "100 forged tokens with a known id cost one fetch while the issuer is %s, and delay no good token",
+  async (_, fault, refusal) => {
+    const forger = await makeKey("ES256", { kid: old.jwk.kid });
+    clock.simulate();
+    expect(await statusOf(old)).toBe(LET_IN);
+    // While the keys are young enough, there is none.
+    expect(await statusOf(forger)).toBe(401);
+    expect(await issuer.proxy.received()).toBe(1);
+    const endHang = fault.kind === "hang" ? hangFetches(issuer.variables.JWKS_URL, "silent") : undefined;
+    if (endHang === undefined) await issuer.proxy.fail(fault);
+    clock.advance(10);
+    const startedMs = Date.now();
+    const forged = Array.from({ length: 100 }, () => statusOf(forger));
+    expect(await statusOf(old)).toBe(LET_IN);
+    expect(Date.now()).toBe(startedMs);
+    expect(new Set(await Promise.all(forged))).toEqual(new Set([refusal]));
+    const fetches = vi.mocked(fetch).mock.calls.filter(([url]) => url === issuer.variables.JWKS_URL);
+    expect(fetches).toHaveLength(2);
+  },
+);
+
 test("a request with an unknown key that waits for the issuer delays no other", async () => {
   expect(await statusOf(old)).toBe(LET_IN);
   clock.advance(10);
@@ -128,6 +167,26 @@ test("stale keys serve after a second if the issuer hangs, and at once if it is 
   await issuer.proxy.fail({ kind: "hang" });
   expect(await manyOf(old)).toEqual(new Set([LET_IN]));
   expect(await issuer.proxy.received()).toBe(4);
+});
+
+test("a response waits for the refetch of stale keys until a second after its start, and not at all if it is known to fail", async () => {
+  clock.simulate();
+  expect(await statusOf(old)).toBe(LET_IN);
+  clock.advance(601);
+  const elapsed = async (delayMs = 0) => {
+    await scheduler.wait(delayMs);
+    const startedMs = Date.now();
+    expect(await statusOf(old)).toBe(LET_IN);
+    return Date.now() - startedMs;
+  };
+  const endHang = hangFetches(issuer.variables.JWKS_URL, "silent");
+  expect(await Promise.all([elapsed(), elapsed(400), elapsed(1_500)])).toEqual([1_000, 600, 0]);
+  // The fetch fails after three seconds. For a minute, known keys decide at once, though each refetch hangs.
+  await scheduler.wait(2_000);
+  for (const seconds of [0, 4, 30]) expect(await elapsed(seconds * 1_000)).toBe(0);
+  await scheduler.wait(64_000);
+  expect(await elapsed()).toBe(1_000);
+  endHang();
 });
 
 test("a refetch that brings the same keys leaves remembered tokens remembered; one that fails is in the log", async () => {
@@ -218,6 +277,7 @@ test("a copy from the data center that comes late does not replace a set that wa
     await late.promise;
     return copy;
   });
+  clock.advance(10);
   const waiting = statusOf(old);
   await found.promise;
   expect(await statusOf(young)).toBe(LET_IN);

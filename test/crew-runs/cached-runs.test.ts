@@ -267,35 +267,34 @@ describe("the memory cache", () => {
 });
 
 describe("the caches by themselves", () => {
+  const ORIGIN = "https://api.test";
   const settings = readSettings({ ...inject("localStack").variables });
   if (!settings.ok) throw new Error("the local stack's settings are refused");
   const reader = { subject: "owner", isAdmin: false };
   const rest = { ownerId: "owner", createdMs: 0, etag: `"x"`, body: new Uint8Array(1) };
   const makeRun = (isFinal: boolean): Run => ({ ...rest, id: crypto.randomUUID(), isFinal, readMs: Date.now() });
   const create = (cache: DataCenterCache, NEON_FETCH_ENDPOINT: string) =>
-    createCachedRuns({ ...settings.settings, NEON_FETCH_ENDPOINT }, cache, "v1");
+    createCachedRuns({ ...settings.settings, NEON_FETCH_ENDPOINT }, cache, "v1", (work) => left.push(work));
+  const left: Promise<unknown>[] = [];
 
   test("a copy of another NEON_FETCH_ENDPOINT isn't found", async () => {
     const cache = createDataCenterCache();
-    cache.origin = "https://api.test";
     const run = makeRun(true);
-    const left: Promise<unknown>[] = [];
-    await create(cache, "https://one.test/sql").add(run, reader, { notes: {}, finishLater: (work) => left.push(work) });
+    await create(cache, "https://one.test/sql").add(run, reader, ORIGIN);
     await Promise.all(left);
-    expect((await create(cache, "https://one.test/sql").find(run.id, reader))?.layer).toBe("data_center");
-    expect(await create(cache, "https://two.test/sql").find(run.id, reader)).toBeUndefined();
+    expect((await create(cache, "https://one.test/sql").find(run.id, reader, ORIGIN))?.layer).toBe("data_center");
+    expect(await create(cache, "https://two.test/sql").find(run.id, reader, ORIGIN)).toBeUndefined();
   });
 
   test("the ids of runs seen unfinished are bounded: after 4,096 others a run is looked up in the data center again", async () => {
     const cache = { ...createDataCenterCache(), read: vi.fn(async () => undefined) };
     const cachedRuns = create(cache, "https://one.test/sql");
-    const trace = { notes: {}, finishLater: () => {} };
     const run = makeRun(false);
-    await cachedRuns.add(run, reader, trace);
-    await cachedRuns.find(run.id, reader);
+    await cachedRuns.add(run, reader, ORIGIN);
+    await cachedRuns.find(run.id, reader, ORIGIN);
     expect(cache.read).toHaveBeenCalledTimes(0);
-    for (let count = 0; count < 4_096; count += 1) await cachedRuns.add(makeRun(false), reader, trace);
-    await cachedRuns.find(run.id, reader);
+    for (let count = 0; count < 4_096; count += 1) await cachedRuns.add(makeRun(false), reader, ORIGIN);
+    await cachedRuns.find(run.id, reader, ORIGIN);
     expect(cache.read).toHaveBeenCalledTimes(1);
   });
 });

@@ -4,14 +4,15 @@ import { env } from "cloudflare:workers";
 import { beforeAll, beforeEach, expect, test } from "vitest";
 import { catchLines } from "../support/log-lines.ts";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { insertRun } from "../support/database.ts";
+import { insertRun, updateRun } from "../support/database.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import { openIssuer } from "../support/issuer.ts";
 import { makeKey } from "../support/signing.ts";
 import type { TestIssuer } from "../support/test-issuer.ts";
 
 const PERIOD_MS = 60_000;
 /** The longest that a test takes from its first read to its last. */
-const TEST_MS = 6_000;
+const TEST_MS = 8_000;
 
 const lines = catchLines();
 let issuer: TestIssuer;
@@ -74,13 +75,27 @@ test("cached runs, their 304s, refusals and documents are not counted, and a cac
   await readForFree();
 });
 
-test("a wait counts once, however often it polls", async () => {
+test("a wait's polls count, those beyond the limit are skipped, and its last one is free", async () => {
+  const database = await openDatabaseProxy();
+  app = createTestApp({ ...issuer.variables, RATE_LIMITER: env.RATE_LIMITER, NEON_FETCH_ENDPOINT: database.url });
   const { owner_id, read } = await makeUser();
   const id = await insertRun({ owner_id });
-  expect((await read(id, { headers: { prefer: "wait=3" } })).status).toBe(200);
-  expect((await read(id)).status).toBe(200);
-  expect((await read(id)).status).toBe(200);
-  expect((await read(id)).status).toBe(429);
+  // The limit is three: the first read and two polls. The others are skipped, except the last.
+  expect((await read(id, { headers: { prefer: "wait=5" } })).status).toBe(200);
+  expect(await database.received()).toBe(4);
+  expect((await read(id, { headers: { prefer: "wait=5" } })).status).toBe(429);
+});
+
+test("a wait whose polls are all skipped still brings the run's end", async () => {
+  let isFull = false;
+  app = createTestApp({ ...issuer.variables, RATE_LIMITER: { limit: async () => ({ success: !isFull }) } });
+  const { owner_id, read } = await makeUser();
+  const id = await insertRun({ owner_id });
+  const waiting = read(id, { headers: { prefer: "wait=2" } });
+  await scheduler.wait(300);
+  isFull = true;
+  await updateRun(id, "status = 'completed', result = 'done'");
+  expect(await (await waiting).json()).toMatchObject({ status: "completed" });
 });
 
 const BROKEN_LIMITERS = {

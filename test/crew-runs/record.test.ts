@@ -127,6 +127,15 @@ test.each([
   },
 );
 
+test("a record with hundreds of broken fields is a short log line", async () => {
+  const agents = Array.from({ length: 500 }, () => ({ role: 1 }));
+  const { log } = await readRow({ crew_config: JSON.stringify({ agents, tasks: [] }) });
+  expect(log).toMatchObject({ status: 500, code: "invalid_record" });
+  expect(log["why"]).toContain("crew_config.agents.0.role");
+  expect(log["why"]).toMatch(/and \d+ more$/);
+  expect(String(log["why"]).length).toBeLessThan(1_000);
+});
+
 test("the tag changes with any change of the body, and with nothing else", async () => {
   const tagOf = async (change: object) => (await readRow(change)).response.headers.get("etag");
   const tags = [

@@ -184,8 +184,6 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
 
     const was = (agoMs: number, isSo: (world: World) => boolean) => chronicle.was(begunMs - agoMs, endedMs, isSo);
     const hasKey = (world: World) => world.keys.includes(key);
-    // A signature that the key of the token's id didn't make: no refetch before the keys are stale.
-    const newKeyMs = asked.hasKid && key !== 1 ? OLD_KEY_MS : NEW_KEY_MS;
     const keyServesMs = was(FAILURE_MEMORY_MS, isIssuerFailing) ? staleMs : OLD_KEY_MS;
     const { rows, isDatabaseDown } = chronicle.now;
     const current = rows[run];
@@ -196,7 +194,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       endedMs < cached.readMs + ttlMs;
 
     if (status === 401) {
-      must(endedMs >= deadMs || was(newKeyMs, (world) => !hasKey(world)), "a good token is let in");
+      must(endedMs >= deadMs || was(NEW_KEY_MS, (world) => !hasKey(world)), "a good token is let in");
       return begunMs < deadMs && was(staleMs, hasKey) ? attempts : 0;
     }
     must(begunMs < deadMs, "an expired token ends");

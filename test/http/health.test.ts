@@ -1,5 +1,5 @@
 // GET /health and GET /ready: what they check, and that they can't be used to load the database or to keep it awake.
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
@@ -87,6 +87,20 @@ describe("/ready with READY_CHECKS_DATABASE", () => {
       expect(await database.received()).toBe(expected);
       clock.advance(1);
     }
+  });
+
+  test("is 503 if reads would fail, for example because the table lacks a column", async () => {
+    const { fetch: realFetch } = globalThis;
+    // The real Postgres looks for a column that isn't there.
+    vi.spyOn(globalThis, "fetch").mockImplementation((input, init) =>
+      realFetch(input, {
+        ...init,
+        ...(init?.body && { body: String(init.body).replace("crew_type", "no_such_column") }),
+      }),
+    );
+    const answer = await ready(start(variables));
+    vi.restoreAllMocks();
+    expect(answer).toMatchObject({ status: 503, body: { database: "unavailable", key_set: "ok" } });
   });
 
   test("is 503 while the database fails", async () => {

@@ -1,11 +1,10 @@
 // Every request: an id that can be trusted, the headers of each response, one log line, and work that is held to its
 // end. What the log calls the reader: auth/ways-in.test.ts.
-import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { Hono } from "hono/tiny";
 import { beforeEach, expect, inject, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
 import type { AppEnv } from "../../src/env.ts";
-import { logRequest } from "../../src/http/request-log.ts";
+import { logRequests } from "../../src/http/request-log.ts";
 import { listLines } from "../support/console.ts";
 import { keepSecret } from "../support/secrets.ts";
 import { bearer, createTestApp } from "../support/test-app.ts";
@@ -74,13 +73,11 @@ test("one line per request, with its trace and nothing of the token", async () =
 });
 
 test("an error that no step foresaw is on console.error, by its name and place, without its message", async () => {
-  const RATE_LIMITER = {
-    get limit(): never {
-      throw new RangeError(keepSecret("a value of the record\n    at a value (of the record)"));
-    },
-  };
   const headers = bearer(await fetchToken("owner"));
-  const response = await createTestApp({ RATE_LIMITER }).fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers });
+  const unforeseen = new RangeError(keepSecret("a value of the record\n    at a value (of the record)"));
+  const digest = vi.spyOn(crypto.subtle, "digest").mockRejectedValue(unforeseen);
+  const response = await createTestApp().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers });
+  digest.mockRestore();
   expect(response.status).toBe(500);
   const log = { level: "error", status: 500, code: "internal_error", why: "RangeError" };
   expect(lines()).toMatchObject([{ method: "error", log: { ...log, stack: expect.stringMatching(/^at /) } }]);
@@ -95,24 +92,23 @@ test("each line has the cf-ray of its own request, so that the platform's record
 });
 
 test("a request whose handler fails beyond Hono's reach isn't held open", async () => {
-  const app = new Hono<AppEnv>().use(logRequest).get("/", () => {
+  const held: Promise<unknown>[] = [];
+  const app = new Hono<AppEnv>().use(logRequests(undefined, (work) => held.push(work))).get("/", () => {
     // Hono's `onError` gets errors only: another value that is thrown leaves the whole chain.
     throw "not an error";
   });
-  const context = createExecutionContext();
-  await expect(app.fetch(new Request("https://api.test/"), {}, context)).rejects.toBe("not an error");
-  await waitOnExecutionContext(context);
+  await expect(app.fetch(new Request("https://api.test/"))).rejects.toBe("not an error");
+  await Promise.all(held);
 });
 
 test("a check of readiness goes on when the client that began it leaves", async () => {
   const proxy = await openDatabaseProxy();
   await proxy.fail({ kind: "hold" });
   const settings = { NEON_FETCH_ENDPOINT: proxy.url, READY_CHECKS_DATABASE: "true" };
-  const variables = { ...inject("localStack").variables, ...settings };
   const waitUntil = vi.fn<(work: Promise<unknown>) => void>();
-  // Work that isn't handed to the context ends with its client: everyone who joined it would wait 9.5 s for nothing.
-  const context = { waitUntil, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;
-  const answer = createApp().fetch(new Request("https://api.test/ready"), variables, context);
+  // Work that isn't handed to the platform ends with its client: everyone who joined it would wait 9.5 s for nothing.
+  const app = createApp({ ...inject("localStack").variables, ...settings }, waitUntil);
+  const answer = app.fetch(new Request("https://api.test/ready"));
   await untilHeld(proxy);
   const handedOver = waitUntil.mock.calls.map(([work]) => Promise.race([work, "under way"]));
   expect(await Promise.all(handedOver)).toContain("under way");

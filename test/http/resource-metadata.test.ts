@@ -1,14 +1,11 @@
 // Protected resource metadata (RFC 9728): a strict client finds its way from a 401 to the issuer, whatever the audience is.
-import { createExecutionContext } from "cloudflare:test";
 import { expect, inject, test } from "vitest";
-import { createApp } from "../../src/app.ts";
 import { createTestApp } from "../support/test-app.ts";
 
 const { variables } = inject("localStack");
 const PATH = "/.well-known/oauth-protected-resource";
 
-const ask = (url: string, settings: object = {}) =>
-  createApp().fetch(new Request(url), { ...variables, ...settings }, createExecutionContext());
+const ask = (url: string, settings: Record<string, unknown> = {}) => createTestApp(settings).fetch("", {}, url);
 
 test("a 401 leads to the resource's metadata, and they to the issuer and to documentation", async () => {
   const challenge = (await createTestApp().fetch("/api/crew-runs/x")).headers.get("www-authenticate") ?? "";

@@ -18,7 +18,9 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const read = (cache: DataCenterCache, path: string) => cache.read(path, (_, body) => new TextDecoder().decode(body));
+const ORIGIN = "https://api.test";
+const read = (cache: DataCenterCache, path: string, origin = ORIGIN) =>
+  cache.read(origin, path, (_, body) => new TextDecoder().decode(body));
 
 /** A path of this test's own. */
 const makePath = () => `test/${crypto.randomUUID()}`;
@@ -32,21 +34,20 @@ describe("a write", () => {
 
   beforeEach(async () => {
     cache = createDataCenterCache();
-    cache.origin = "https://api.test";
     known = makePath();
-    await cache.write(known, "known", {}, 60);
+    await cache.write(ORIGIN, known, "known", {}, 60);
   });
 
   test("that never ends doesn't stop reads", async () => {
     vi.spyOn(Cache.prototype, "put").mockReturnValueOnce(new Promise(() => {}));
-    void cache.write(makePath(), "never", {}, 60);
+    void cache.write(ORIGIN, makePath(), "never", {}, 60);
     await waitForReadTimeout();
     expect(await read(cache, known)).toBe("known");
   });
 
   test("that fails doesn't stop reads", async () => {
     vi.spyOn(Cache.prototype, "put").mockRejectedValueOnce(new Error("full"));
-    await cache.write(makePath(), "refused", {}, 60);
+    await cache.write(ORIGIN, makePath(), "refused", {}, 60);
     expect(await read(cache, known)).toBe("known");
   });
 
@@ -56,7 +57,7 @@ describe("a write", () => {
       return put.call(this, key, entry);
     });
     const path = makePath();
-    await cache.write(path, "late", {}, 60);
+    await cache.write(ORIGIN, path, "late", {}, 60);
     expect(await read(cache, path)).toBe("late");
   });
 
@@ -64,20 +65,67 @@ describe("a write", () => {
     vi.spyOn(Cache.prototype, "match").mockRejectedValueOnce(new Error("broken"));
     expect(await read(cache, known)).toBeUndefined();
     const path = makePath();
-    await cache.write(path, "written", {}, 60);
+    await cache.write(ORIGIN, path, "written", {}, 60);
     const other = createDataCenterCache();
-    other.origin = cache.origin;
     expect(await read(other, path)).toBe("written");
   });
 });
 
-test("a read that takes too long stops those after it, so that they cost no time", async () => {
+/** Stores an entry whose body hangs when it is read. */
+function hangBodyOf(path: string): void {
+  // Of the simulated clock.
+  const match = vi.mocked(Cache.prototype.match).getMockImplementation();
+  vi.mocked(Cache.prototype.match).mockImplementation(async function (this: Cache, key) {
+    const entry = await match?.call(this, key);
+    if (String(key).endsWith(path) && entry) vi.spyOn(entry, "bytes").mockReturnValue(new Promise(() => {}));
+    return entry;
+  });
+}
+
+const elapsed = async (work: Promise<unknown>): Promise<number> => {
+  const startedMs = Date.now();
+  await work;
+  return Date.now() - startedMs;
+};
+
+test.each([
+  ["fails", () => Promise.reject(new Error("broken")), 0],
+  ["takes too long", () => new Promise<never>(() => {}), 400],
+])("a lookup that %s stops those after it for a minute, so that they cost no time", async (_, lookUp, costMs) => {
   const cache = createDataCenterCache();
-  cache.origin = "https://api.test";
-  const match = vi.spyOn(Cache.prototype, "match").mockReturnValue(new Promise(() => {}));
-  expect(await read(cache, makePath())).toBeUndefined();
-  expect(await read(cache, makePath())).toBeUndefined();
+  const known = makePath();
+  await cache.write(ORIGIN, known, "known", {}, 600);
+  const match = vi.spyOn(Cache.prototype, "match").mockImplementationOnce(lookUp);
+  expect(await elapsed(read(cache, makePath()))).toBe(costMs);
+  expect(await read(cache, known)).toBeUndefined();
   expect(match).toHaveBeenCalledOnce();
+  await scheduler.wait(59_999);
+  expect(await read(cache, known)).toBeUndefined();
+  await scheduler.wait(1);
+  expect(await read(cache, known)).toBe("known");
+});
+
+test("a body that takes too long stops lookups of that entry for a minute, and of no other", async () => {
+  const cache = createDataCenterCache();
+  const [slow, known] = [makePath(), makePath()];
+  for (const path of [slow, known]) await cache.write(ORIGIN, path, "known", {}, 600);
+  hangBodyOf(slow);
+  expect(await elapsed(read(cache, slow))).toBe(400);
+  expect(await elapsed(read(cache, slow))).toBe(0);
+  expect(await read(cache, known)).toBe("known");
+  await scheduler.wait(60_000);
+  expect(await elapsed(read(cache, slow))).toBe(400);
+});
+
+test("an entry that can't be parsed is a miss of that entry alone", async () => {
+  const cache = createDataCenterCache();
+  const path = makePath();
+  await cache.write(ORIGIN, path, "known", {}, 60);
+  const fail = () => {
+    throw new Error("an old entry");
+  };
+  expect(await cache.read(ORIGIN, path, fail)).toBeUndefined();
+  expect(await read(cache, path)).toBe("known");
 });
 
 test.each(["owner", "admin"] as const)(
@@ -102,24 +150,30 @@ test.each(["owner", "admin"] as const)(
   },
 );
 
-test("an isolate whose first request has an unusable Host uses the cache from the next request on", async () => {
+test("each request finds and leaves entries under its own origin, whatever the isolate's first request had", async () => {
   const id = await insertRun({ status: "completed" });
   const headers = bearer(await fetchToken("owner"));
   const app = createTestApp();
+  const readFrom = async (origin: string, by = app) => {
+    const response = await by.fetch(`/api/crew-runs/${id}`, { headers }, origin);
+    await response.text();
+    await by.settle();
+    return response.headers.get("cache-status");
+  };
   // The path makes the host `api.test,b`.
   expect((await app.fetch(",b/health")).status).toBe(200);
-  await (await app.fetch(`/api/crew-runs/${id}`, { headers })).text();
-  await app.settle();
-  const other = await createTestApp().fetch(`/api/crew-runs/${id}`, { headers });
-  expect(other.headers.get("cache-status")).toBe("crew-runs; hit; detail=data-center");
+  expect(await readFrom("https://reader.workers.test")).toContain("stored");
+  expect(await readFrom("https://runs.test", createTestApp())).toContain("fwd=uri-miss");
+  for (const origin of ["https://reader.workers.test", "https://runs.test"]) {
+    expect(await readFrom(origin, createTestApp()), origin).toBe("crew-runs; hit; detail=data-center");
+  }
 });
 
 test("without a usable Host the cache is as if empty, and no read counts as failed", async () => {
   const cache = createDataCenterCache();
   const path = makePath();
-  await cache.write(path, "nowhere", {}, 60);
-  expect(await read(cache, path)).toBeUndefined();
-  cache.origin = "https://api.test";
-  await cache.write(path, "here", {}, 60);
+  await cache.write("", path, "nowhere", {}, 60);
+  expect(await read(cache, path, "")).toBeUndefined();
+  await cache.write(ORIGIN, path, "here", {}, 60);
   expect(await read(cache, path)).toBe("here");
 });

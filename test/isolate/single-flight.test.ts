@@ -6,37 +6,53 @@ import { controlClock } from "../support/clock.ts";
 const clock = controlClock();
 beforeEach(() => clock.simulate());
 
-const never = () => new Promise<string>(() => {});
+const never = () => new Promise<void>(() => {});
+const elapsed = async (work: Promise<unknown>): Promise<number> => {
+  const startedMs = Date.now();
+  await work;
+  return Date.now() - startedMs;
+};
 
-test("a task that was cut off holds the others for its time-out at most", async () => {
-  const flight = new SingleFlight<string>();
-  void flight.run(never, 200);
-  expect(await flight.run(async () => "too early", 200)).toBeUndefined();
+test("a second task isn't begun while the first is under way, and all who join wait for its end", async () => {
+  const flight = new SingleFlight(200);
+  let begun = 0;
+  const task = async () => {
+    begun += 1;
+    await scheduler.wait(50);
+  };
+  const first = flight.run(task);
+  await flight.run(task);
+  expect([begun, flight.isBusy]).toEqual([1, true]);
+  expect(await elapsed(Promise.all([first, flight.join(200, 200), flight.join(200, 200)]))).toBe(50);
   expect(flight.isBusy).toBe(false);
-  expect(await flight.run(async () => "next", 200)).toBe("next");
-  expect(flight.isBusy).toBe(false);
+  expect(await elapsed(flight.join(200, 200))).toBe(0);
 });
 
-test("a task that outlives its time does not end its successor's", async () => {
-  const flight = new SingleFlight<string>();
-  const [slow, next] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
-  const outlived = flight.run(() => slow.promise, 200);
+test.each([
+  ["its patience, counted from the start of the task", 100, 1_000, 60],
+  ["its own limit", 1_000, 30, 30],
+  ["the time-out of a task that was cut off", 1_000, 1_000, 160],
+])("who joins 40 ms after the start waits no longer than %s", async (_, patienceMs, limitMs, expected) => {
+  const flight = new SingleFlight(200);
+  void flight.run(never);
+  await scheduler.wait(40);
+  expect(await elapsed(flight.join(patienceMs, limitMs))).toBe(expected);
+});
+
+test("a task that was cut off has a successor after its time-out, and ends nothing of it", async () => {
+  const flight = new SingleFlight(200);
+  const [slow, next] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const outlived = flight.run(() => slow.promise);
   await scheduler.wait(200);
-  const successor = flight.run(() => next.promise, 200);
-  const joined = flight.run(never, 200);
-  slow.resolve("slow");
-  expect(await outlived).toBe("slow");
+  expect(flight.isBusy).toBe(false);
+  const successor = flight.run(() => next.promise);
+  const joined = elapsed(flight.join(200, 200));
+  await scheduler.wait(20);
+  slow.resolve();
+  await outlived;
   expect(flight.isBusy).toBe(true);
-  next.resolve("next");
-  expect([await successor, await joined]).toEqual(["next", "next"]);
-});
-
-test("all who join get the result; undefined if the task fails", async () => {
-  const flight = new SingleFlight<string>();
-  const good = flight.run(async () => "good", 200);
-  expect(await Promise.all([good, flight.run(never, 200), flight.next(200)])).toEqual(["good", "good", "good"]);
-  const bad = flight.run(() => Promise.reject(new Error("bad")), 200);
-  const joined = flight.run(never, 200);
-  await expect(bad).rejects.toThrow("bad");
-  expect(await joined).toBeUndefined();
+  await scheduler.wait(20);
+  next.resolve();
+  await successor;
+  expect(await joined).toBe(40);
 });

@@ -8,11 +8,15 @@ export interface Clock {
   /** Sets the clock, which stands still from then on. */
   stopAt(ms: number): void;
   /**
-   * From now on `Date.now` and `scheduler.wait` are simulated: requests and the database take no time, and as soon as none of
-   * them is under way, the clock jumps to the next timer. So a wait of a minute takes milliseconds, and ends to the millisecond.
+   * From now on `Date.now`, `scheduler.wait` and `AbortSignal.timeout` are simulated: requests and the database take no time, and
+   * as soon as none of them is under way, the clock jumps to the next timer. So a wait of a minute takes milliseconds, and ends to
+   * the millisecond.
    */
   simulate(): void;
 }
+
+/** How an upstream hangs, in simulated time. A body declares no length. */
+export type Hang = "silent" | "stuck in the body" | "trickling";
 
 /** Call it once per file. After each test the clock is right again. */
 export function controlClock(): Clock {
@@ -100,8 +104,15 @@ function simulateTimers(tell: (elapsedMs: number) => void): MockInstance[] {
     const body = await response.arrayBuffer();
     return new Response(body.byteLength === 0 ? null : body, response);
   };
+  const timeOut = (milliseconds: number): AbortSignal => {
+    const controller = new AbortController();
+    const error = new DOMException("The operation was aborted due to timeout", "TimeoutError");
+    void wait(milliseconds).then(() => controller.abort(error));
+    return controller.signal;
+  };
   const mocks: MockInstance[] = [
     vi.spyOn(scheduler, "wait").mockImplementation(wait as typeof scheduler.wait),
+    vi.spyOn(AbortSignal, "timeout").mockImplementation(timeOut),
     vi.spyOn(globalThis, "fetch").mockImplementation(count(fetchWhole)),
   ];
   const others = { match: Cache.prototype, put: Cache.prototype, verify: crypto.subtle, digest: crypto.subtle };
@@ -110,4 +121,33 @@ function simulateTimers(tell: (elapsedMs: number) => void): MockInstance[] {
     mocks.push(vi.spyOn(owner, name).mockImplementation(count(call)));
   }
   return mocks;
+}
+
+/**
+ * While the clock is simulated: requests to URLs that contain `part` hang, until their signal fires. Returns a function that ends
+ * this for new requests.
+ */
+export function hangFetches(part: string, hang: Hang): () => void {
+  const simulated = vi.mocked(fetch).getMockImplementation();
+  if (simulated === undefined) throw new Error("time isn't simulated");
+  let isHanging = true;
+  vi.mocked(fetch).mockImplementation((input, init) =>
+    isHanging && String(input).includes(part) ? fetchNever(hang, init?.signal ?? undefined) : simulated(input, init),
+  );
+  return () => (isHanging = false);
+}
+
+async function fetchNever(hang: Hang, signal: AbortSignal | undefined): Promise<Response> {
+  const aborted = new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+  aborted.catch(() => {});
+  if (hang === "silent") return aborted;
+  const body = new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      const next = hang === "trickling" ? scheduler.wait(200) : new Promise(() => {});
+      await Promise.race([next, aborted]);
+      controller.enqueue(new TextEncoder().encode(" "));
+    },
+  });
+  return new Response(body, { headers: { "content-type": "application/json" } });
 }

@@ -5,7 +5,6 @@ import { expect, onTestFinished, test } from "vitest";
 import { formatFinding } from "../../dev/checklist.ts";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { smoke } from "../../dev/smoke.ts";
-import type { SmokeTarget } from "../../dev/smoke/contract.ts";
 
 const SCRIPT = `${import.meta.dirname}/../../dev/smoke.ts`;
 const RUN_ID = "11111111-1111-4111-8111-111111111111";
@@ -31,10 +30,7 @@ test("a server that returns 200 for everything fails every check", async () => {
 });
 
 /** Smoke's findings for a server that responds like this by path, and like a Worker that is well otherwise. */
-async function examine(
-  responses: Record<string, { status?: number; headers?: Record<string, string>; body: string }>,
-  target: Partial<SmokeTarget> = {},
-) {
+async function examine(responses: Record<string, { status?: number; headers?: Record<string, string>; body: string }>) {
   const { url, close } = await listenOnLoopback(
     createServer((request, response) => {
       const isUrllib = request.headers["user-agent"]?.startsWith("Python-urllib") === true;
@@ -47,7 +43,7 @@ async function examine(
   );
   onTestFinished(close);
   const findings = [];
-  for await (const finding of smoke({ origin: url, ...target })) findings.push(formatFinding(finding));
+  for await (const finding of smoke({ origin: url })) findings.push(formatFinding(finding));
   return findings;
 }
 
@@ -86,27 +82,6 @@ test("an audience with a slash at its end names this deployment, too, and anothe
   expect(await examine(describe("ORIGIN/"))).toContain(`✓ ${title}`);
   expect(await examine(describe("ORIGIN"))).toContain(`✓ ${title}`);
   expect(await examine(describe("https://other.example.com"))).toContainEqual(expect.stringContaining(`✗ ${title}: `));
-});
-
-test.each([
-  [
-    "hit; detail=data-center",
-    /^✓ 20 reads .*: 0 from the memory cache, 20 from the data-center cache, 0 from the database$/,
-  ],
-  ["hit; detail=isolate", /^✓ 20 reads .*: 20 from the memory cache, .* shows nothing of the data-center cache$/],
-  [
-    "fwd=uri-miss; stored",
-    /^· 20 reads .*, 20 from the database; isolates don't share their copies\n.*troubleshooting/,
-  ],
-])("whether the data-center cache works, `%s` shows", async (cacheStatus, expected) => {
-  const headers = {
-    "cache-status": `crew-runs; ${cacheStatus}`,
-    "cache-control": "private, max-age=3600",
-    etag: `"1"`,
-  };
-  const run = { headers, body: `{"status":"completed"}` };
-  const findings = await examine({ [`/api/crew-runs/${RUN_ID}`]: run }, { token: "a.b.c", runIds: [RUN_ID] });
-  expect(findings).toContainEqual(expect.stringMatching(expected));
 });
 
 test("Cloudflare's Browser Integrity Check is explained, and fails nothing", async () => {

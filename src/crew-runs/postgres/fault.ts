@@ -5,9 +5,9 @@ import { Failure, type FailureCode } from "../../failure.ts";
 type Remedy = "repeat" | "poll_again" | "end";
 
 const FAULTS = {
-  /** Our signal fired: a TimeoutError wrapped as `sourceError`, or raw while the body was read. */
+  /** Our signal fired: a TimeoutError, wrapped as `sourceError`. */
   timeout: ["repeat", "database_unavailable"],
-  /** Fetch failed: wrapped as `sourceError`, or a raw TypeError or Error while the body was read. */
+  /** The fetch failed, or the body ended early: any other error, wrapped as `sourceError`. */
   connection_lost: ["repeat", "database_unavailable"],
   /** Another status than 200 and 400, in the message; a compute that is waking up or suspended is a 500. */
   endpoint_error: ["repeat", "database_unavailable"],
@@ -84,7 +84,6 @@ export function classify(error: unknown, secrets: readonly string[]): Fault {
   const isRefused = /password|authenticat/i.test(message) || (status < 500 && status !== 429 && status !== 408);
   if (name === "NeonDbError" && isRefused) return { kind: "refused", why: `status ${status || 400}` };
   if (name === "NeonDbError") return { kind: "endpoint_error", why };
-  if (/lost|reset|closed|disconnected/i.test(message)) return { kind: "connection_lost", why };
   // The message quotes the reply.
   return { kind: "invalid_reply", why: name };
 }

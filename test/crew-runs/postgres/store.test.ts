@@ -134,7 +134,9 @@ describe("all attempts together", () => {
   });
 
   test("are three with growing pauses of a random length", async () => {
-    const { proxy, read, received } = await openDatabase();
+    const { proxy, app, read, received } = await openDatabase();
+    // Fetches the keys, before waits for them end at once.
+    await app.fetch("/ready");
     await proxy.fail({ kind: "drop" });
     const wait = vi.spyOn(scheduler, "wait").mockResolvedValue(undefined);
     for (let time = 0; time < 20; time += 1) await read();

@@ -1,0 +1,41 @@
+// One request, as the steps below its route see it. Types, and the time that it has left. Knows nothing of HTTP.
+import { remainingMs } from "./isolate/clock.ts";
+
+type FailureNote = "code" | "why" | "stack";
+type ReaderNote = "auth" | "subject" | "key_set" | "rate_limit";
+type RunNote = "run_id" | "cache" | "cache_layer" | "db_faults";
+type NumberNote = "db_attempts" | "db_ms" | "waited_ms";
+
+/**
+ * Fields of the log line, which docs/troubleshooting.md documents. Never a token, a secret or a value of a record. No note decides
+ * the response.
+ */
+export type Notes = Partial<
+  Record<FailureNote | ReaderNote | RunNote, string | undefined> & Record<NumberNote, number>
+>;
+
+/** The user on whose behalf a run is read. */
+export interface Reader {
+  /** The subject of the access token: the owner of the runs that the reader may see. */
+  subject: string;
+  /** Admins may see every run. */
+  isAdmin: boolean;
+}
+
+export interface RequestScope {
+  /** The request's origin, where it finds and leaves entries of the data-center cache. Empty if its Host is unusable. */
+  readonly origin: string;
+  /** When it began, in milliseconds since the epoch. */
+  readonly startedMs: number;
+  /** Everything that the response waits for ends within this time of the start. 0 until a route sets it, and once it gives up. */
+  timeoutMs: number;
+  /** Fires when the client leaves. Only long polls set it. */
+  signal?: AbortSignal;
+  readonly notes: Notes;
+}
+
+/** The milliseconds that the request has left; 0 if none. */
+export const timeLeftMs = ({ startedMs, timeoutMs }: RequestScope): number => remainingMs(startedMs, timeoutMs);
+
+/** Lets work outlive the response and the client, for 30 seconds at most. The work must not reject. */
+export type WaitUntil = (work: Promise<unknown>) => void;

@@ -1,0 +1,69 @@
+// The origin of a request: what the URL parser says, without its cost.
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { originOf } from "../../src/http/origin.ts";
+
+/** By the platform's parser; empty if it is unsafe in a header. */
+function parseOrigin(url: string): string {
+  const origin = URL.parse(url)?.origin ?? "";
+  return /["\\,\s]/.test(origin) ? "" : origin;
+}
+
+test.each([
+  ["https://runs.example.com/api/crew-runs/x?y#z", "https://runs.example.com"],
+  ["https://RUNS.Example.COM/", "https://runs.example.com"],
+  ["HTTPS://runs.example.com", "https://runs.example.com"],
+  ["https://runs.example.com:443/x", "https://runs.example.com"],
+  ["http://runs.example.com:80", "http://runs.example.com"],
+  ["http://runs.example.com:443/", "http://runs.example.com:443"],
+  ["https://runs.example.com:80/", "https://runs.example.com:80"],
+  ["http://127.0.0.1:8787/", "http://127.0.0.1:8787"],
+  ["http://localhost:65535/", "http://localhost:65535"],
+  ["https://[::1]:8443/", "https://[::1]:8443"],
+  ["https://[0:0::1]/", "https://[::1]"],
+  ["https://user:secret@runs.example.com/", "https://runs.example.com"],
+  ["https://bücher.example/", "https://xn--bcher-kva.example"],
+  ["https://127.1/", "https://127.0.0.1"],
+  ["https://0x7f.0.0.1/", "https://127.0.0.1"],
+  ["https://127.0.0.010/", "https://127.0.0.8"],
+  ["https://runs.example.com:0443/", "https://runs.example.com"],
+  ["https://runs.example.com./", "https://runs.example.com."],
+  ["https://a_b.example/", "https://a_b.example"],
+  ["https://1.2.3.4.example/", "https://1.2.3.4.example"],
+  // Unusable, or unsafe to quote.
+  ["https://256.0.0.1/", ""],
+  ["https://runs.example.com:65536/", ""],
+  ["https://runs.example.com:99999/", ""],
+  ['https://a"b.test/', ""],
+  ["https://a,b.test/", ""],
+  ["https://a b.test/", ""],
+  ["https:///x", "https://x"],
+  ["/api/crew-runs/x", ""],
+  ["", ""],
+])("of %j is %j", (url, expected) => {
+  expect(parseOrigin(url)).toBe(expected);
+  expect(originOf(url)).toBe(expected);
+});
+
+const characters = fc.constantFrom(...'aZx0159.-_:@[]%/\\?#" ,é');
+const hosts = fc.string({ unit: characters, minLength: 1, maxLength: 14 });
+const ports = fc.oneof(
+  fc.constant(""),
+  fc.integer({ min: 0, max: 70_000 }).map((port) => `:${port}`),
+);
+
+test("is the parser's for every host and port", () => {
+  const url = fc.tuple(
+    fc.constantFrom("http", "https", "HTTPS"),
+    hosts,
+    ports,
+    fc.constantFrom("", "/", "/x?y", "?q", "#f"),
+  );
+  fc.assert(
+    fc.property(url, ([scheme, host, port, rest]) => {
+      const text = `${scheme}://${host}${port}${rest}`;
+      expect(originOf(text)).toBe(parseOrigin(text));
+    }),
+    { numRuns: 20_000 },
+  );
+});
