@@ -40,7 +40,7 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
       exclude: ["test/{generated-client,node,tools,vectors}/**"],
       provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
       globalSetup: ["./test/support/node/global-setup.ts"],
-      setupFiles: ["./test/support/console.ts"],
+      setupFiles: ["./test/support/console.ts", "./test/support/counted-fetches.ts"],
       restoreMocks: true,
       unstubGlobals: true,
     },

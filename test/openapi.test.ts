@@ -62,36 +62,64 @@ test("the answer over http, without a word on https, is documented", async () =>
   await expectDocumented(DOCUMENT, RUN_PATH, response);
 });
 
-/** Each failure by its code, made to happen. */
-const FAILURES: Record<string, () => Promise<Response>> = {
-  not_authenticated: () => createTestApp().fetch("/api/crew-runs/x", { headers: EXAMPLE_ID }),
-  invalid_token: () => getWith({ exp: 1_000_000_000 }),
-  insufficient_scope: () => getWith({ scope: "other" }, { REQUIRED_SCOPE: "crew-runs:read" }),
-  run_not_found: () => get(crypto.randomUUID(), EXAMPLE_ID),
-  not_found: () => createTestApp().fetch("/api/crew-runs", { headers: EXAMPLE_ID }),
-  method_not_allowed: () => createTestApp().fetch("/api/crew-runs/x", { method: "DELETE", headers: EXAMPLE_ID }),
-  invalid_run_id: () => get("not-a-uuid", EXAMPLE_ID),
-  invalid_record: async () => get(await insertRun({ crew_config: { agents: "none" } }), EXAMPLE_ID),
-  misconfigured: () => get("x", EXAMPLE_ID, { JWT_ISSUER: undefined }),
-  async internal_error() {
-    const headers = { ...bearer(await fetchToken("owner")), ...EXAMPLE_ID };
-    vi.spyOn(crypto.subtle, "digest").mockRejectedValue(new Error("no digest"));
-    const response = await createTestApp().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers });
-    vi.mocked(crypto.subtle.digest).mockRestore();
-    return response;
-  },
-  key_set_unavailable: async () => get("x", EXAMPLE_ID, { JWKS_URL: (await openFaultProxy(OUTAGE)).url }),
-  database_unavailable: async () => getBehind(await openFaultProxy(OUTAGE)),
-  rate_limited: () =>
-    get(crypto.randomUUID(), EXAMPLE_ID, { RATE_LIMITER: { limit: async () => ({ success: false }) } }),
-  record_too_large: async () => getBehind(await openLargeReplies(17)),
-  async overloaded() {
-    const proxy = await openLargeReplies(14);
-    const answers = await Promise.all(Array.from({ length: 6 }, () => getBehind(proxy)));
-    const refused = answers.find(({ status }) => status === 503);
-    if (refused === undefined) throw new Error("six large replies at once were read");
-    return refused;
-  },
+const OUTAGE = { status: 500, text: "" };
+const UNAVAILABLE = "Service temporarily unavailable";
+const INTERNAL = "Internal Server Error";
+const limitBy = (limit: () => unknown) => ({ RATE_LIMITER: { limit } });
+const request = (init: RequestInit, path = "/api/crew-runs/x") =>
+  createTestApp().fetch(path, { ...init, headers: EXAMPLE_ID });
+
+/** Each failure by its code: its status, its detail, its Retry-After, and a request that fails this way. */
+const FAILURES: Record<string, readonly [number, string, string | null, () => Promise<Response>]> = {
+  not_authenticated: [401, "Not authenticated", null, () => request({})],
+  invalid_token: [401, "Could not validate credentials", null, () => getWith({ exp: 1_000_000_000 })],
+  insufficient_scope: [
+    403,
+    "Not enough permissions",
+    null,
+    () => getWith({ scope: "other" }, { REQUIRED_SCOPE: "crew-runs:read" }),
+  ],
+  run_not_found: [404, "Run not found", null, () => get(crypto.randomUUID(), EXAMPLE_ID)],
+  not_found: [404, "Not Found", null, () => request({}, "/api/crew-runs")],
+  method_not_allowed: [405, "Method Not Allowed", null, () => request({ method: "DELETE" })],
+  invalid_run_id: [422, "Input should be a valid UUID", null, () => get("not-a-uuid", EXAMPLE_ID)],
+  rate_limited: [
+    429,
+    "Too Many Requests",
+    "60",
+    () =>
+      get(
+        crypto.randomUUID(),
+        EXAMPLE_ID,
+        limitBy(async () => ({ success: false })),
+      ),
+  ],
+  invalid_record: [
+    500,
+    INTERNAL,
+    null,
+    async () => get(await insertRun({ crew_config: { agents: "none" } }), EXAMPLE_ID),
+  ],
+  record_too_large: [500, INTERNAL, null, async () => getBehind(await openLargeReplies(17))],
+  misconfigured: [500, INTERNAL, null, () => get("x", EXAMPLE_ID, { JWT_ISSUER: undefined })],
+  internal_error: [
+    500,
+    INTERNAL,
+    null,
+    async () => {
+      await fetchToken("owner");
+      vi.spyOn(crypto.subtle, "digest").mockRejectedValue(new Error("no digest"));
+      return get(crypto.randomUUID(), EXAMPLE_ID);
+    },
+  ],
+  key_set_unavailable: [
+    503,
+    UNAVAILABLE,
+    "3",
+    async () => get("x", EXAMPLE_ID, { JWKS_URL: (await openFaultProxy(OUTAGE)).url }),
+  ],
+  database_unavailable: [503, UNAVAILABLE, "5", async () => getBehind(await openFaultProxy(OUTAGE))],
+  overloaded: [503, UNAVAILABLE, "1", async () => getOverloaded(await openLargeReplies(14))],
 };
 
 /** Asks with a token of these claims. */
@@ -100,7 +128,6 @@ async function getWith(claims: Record<string, unknown>, variables = {}): Promise
   return get("x", { ...EXAMPLE_ID, ...bearer(await issuer.sign(claims)) }, { ...issuer.variables, ...variables });
 }
 
-const OUTAGE = { status: 500, text: "" };
 const getBehind = ({ url }: FaultProxy) => get(crypto.randomUUID(), EXAMPLE_ID, { NEON_FETCH_ENDPOINT: url });
 
 async function openLargeReplies(megabytes: number): Promise<FaultProxy> {
@@ -109,20 +136,31 @@ async function openLargeReplies(megabytes: number): Promise<FaultProxy> {
   return proxy;
 }
 
-test.each(Object.entries(FAILURES))("%s is documented, by what is answered", async (code, fail) => {
-  const response = await fail();
-  const { status } = response;
-  const sent = new Map(response.headers);
-  const body = await expectDocumented(DOCUMENT, RUN_PATH, response);
-  expect(body).toMatchObject({ code });
+async function getOverloaded(proxy: FaultProxy): Promise<Response> {
+  const responses = await Promise.all(Array.from({ length: 6 }, () => getBehind(proxy)));
+  const refused = responses.find((response) => response.status === 503);
+  if (refused === undefined) throw new Error("six large replies at once were read");
+  return refused;
+}
 
-  const answer = DOCUMENT.paths[RUN_PATH]?.get.responses[status];
-  expect(answer?.content?.["application/json"]?.examples?.[code]?.value).toEqual(body);
-  for (const [name, { examples }] of listHeaders(DOCUMENT, answer ?? { description: "", headers: {} })) {
-    const value = sent.get(name)?.replace("https://api.test", EXAMPLE_ORIGIN);
-    if (examples !== undefined) expect({ name, value: String(examples[code]?.value) }).toEqual({ name, value });
-  }
-});
+test.each(Object.entries(FAILURES))(
+  "%s is documented, and sent as it is",
+  async (code, [status, detail, pause, fail]) => {
+    const response = await fail();
+    expect([response.status, response.headers.get("retry-after")]).toEqual([status, pause]);
+    const sent = new Map(response.headers);
+    const body = await expectDocumented(DOCUMENT, RUN_PATH, response);
+    const details = code === "invalid_run_id" ? [{ msg: detail }] : detail;
+    expect(body).toMatchObject({ code, detail: details });
+
+    const answer = DOCUMENT.paths[RUN_PATH]?.get.responses[status];
+    expect(answer?.content?.["application/json"]?.examples?.[code]?.value).toEqual(body);
+    for (const [name, { examples }] of listHeaders(DOCUMENT, answer ?? { description: "", headers: {} })) {
+      const value = sent.get(name)?.replace("https://api.test", EXAMPLE_ORIGIN);
+      if (examples !== undefined) expect({ name, value: String(examples[code]?.value) }).toEqual({ name, value });
+    }
+  },
+);
 
 test("no failure is documented that was not made to happen here", () => {
   const responses = Object.entries(DOCUMENT.paths[RUN_PATH]?.get.responses ?? {});

@@ -21,7 +21,7 @@ const replace = async (part: RegExp, text: string) => readWith((await issuer.sig
 async function request(headers: Record<string, string>, method = "GET", to = app): Promise<ReadRun> {
   const response = await to.fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers, method });
   const [log = {}] = lines.of(response.headers.get("x-request-id"));
-  return { response, body: await response.text(), log };
+  return { response, status: response.status, headers: response.headers, body: await response.text(), log };
 }
 
 const REJECTIONS: { [name in FaultName]?: () => Promise<ReadRun> } = {

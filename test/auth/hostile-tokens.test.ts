@@ -2,6 +2,7 @@
 // needed to refuse it, it costs no key fetch either. A good token could read the run that each of them requests.
 import { type CryptoKey, exportJWK, exportSPKI, importJWK } from "jose";
 import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { readBearerToken } from "../../src/auth/access-token.ts";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
 import {
   encode,
@@ -315,6 +316,20 @@ refuses("the encoding", [
   ]),
 ]);
 
+test("a part that isn't a multiple of four characters ends with zero bits only", () => {
+  const endings = (start: string) =>
+    [..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"].filter((letter) => {
+      const token = `Bearer ${encode({})}.${encode({})}.${start}${letter}`;
+      try {
+        return readBearerToken(token).text !== "";
+      } catch {
+        return false;
+      }
+    });
+  expect(endings("A").join("")).toBe("AQgw");
+  expect(endings("AA").join("")).toBe("AEIMQUYcgkosw048");
+});
+
 /** What is made of a good token, and is none. */
 const MISSHAPEN: readonly [string, (token: string) => string][] = [
   ["its payload alone", (token) => token.split(".")[1] ?? ""],
@@ -374,7 +389,16 @@ refusesMembers("other kinds of JOSE", ENCRYPTED, "header", [{ zip: "DEF" }, { en
 refusesMembers("other kinds of JOSE", NESTED, "header", [{ cty: "JWT" }, { cty: "" }]);
 
 const FOREIGN_TYPES = ["logout+jwt", "application/logout+jwt", "dpop+jwt", "id+jwt", "rt+jwt", "JOSE", "JWE", ""];
-const ODD_TYPES = ["JWT ", "at+jwt\n", "at+jwt;v=1", "application/application/at+jwt", "atjwt", "xat+jwt", ["at+jwt"]];
+const ODD_TYPES = [
+  "JWT ",
+  "at+jwt\n",
+  "at+jwt;v=1",
+  "application/application/at+jwt",
+  "atjwt",
+  "at-jwt",
+  "xat+jwt",
+  ["at+jwt"],
+];
 refusesMembers("the kind", TYP, "header", each("typ", [...FOREIGN_TYPES, ...ODD_TYPES, null, 1]));
 
 // The marks of other kinds count unless the type is at+jwt.
@@ -384,7 +408,7 @@ refuses("the marks of another kind of token", [
     `wrong_kind: ${claim}`,
     () => seal({ [claim]: "x" }, { typ: "JWT" }),
   ]),
-  ...["ID", "Refresh", "Offline", "Logout", "DPoP", ["Bearer"], null].map((typ): Case => [
+  ...["ID", "Refresh", "Offline", "Logout", "DPoP", "xBearer", "Bearer2", ["Bearer"], null].map((typ): Case => [
     `the typ claim ${JSON.stringify(typ)}`,
     TYP_CLAIM,
     () => seal({ typ }, { typ: "JWT" }),

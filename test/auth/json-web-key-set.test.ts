@@ -27,9 +27,9 @@ test("an RSA key is usable up to 8,192 bits", () => {
 
 test("an RSA key is usable with an odd exponent from 3 to 2^32", () => {
   const even = [[], [0], [2], [1, 0, 0]];
-  const odd = [[1], [0, 0, 1], [3], [1, 0, 1], [0, 1, 0, 1], [1, 0, 0, 0, 1]];
+  const odd = [[1], [0, 0, 1], [3], [1, 0, 1], [0, 1, 0, 1], [255, 255, 255, 255], [1, 0, 0, 0, 1]];
   const isGood = (exponent: number[]) => isUsable(numberOf(2_048), toBase64url(Uint8Array.from(exponent)));
-  expect([...even, ...odd].filter(isGood)).toEqual([[3], [1, 0, 1], [0, 1, 0, 1]]);
+  expect([...even, ...odd].filter(isGood)).toEqual([[3], [1, 0, 1], [0, 1, 0, 1], [255, 255, 255, 255]]);
 });
 
 test("a key has one algorithm; an Ed25519 key under each of its names", () => {
@@ -44,10 +44,29 @@ test("a key has one algorithm; an Ed25519 key under each of its names", () => {
   expect(of({ kty: "EC", crv: "P-384", x: "AAAA", y: "AAAA", alg: "ES384" })).toEqual([]);
 });
 
-test.each([null, 1, "x", [], {}, { kty: "oct", k: "AAAA" }, { kty: "EC", d: "AAAA" }, { kty: "EC", use: "enc" }])(
+/** Usable unless a member says otherwise. */
+const EC = { kty: "EC", crv: "P-256", x: "AAAA", y: "AAAA" };
+const USES = ["enc", "tls", "SIG", "", ["sig"], 1].map((use) => ({ ...EC, use }));
+const OTHERS = [
+  { ...EC, d: "AAAA" },
+  { ...EC, d: null },
+  { ...EC, kid: 1 },
+  { ...EC, alg: "ES256" },
+];
+
+test.each([null, 1, "x", [], {}, { kty: "oct", k: "AAAA" }, ...USES, ...OTHERS])(
   "%j is skipped and spoils no other key",
   (key) => {
     expect(readAmong(key, ["RS256"])).toEqual([]);
+  },
+);
+
+test.each([EC, { ...EC, use: "sig" }, { ...EC, use: null }, { ...EC, key_ops: ["verify"], kid: "k" }])(
+  "%j is usable, and what jose chooses by is kept",
+  (key) => {
+    const { kty, crv, x, y, ...rest } = key as Record<string, unknown>;
+    const { use: _, ...kept } = rest;
+    expect(readAmong(key, ["RS256"])).toEqual([{ kty, crv, x, y, ...kept }]);
   },
 );
 

@@ -1,36 +1,23 @@
-// How the key set is fetched: what the issuer sees of the request, what the log quotes of the reply, and whose copy is believed.
-// When it is fetched: key-set.test.ts.
+// How the key set is fetched: what the issuer sees of the request, how large the reply may be, what the log quotes of it, and whose
+// copy is believed. When it is fetched: key-set.test.ts. A run that doesn't exist is a 404 to those whose token is accepted.
 import { beforeEach, describe, expect, inject, test } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
-import { openIssuer } from "../support/issuer.ts";
-import { catchLines } from "../support/log-lines.ts";
-import { readRun } from "../support/read-run.ts";
-import { makeKey } from "../support/signing.ts";
-import { createTestApp } from "../support/test-app.ts";
-import type { TestIssuer } from "../support/test-issuer.ts";
+import { type Reader, createReader } from "../support/reader.ts";
+import { keepSecret } from "../support/secrets.ts";
+import { formatKeySet, makeKey } from "../support/signing.ts";
 
-const lines = catchLines();
 const clock = controlClock();
-/** A run that doesn't exist: a token that is accepted gets a 404. */
-const RUN_ID = crypto.randomUUID();
-
-let issuer: TestIssuer;
+const key = await makeKey("ES256");
+let reader: Reader;
 
 beforeEach(async () => {
-  issuer = await openIssuer([await makeKey("ES256")]);
+  reader = await createReader({ keys: [key] });
 });
 
-const read = async (variables: object = {}) => {
-  const app = createTestApp({ ...issuer.variables, ...variables });
-  const result = await readRun(app, RUN_ID, await issuer.sign(), lines);
-  await app.settle();
-  return result;
-};
-
 test("the request names its program, which web application firewalls demand, and the kind of reply", async () => {
-  await read();
-  const [request] = await issuer.proxy.requests();
+  await reader.read();
+  const [request] = await reader.issuer.proxy.requests();
   expect(request?.headers).toMatchObject({
     "user-agent": expect.stringMatching(/^crew-run-reader\b/),
     accept: "application/jwk-set+json, application/json",
@@ -38,13 +25,29 @@ test("the request names its program, which web application firewalls demand, and
 });
 
 test("the request bypasses the caches in between, whose age would add to the keys'", async () => {
-  await read();
-  const [request] = await issuer.proxy.requests();
+  await reader.read();
+  const [request] = await reader.issuer.proxy.requests();
   expect(request?.headers["cache-control"]).toBe("no-cache");
 });
 
+const DECLARED = {};
+/** No length is believed of an encoded reply: its bytes are counted as they arrive. */
+const UNDECLARED = { "content-encoding": "identity" };
+
+test.each([
+  [262_144, DECLARED, 404],
+  [262_145, DECLARED, 503],
+  [262_144, UNDECLARED, 404],
+  [262_145, UNDECLARED, 503],
+])("a key set may have 256 KB: one of %i bytes with the headers %j is a %i", async (bytes, headers, status) => {
+  await reader.issuer.proxy.serve({ text: formatKeySet([key.jwk]).padEnd(bytes), headers });
+  const result = await reader.read();
+  expect(result.status).toBe(status);
+  if (status === 503) expect(result.log["key_set"]).toBe("Error: the reply is larger than 262144 bytes");
+});
+
 describe("the log quotes nothing of a reply", () => {
-  const secret = "SECRET-OF-THE-REPLY";
+  const secret = keepSecret("SECRET-OF-THE-REPLY");
   const reply = (status: number, text: string): Fault => ({
     kind: "status",
     status,
@@ -61,29 +64,35 @@ describe("the log quotes nothing of a reply", () => {
     ["is an error", reply(500, secret)],
     ["is a redirect", { kind: "redirect", location: `http://127.0.0.1:9/${secret}` }],
   ])("that %s", async (_, fault) => {
-    await issuer.proxy.fail(fault);
-    const { response, body, log } = await read();
-    expect(response.status).toBe(503);
+    await reader.issuer.proxy.fail(fault);
+    const { status, body, log } = await reader.read();
+    expect(status).toBe(503);
     expect(log["key_set"]).toMatch(/^Error: the (reply|key)/);
+    // JSON.parse quotes the first characters.
     expect(JSON.stringify(log) + body).not.toContain(secret.slice(0, 6));
   });
 });
 
 describe("the data center's copy of the key set", () => {
+  const readAfterRestart = async (settings: object) => {
+    const restarted = reader.restart(settings);
+    const result = await restarted.read();
+    await restarted.app.settle();
+    return result;
+  };
+
   test("serves the next deployment while the issuer is down", async () => {
-    await read({ CF_VERSION_METADATA: { id: "one" } });
-    await issuer.proxy.fail({ kind: "drop" });
+    await readAfterRestart({ CF_VERSION_METADATA: { id: "one" } });
+    await reader.issuer.proxy.fail({ kind: "drop" });
     clock.advance(900);
-    expect((await read({ CF_VERSION_METADATA: { id: "two" } })).response.status).toBe(404);
+    expect((await readAfterRestart({ CF_VERSION_METADATA: { id: "two" } })).status).toBe(404);
   });
 
   test("lies at an address that only a holder of the database's password can compute", async () => {
     const url = new URL(inject("localStack").variables.DATABASE_URL);
-    await read();
-    await read({ DATABASE_URL: url.href });
-    expect(await issuer.proxy.received()).toBe(1);
+    expect((await readAfterRestart({})).fetches).toBe(1);
+    expect((await readAfterRestart({ DATABASE_URL: url.href })).fetches).toBe(0);
     url.password = "guessed";
-    await read({ DATABASE_URL: url.href });
-    expect(await issuer.proxy.received()).toBe(2);
+    expect((await readAfterRestart({ DATABASE_URL: url.href })).fetches).toBe(1);
   });
 });

@@ -43,6 +43,7 @@ test.for<[string, Record<string, unknown>, number]>([
   ["false", { roles: { [ADMIN]: false } }, 404],
   ["null", { roles: { [ADMIN]: null } }, 404],
   ["a number", { roles: { [ADMIN]: 1 } }, 404],
+  ["a text", { roles: { [ADMIN]: "true" } }, 404],
   ["an empty list", { roles: { [ADMIN]: [] } }, 404],
   ["a list", { roles: { [ADMIN]: ["x"] } }, 404],
   ["true", { roles: { [ADMIN]: true } }, 200],
@@ -53,9 +54,12 @@ test.for<[string, Record<string, unknown>, number]>([
 
 describe("no foreign run is shown to a reader who has, instead of the right,", () => {
   test.for<[string, Record<string, unknown>]>([
-    ["its name in an object in scope, true", { scope: { [ADMIN]: true } }],
-    ["its name in an object in scp, an object", { scp: { [ADMIN]: {} } }],
-    ["its name in an object in permissions, false", { permissions: { [ADMIN]: false } }],
+    ...["scope", "scp", "permissions"].flatMap((claim) =>
+      [true, {}, false].map((value): [string, Record<string, unknown>] => [
+        `its name in an object in ${claim}: ${JSON.stringify(value)}`,
+        { [claim]: { [ADMIN]: value } },
+      ]),
+    ),
     ["nothing", {}],
     ["a prefix of it", { scope: "crew-runs:adm crew-runs crew-runs: crew-runs:*" }],
     ["more than it", { scope: "crew-runs:admin2 crew-runs:administrator crew-runs:admin:read" }],

@@ -3,22 +3,18 @@
 import { expect, test } from "vitest";
 import { ROW_ID, makeReply } from "../support/database-reply.ts";
 import { expectFault } from "../support/documented-fault.ts";
-import { catchLines } from "../support/log-lines.ts";
-import { type ReadRun, readRun } from "../support/read-run.ts";
-import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun } from "../support/database.ts";
-import { openFaultProxy } from "../support/fault-proxy.ts";
-import { fetchToken } from "../support/issuer.ts";
+import { createReader } from "../support/reader.ts";
 import type { NewRun } from "../support/runs.ts";
+import { keepSecret } from "../support/secrets.ts";
 
-const SECRET = "a value that only the owner may see";
-const lines = catchLines();
+const SECRET = keepSecret("a value that only the owner may see");
+const reader = await createReader();
 
 async function readText(run: NewRun): Promise<string> {
-  const headers = bearer(await fetchToken("owner"));
-  const response = await createTestApp().fetch(`/api/crew-runs/${await insertRun(run)}`, { headers });
-  expect(response.status).toBe(200);
-  return response.text();
+  const { status, body } = await reader.read(await insertRun(run));
+  expect(status).toBe(200);
+  return body;
 }
 
 const readRecord = async (run: NewRun): Promise<Record<string, unknown>> => JSON.parse(await readText(run));
@@ -47,8 +43,11 @@ test("given config values are kept", async () => {
   const flags = { verbose: true, allow_delegation: true, use_default_mcps: false };
   const agent = { role: "", goal: "g", backstory: "b", id: "a-1", tools: ["x", ""], ...flags };
   const task = { description: "d", agent_index: -1, expected_output: "o", tools: ["t"] };
-  const crew_config = { agents: [agent], tasks: [task], id: "crew-1", verbose: true, process: "hierarchical" };
-  expect((await readRecord({ crew_config }))["crew_config"]).toEqual(crew_config);
+  for (const id of ["crew-1", null]) {
+    const agents = [agent, { ...agent, id }];
+    const crew_config = { agents, tasks: [task], id, verbose: true, process: "hierarchical" };
+    expect((await readRecord({ crew_config }))["crew_config"]).toEqual(crew_config);
+  }
 });
 
 test.each([
@@ -98,32 +97,33 @@ test("a result of 5 MB arrives whole", async () => {
 });
 
 /** Reads a run for which the database returns this row. */
-async function readRow(change: object): Promise<ReadRun> {
-  const proxy = await openFaultProxy({ text: makeReply(change) });
-  const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
-  return readRun(app, ROW_ID, await fetchToken("owner"), lines);
-}
+const readRow = async (change: object) => (await createReader({ database: { text: makeReply(change) } })).read(ROW_ID);
 
 test.each([
   ["status", { status: SECRET }],
+  ["status", { status: "Completed" }],
   ["owner_id", { owner_id: null }],
   ["created_at", { created_at: SECRET }],
   ["created_at", { created_at: '"10000-01-01T00:00:00"' }],
+  ["created_at", { created_at: '["2026-03-01T10:00:00"]' }],
   ["started_at", { started_at: '"0044-03-15T00:00:00 BC"' }],
   ["completed_at", { completed_at: '"infinity"' }],
   ["task_input", { task_input: `["${SECRET}"]` }],
+  ["task_input", { task_input: "[{}]" }],
+  ["task_input", { task_input: "nullx" }],
   ["crew_config", { crew_config: SECRET }],
   ["crew_config.agents.0.role (invalid_type)", { crew_config: `{"agents":[{"goal":"${SECRET}"}],"tasks":[]}` }],
   ["crew_config.tasks (invalid_type)", { crew_config: `{"agents":[],"tasks":"${SECRET}"}` }],
+  ["crew_config.tasks.0.agent_index", { crew_config: '{"agents":[],"tasks":[{"description":"d","agent_index":0.5}]}' }],
   ["crew_config.tasks.0.tools.0", { crew_config: '{"agents":[],"tasks":[{"description":"d","tools":[7]}]}' }],
 ])(
   "a row whose %s breaks the contract is a 500 after one attempt that names the field in the log, and no value: %j",
   async (field, change) => {
-    const answer = await readRow(change);
-    expectFault("invalid_record", answer);
-    expect(answer.log["why"]).toContain(field);
-    expect(answer.log["db_attempts"]).toBe(1);
-    expect(JSON.stringify(answer.log) + answer.body).not.toContain(SECRET.slice(0, 10));
+    const result = await readRow(change);
+    expectFault("invalid_record", result);
+    expect(result.log["why"]).toContain(field);
+    expect(result.queries).toBe(1);
+    expect(JSON.stringify(result.log) + result.body).not.toContain(SECRET.slice(0, 10));
   },
 );
 
@@ -137,7 +137,7 @@ test("a record with hundreds of broken fields is a short log line", async () => 
 });
 
 test("the tag changes with any change of the body, and with nothing else", async () => {
-  const tagOf = async (change: object) => (await readRow(change)).response.headers.get("etag");
+  const tagOf = async (change: object) => (await readRow(change)).headers.get("etag");
   const tags = [
     await tagOf({}),
     await tagOf({ result: "" }),

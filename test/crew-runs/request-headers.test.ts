@@ -2,18 +2,16 @@
 // worth.
 import { expect, test } from "vitest";
 import { readWaitSeconds } from "../../src/crew-runs/request-headers.ts";
-import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun, updateRun } from "../support/database.ts";
-import { type User, fetchToken } from "../support/issuer.ts";
+import type { User } from "../support/issuer.ts";
+import { type ReadResult, createReader } from "../support/reader.ts";
 
 const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "done" } as const;
+const reader = await createReader();
 
 /** Reads a run in a new isolate. */
-async function read(id: string, condition?: string, user: User = "owner"): Promise<Response> {
-  const headers = new Headers(bearer(await fetchToken(user)));
-  if (condition !== undefined) headers.set("if-none-match", condition);
-  return createTestApp().fetch(`/api/crew-runs/${id}`, { headers });
-}
+const read = (id: string, condition?: string, as: User = "owner"): Promise<ReadResult> =>
+  reader.restart().read(id, { as, headers: condition === undefined ? {} : { "if-none-match": condition } });
 
 test("the tag names the representation: one for all who read it, another after a change", async () => {
   const id = await insertRun({ status: "running" });
@@ -32,7 +30,7 @@ test.each(["TAG", "W/TAG", `"other", W/"one, more" , TAG`, `"other",W/TAG`, "*"]
       const full = await read(id);
       const response = await read(id, condition.replace("TAG", full.headers.get("etag") ?? ""));
       expect(response.status).toBe(304);
-      expect(await response.text()).toBe("");
+      expect(response.body).toBe("");
       expect(response.headers.get("content-type")).toBeNull();
       for (const name of ["etag", "cache-control", "vary", "retry-after"]) {
         expect(response.headers.get(name)).toBe(full.headers.get(name));
@@ -50,8 +48,28 @@ test.each([...OTHER_TAGS, ...HALF_TAGS])("If-None-Match: %s is a 200 with a body
     const tag = (await read(id)).headers.get("etag") ?? "";
     const response = await read(id, condition.replace("TAG", tag).replace("WORD", tag.slice(1, -1)));
     expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({ id });
+    expect(JSON.parse(response.body)).toMatchObject({ id });
   }
+});
+
+const unread = (prefer: string) => [prefer, undefined] as const;
+
+test.each([
+  ["wait=5", 5],
+  ["wait=0", 0],
+  ["wait=1000", 1_000],
+  ["WAIT \t= 5 ; x=y", 5],
+  ['respond-async, Wait="7"; x=y', 7],
+  ["respond-async,wait=5", 5],
+  ["wait=1, wait=9", 1],
+  ["wait=soon, wait=9", undefined],
+  ["wait, wait=9", undefined],
+  ['foo="a, wait=0", bar="\\", wait=0", wait=1', 1],
+  ["wait=999999999", 999_999_999],
+  ...["wait=1000000000", "wait=-1", "wait=1.5", "wait=5x", "wait=5 6", "wait=", 'wait="5', "wait=+5"].map(unread),
+  ...["waiting=9", "xwait=9", "x wait=9", "foo; wait=9", 'foo="wait=9"', "", ","].map(unread),
+] as const)("Prefer: %s asks for a wait of %s seconds", (prefer, seconds) => {
+  expect(readWaitSeconds(prefer)).toBe(seconds);
 });
 
 test.each([

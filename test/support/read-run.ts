@@ -5,6 +5,8 @@ import type { CaughtLines } from "./log-lines.ts";
 
 export interface ReadRun {
   response: Response;
+  status: number;
+  headers: Headers;
   body: string;
   /** The request's log line. */
   log: Record<string, unknown>;
@@ -23,5 +25,6 @@ export async function readRun(
   const [log, ...more] = lines.of(response.headers.get("x-request-id"));
   expect(more).toEqual([]);
   if (log === undefined) throw new Error("a request without a log line");
-  return { response, body, log };
+  const { status, headers: received } = response;
+  return { response, status, headers: received, body, log };
 }

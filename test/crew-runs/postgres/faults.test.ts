@@ -1,18 +1,13 @@
-// Each way in which the SQL endpoint can fail: in a cold isolate, in a warm one, and for some requests of a burst. That no fault
-// lasts longer than its time-outs, the time-out of each test shows.
+// Each way in which the SQL endpoint can fail: in a cold isolate, in a warm one, and for some requests of a burst.
 import { describe, expect, test } from "vitest";
 import type { FaultName } from "../../../docs/faults.ts";
-import { bearer, createTestApp } from "../../support/test-app.ts";
-import { expectFault, listFaults } from "../../support/documented-fault.ts";
-import { catchLines } from "../../support/log-lines.ts";
-import { readRun } from "../../support/read-run.ts";
 import { insertRun } from "../../support/database.ts";
-import { openDatabaseProxy } from "../../support/fault-proxy.ts";
+import { expectFault, listFaults } from "../../support/documented-fault.ts";
 import type { Fault } from "../../support/fault-proxy-protocol.ts";
-import { type User, fetchToken } from "../../support/issuer.ts";
+import type { User } from "../../support/issuer.ts";
+import { createReader } from "../../support/reader.ts";
 
 const USERS: readonly User[] = ["owner", "stranger", "admin"];
-const lines = catchLines();
 
 const reply = (status: number, text: string, contentType = "application/json"): Fault => ({
   kind: "status",
@@ -94,74 +89,64 @@ describe.concurrent.each(CASES)("%s", (_what, name, fault) => {
     ["a cold isolate", false],
     ["a warm one", true],
   ])("in %s has the documented response, and ends with the fault", async (_, isWarm) => {
-    const proxy = await openDatabaseProxy();
     // The time-out is short only in tests of the time-out: the machine may be busy.
-    const limits = name === "database_timeout" ? { DATABASE_ATTEMPT_TIMEOUT_MS: 600 } : {};
-    const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...limits });
+    const settings = name === "database_timeout" ? { DATABASE_ATTEMPT_TIMEOUT_MS: 600 } : {};
+    const { database, read } = await createReader({ settings });
     const id = await insertRun({ status: "running", result: "as stored" });
-    const token = await fetchToken("owner");
     const readUntilGood = async () => {
-      let answer = await readRun(app, id, token, lines);
-      for (let left = 10; left > 0 && answer.log["db_faults"] !== undefined; left -= 1) {
-        answer = await readRun(app, id, token, lines);
-      }
-      return answer;
+      let result = await read(id);
+      for (let left = 10; left > 0 && result.log["db_faults"] !== undefined; left -= 1) result = await read(id);
+      return result;
     };
-    if (isWarm) expect((await readUntilGood()).response.status).toBe(200);
-    const before = await proxy.received();
+    if (isWarm) expect((await readUntilGood()).status).toBe(200);
 
-    await proxy.fail(fault);
-    const failed = await readRun(app, id, token, lines);
+    await database.fail(fault);
+    const failed = await read(id);
     expectFault(name, failed);
-    expect(await proxy.received()).toBe(before + attempts);
-    expect(failed.log["db_attempts"]).toBe(attempts);
+    expect([failed.queries, failed.log["db_attempts"]]).toEqual([attempts, attempts]);
     expect(String(failed.log["db_faults"]).split(" ")).toHaveLength(attempts);
 
-    await proxy.heal();
+    await database.heal();
     const healed = await readUntilGood();
-    expect(healed.response.status).toBe(200);
+    expect(healed.status).toBe(200);
     expect(JSON.parse(healed.body)).toMatchObject({ id, result: "as stored" });
     expect(healed.log["db_faults"]).toBeUndefined();
   });
 
   test("of the first four queries of a burst harms no other request", async () => {
-    const proxy = await openDatabaseProxy();
-    const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
-    const runs = await Promise.all(USERS.map((user) => insertRun({ status: "running", owner_id: user })));
-    const tokens = await Promise.all(USERS.map(fetchToken));
+    const { database, read } = await createReader();
+    const ids = await Promise.all(USERS.map((user) => insertRun({ status: "running", owner_id: user })));
     // So that the burst consists of queries, not of key fetches.
-    await Promise.all(tokens.map((token) => app.fetch("/api/crew-runs/x", { headers: bearer(token) })));
-    await proxy.fail({ ...fault, times: 4 });
-    const answers = await Promise.all(
-      Array.from({ length: 12 }, async (__, index) => {
-        const [id = "", token = ""] = [runs[index % 3], tokens[index % 3]];
-        return { id, owner: USERS[index % 3], answer: await readRun(app, id, token, lines) };
-      }),
-    );
-    const failed = answers.filter(({ answer }) => answer.response.status !== 200);
-    for (const { answer } of failed) expectFault(name, answer);
-    expect(failed).toHaveLength(attempts === 1 ? 4 : 0);
-    for (const { id, owner, answer } of answers) {
-      if (answer.response.status === 200) expect(JSON.parse(answer.body)).toMatchObject({ id, owner_id: owner });
-      if (attempts === 3 && answer.log["db_faults"] !== undefined) {
-        expectFault("transient_recovered", answer);
+    await read("no-uuid");
+    await database.fail({ ...fault, times: 4 });
+    const burst = Array.from({ length: 12 }, async (__, index) => {
+      const [owner, id] = [USERS[index % 3] ?? "owner", ids[index % 3]];
+      return { owner, id, result: await read(id, { as: owner }) };
+    });
+    let [failed, queries] = [0, 0];
+    for (const { owner, id, result } of await Promise.all(burst)) {
+      queries += Number(result.log["db_attempts"]);
+      if (result.status === 200) expect(JSON.parse(result.body)).toMatchObject({ id, owner_id: owner });
+      else {
+        failed += 1;
+        expectFault(name, result);
       }
+      if (attempts === 3 && result.log["db_faults"] !== undefined) expectFault("transient_recovered", result);
     }
-    expect(await proxy.received()).toBe(attempts === 1 ? 12 : 16);
+    expect([failed, queries]).toEqual(attempts === 1 ? [4, 12] : [0, 16]);
   });
 });
 
 test("six records of 14 MB at once: some are refused, and the next one is read", async () => {
-  const proxy = await openDatabaseProxy();
-  const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url });
-  const [id, token] = [await insertRun(), await fetchToken("owner")];
-  await proxy.fail({ kind: "huge-body", megabytes: 14 });
-  const answers = await Promise.all(Array.from({ length: 6 }, () => readRun(app, id, token, lines)));
-  const refused = answers.filter(({ log }) => log["code"] === "overloaded");
+  const { database, read } = await createReader();
+  const id = await insertRun();
+  await database.fail({ kind: "huge-body", megabytes: 14 });
+  const results = await Promise.all(Array.from({ length: 6 }, () => read(id)));
+  const refused = results.filter(({ log }) => log["code"] === "overloaded");
   expect(refused.length).toBeGreaterThan(2);
-  for (const answer of refused) expectFault("overloaded", answer);
-  await proxy.heal();
-  expect((await readRun(app, id, token, lines)).response.status).toBe(200);
+  for (const result of refused) expectFault("overloaded", result);
+  await database.heal();
+  expect((await read(id)).status).toBe(200);
 });
 
 test("each documented fault of the database is among these, or in a test of waits or of Postgres's own errors", () => {

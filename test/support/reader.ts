@@ -1,0 +1,98 @@
+// The fixture of most tests: a Worker under test with an issuer and a database of its own, and a client that reads runs.
+import { expect, inject } from "vitest";
+import { listLogLines } from "./console.ts";
+import { countFetches } from "./counted-fetches.ts";
+import { openFaultProxy } from "./fault-proxy.ts";
+import type { FaultProxy, Upstream } from "./fault-proxy-protocol.ts";
+import { type User, openIssuer } from "./issuer.ts";
+import { type SigningKey, makeKey } from "./signing.ts";
+import { type TestApp, createTestApp } from "./test-app.ts";
+import type { TestIssuer } from "./test-issuer.ts";
+
+export interface ReadResult {
+  status: number;
+  headers: Headers;
+  body: string;
+  /** The members of the request's one log line. */
+  log: Record<string, unknown>;
+  /** Queries and key fetches during the request. */
+  queries: number;
+  fetches: number;
+}
+
+interface ReadOptions {
+  /** Whose token it sends, unless a token or a header says otherwise. */
+  as?: User | "nobody";
+  token?: string;
+  headers?: Record<string, string>;
+  method?: string;
+}
+
+export interface Reader {
+  app: TestApp;
+  issuer: TestIssuer;
+  /** In front of the local stack's database, or in its place. */
+  database: FaultProxy;
+  /** Reads a run, or a path that begins with a slash; by default a run that doesn't exist. */
+  read(target?: string, options?: ReadOptions): Promise<ReadResult>;
+  /** The same settings and upstreams in a new isolate, with changes. */
+  restart(settings?: object): Reader;
+}
+
+interface ReaderOptions {
+  /** In addition to the local stack's, or in their place. */
+  settings?: object;
+  /** Those that the issuer publishes; tokens are signed by the first. One ES256 key by default. */
+  keys?: readonly SigningKey[];
+  /** The local stack's by default. */
+  database?: Upstream;
+}
+
+let defaultKey: Promise<SigningKey> | undefined;
+
+export async function createReader({ settings = {}, keys, database }: ReaderOptions = {}): Promise<Reader> {
+  const issuer = await openIssuer(keys ?? [await (defaultKey ??= makeKey("ES256"))]);
+  const proxy = await openFaultProxy(database ?? inject("localStack").variables.NEON_FETCH_ENDPOINT);
+  return startReader(issuer, proxy, settings);
+}
+
+function startReader(issuer: TestIssuer, database: FaultProxy, settings: object): Reader {
+  const app = createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...settings });
+  const tokens = new Map<User, Promise<string>>();
+
+  function tokenOf(user: User): Promise<string> {
+    const scope = user === "admin" ? "crew-runs:admin" : "crew-runs:read";
+    const token = tokens.get(user) ?? issuer.sign({ sub: user, scope, exp: Math.floor(Date.now() / 1_000) + 86_400 });
+    tokens.set(user, token);
+    return token;
+  }
+
+  async function read(target: string = crypto.randomUUID(), options: ReadOptions = {}): Promise<ReadResult> {
+    const { as = "owner", method = "GET" } = options;
+    const token = options.token ?? (as === "nobody" ? undefined : await tokenOf(as));
+    const headers = { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...options.headers };
+    const path = target.startsWith("/") ? target : `/api/crew-runs/${target}`;
+    const [queries, fetches] = [countFetches(database.url), countFetches(issuer.proxy.url)];
+    const response = await app.fetch(path, { method, headers });
+    const body = await response.text();
+    const [log, ...more] = listLogLines(response.headers.get("x-request-id"));
+    expect(more).toEqual([]);
+    if (log === undefined) throw new Error("a request without a log line");
+    return {
+      status: response.status,
+      headers: response.headers,
+      body,
+      log,
+      queries: countFetches(database.url) - queries,
+      fetches: countFetches(issuer.proxy.url) - fetches,
+    };
+  }
+
+  return {
+    app,
+    issuer,
+    database,
+    read,
+    restart: (changes = {}) => startReader(issuer, database, { ...settings, ...changes }),
+  };
+}
