@@ -7,30 +7,25 @@ import type { Settings } from "../settings.ts";
 import { inspectToken, verifySignature } from "./access-token.ts";
 import type { KeySet, Keys } from "./key-set.ts";
 
-/** What a verified token grants. */
-interface Grant {
+/** What a token grants, by the keys at hand. */
+export interface Access {
   reader: Reader;
   /** Whether it has REQUIRED_SCOPE, if that is set. */
   hasRequiredScope: boolean;
   /** When the token expires, leeway included, in milliseconds since the epoch. */
   expiresMs: number;
-}
-
-interface VerifiedToken {
-  grant: Grant;
-  /** The subject as the log may show it. */
-  alias: string | undefined;
-  /** Those that verified it. */
-  keys: Keys;
-}
-
-/** What a token grants, by the keys at hand. */
-export interface Access extends Grant {
   /**
    * Confirms that the token is still good: not expired (RFC 9068 §4), and verified by keys that aren't stale. To be called before
    * a response leaves. Waits for a refetch under way, for a second after its start at most. Fails as `Authenticate`.
    */
   confirm(): Promise<void>;
+}
+
+interface VerifiedToken extends Omit<Access, "confirm"> {
+  /** The subject as the log may show it. */
+  alias: string | undefined;
+  /** Those that verified it. */
+  keys: Keys;
 }
 
 /** Fails with `not_authenticated`, `invalid_token` or `key_set_unavailable`. */
@@ -47,7 +42,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet): Authent
 
   async function findToken(authorization: string, request: RequestScope): Promise<VerifiedToken> {
     const known = remembered.get(authorization);
-    const isCurrent = known !== undefined && Date.now() < known.grant.expiresMs;
+    const isCurrent = known !== undefined && Date.now() < known.expiresMs;
     if (isCurrent && known.keys === (await keySet.get("check", request))) {
       request.notes.auth ??= "remembered";
       request.notes.subject = known.alias;
@@ -80,21 +75,23 @@ export function createAuthenticator(settings: Settings, keySet: KeySet): Authent
     const expiresMs = (token.expiresAtSeconds + JWT_LEEWAY_SECONDS) * 1_000;
     // Once more, because the keys may have taken seconds.
     if (Date.now() >= expiresMs) throw refuseToken("expired", "exp");
-    const hasRequiredScope = REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE);
-    const grant = { reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) }, hasRequiredScope, expiresMs };
-    const alias = LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : subject;
-    return { grant, alias: LOG_SUBJECT === "omit" ? undefined : alias, keys };
+    const hash = LOG_SUBJECT === "hash" ? (await digestText(subject)).slice(0, 16) : undefined;
+    return {
+      reader: { subject, isAdmin: rights.has(ADMIN_SCOPE) },
+      hasRequiredScope: REQUIRED_SCOPE === undefined || rights.has(REQUIRED_SCOPE),
+      expiresMs,
+      alias: LOG_SUBJECT === "plain" ? subject : hash,
+      keys,
+    };
   }
 
   return async (authorization, request) => {
-    const { grant, keys } = await findToken(authorization, request);
-    return {
-      ...grant,
-      async confirm() {
-        const current = await keySet.get("confirm", request);
-        // The clock after the keys, because these may have taken a second.
-        if (current !== keys || Date.now() >= grant.expiresMs) await findToken(authorization, request);
-      },
+    const token = await findToken(authorization, request);
+    const confirm = async () => {
+      const keys = await keySet.get("confirm", request);
+      // The clock after the keys, because these may have taken a second.
+      if (token.keys !== keys || Date.now() >= token.expiresMs) await findToken(authorization, request);
     };
+    return { ...token, confirm };
   };
 }

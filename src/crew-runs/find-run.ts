@@ -50,7 +50,7 @@ export function createRunFinder(
     if (cached !== undefined) return noteHit(cached, request);
     request.notes.cache = "miss";
     if (!(await isWithinLimit(query))) throw new Failure("rate_limited");
-    const read = await readIfRoom(query);
+    const read = await (query.waitMs > 0 ? poll(query, true) : readWhole(query));
     if (read !== undefined && (isNews(read.run, query) || waitLeftMs(query) === 0)) return read;
     // Not awaited here: a suspended function keeps its variables, and this one has a record of megabytes.
     return waitForNews(query);
@@ -64,8 +64,7 @@ export function createRunFinder(
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
         await scheduler.wait(Math.min(pauseMs, waitLeftMs(query)), signal && { signal });
         const isLast = waitLeftMs(query) === 0;
-        // The last poll is uncounted, and makes as many attempts as a first read.
-        const found = await (isLast ? readIfRoom(query) : poll(query));
+        const found = await poll(query, isLast);
         notes.waited_ms = Date.now() - waitStartedMs;
         if (found !== undefined) return { ...found, hasWaited: true };
         if (isLast) await scheduler.wait(pauseForRoomMs(), signal && { signal });
@@ -75,14 +74,19 @@ export function createRunFinder(
     }
   }
 
-  /** Looks once for news; undefined if there is none, or if nobody can say now. */
-  async function poll(query: Query): Promise<FoundRun | undefined> {
+  /**
+   * Looks once for news, for a client that waits. A whole poll is uncounted, makes all attempts and returns the run as it is. Undefined
+   * if there is no news, or if the fault should pass before the wait is over; after a whole poll, only if this isolate had no room
+   * for the reply.
+   */
+  async function poll(query: Query, isWhole: boolean): Promise<FoundRun | undefined> {
     const { id, reader, ifNoneMatch, request } = query;
     // Another wait for the same run may have found it finished.
     const cached = cachedRuns.findInMemory(id, reader);
     if (cached !== undefined) return noteHit(cached, request);
-    if (!(await isWithinLimit(query))) return undefined;
+    if (!isWhole && !(await isWithinLimit(query))) return undefined;
     try {
+      if (isWhole) return await readWhole(query);
       // If only its end is news, an unfinished run stays in the database.
       if (ifNoneMatch === undefined) {
         const run = await store.findFinished(id, reader, request, 1);
@@ -91,18 +95,8 @@ export function createRunFinder(
       const read = await readWhole(query, 1);
       return isNews(read.run, query) ? read : undefined;
     } catch (error) {
-      if (error instanceof Failure && error.details.isTransient === true && !request.signal?.aborted) return undefined;
-      throw error;
-    }
-  }
-
-  /** As `readWhole`. During a wait, undefined if the isolate has no room for the reply now, while the request has time left. */
-  async function readIfRoom(query: Query): Promise<FoundRun | undefined> {
-    try {
-      return await readWhole(query);
-    } catch (error) {
-      const isFull = error instanceof Failure && error.code === "overloaded";
-      if (isFull && query.waitMs > 0 && timeLeftMs(query.request) > 0) return undefined;
+      if (!(error instanceof Failure) || request.signal?.aborted || timeLeftMs(request) === 0) throw error;
+      if (isWhole ? error.code === "overloaded" : error.details.isTransient === true) return undefined;
       throw error;
     }
   }

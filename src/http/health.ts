@@ -51,15 +51,12 @@ export function createReadinessCheck(
 
   return async (request) => {
     if (isRecent(checkedMs, MEMORY_SECONDS * 1_000)) return parts;
-    if (flight.isBusy) await flight.join(CHECK_TIMEOUT_MS, CHECK_TIMEOUT_MS);
-    else {
-      await flight.run(async () => {
-        const probe = READY_CHECKS_DATABASE ? store.probe(request) : undefined;
-        const [database, keys] = await Promise.allSettled([probe, keySet.get("check", request)]);
-        parts = { database: probe === undefined ? "not_checked" : stateOf(database), key_set: stateOf(keys) };
-        checkedMs = Date.now();
-      });
-    }
+    await flight.run(async () => {
+      const probe = READY_CHECKS_DATABASE ? store.probe(request) : undefined;
+      const [database, keys] = await Promise.allSettled([probe, keySet.get("check", request)]);
+      parts = { database: probe === undefined ? "not_checked" : stateOf(database), key_set: stateOf(keys) };
+      checkedMs = Date.now();
+    });
     return parts;
   };
 }

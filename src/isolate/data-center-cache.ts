@@ -11,8 +11,8 @@ const LOOKUP_TIMEOUT_MS = 400;
 const BODY_TIMEOUT_MS = 400;
 /** After a lookup that failed or was slow, there is none for this long: otherwise every request would pay for it. */
 const PAUSE_MS = 60_000;
-/** Entries whose body was slow are skipped for as long; so many are remembered. */
-const MAX_SLOW_ENTRIES = 1_000;
+/** Entries that were slow or couldn't be parsed are skipped for as long; so many are remembered. */
+const MAX_BAD_ENTRIES = 1_000;
 
 export interface DataCenterCache {
   /**
@@ -26,46 +26,26 @@ export interface DataCenterCache {
 
 export function createDataCenterCache(): DataCenterCache {
   let failedMs = Number.NEGATIVE_INFINITY;
-  /** By address: when its body was slow. */
-  const slowEntries = new Map<string, number>();
+  /** By address: when it was bad. */
+  const badEntries = new Map<string, number>();
   // Asynchronous, so that a platform without the cache rejects and doesn't throw.
   const open = async () => caches.open(CACHE_NAME);
   const addressOf = (origin: string, path: string) => `${origin}/.crew-runs/${path}`;
 
-  async function findEntry(address: string): Promise<Response | undefined> {
-    try {
-      return await within(
-        LOOKUP_TIMEOUT_MS,
-        open().then((cache) => cache.match(address)),
-      );
-    } catch {
-      failedMs = Date.now();
-      return undefined;
-    }
-  }
-
-  async function readBody(address: string, entry: Response): Promise<Uint8Array | undefined> {
-    try {
-      return await within(BODY_TIMEOUT_MS, entry.bytes());
-    } catch {
-      if (slowEntries.size >= MAX_SLOW_ENTRIES) slowEntries.clear();
-      slowEntries.set(address, Date.now());
-      return undefined;
-    }
-  }
-
   return {
     async read(origin, path, parse) {
       const address = addressOf(origin, path);
-      const isPaused = isRecent(failedMs, PAUSE_MS) || isRecent(slowEntries.get(address) ?? NaN, PAUSE_MS);
+      const isPaused = isRecent(failedMs, PAUSE_MS) || isRecent(badEntries.get(address) ?? NaN, PAUSE_MS);
       if (origin === "" || isPaused) return undefined;
-      const entry = await findEntry(address);
-      const body = entry && (await readBody(address, entry));
-      if (entry === undefined || body === undefined) return undefined;
+      const lookup = open().then((cache) => cache.match(address));
+      const entry = await within(LOOKUP_TIMEOUT_MS, lookup).catch(() => void (failedMs = Date.now()));
+      if (entry === undefined) return undefined;
       try {
-        return parse(entry.headers, body);
+        return parse(entry.headers, await within(BODY_TIMEOUT_MS, entry.bytes()));
       } catch {
-        // A miss of this entry alone.
+        // A miss of this entry alone, whether it is slow or can't be parsed.
+        if (badEntries.size >= MAX_BAD_ENTRIES) badEntries.clear();
+        badEntries.set(address, Date.now());
         return undefined;
       }
     },

@@ -17,9 +17,9 @@ export class SingleFlight {
     return this.#flight !== undefined && isRecent(this.#flight.startedMs, this.#timeoutMs);
   }
 
-  /** Runs the task, unless one is under way. The task must not reject. */
+  /** Runs the task, or waits for the end of the one under way. The task must not reject. */
   async run(task: () => Promise<void>): Promise<void> {
-    if (this.isBusy) return;
+    if (this.isBusy) return this.join(this.#timeoutMs, this.#timeoutMs);
     const flight = { startedMs: Date.now() };
     this.#flight = flight;
     await task();

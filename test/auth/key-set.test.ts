@@ -50,7 +50,7 @@ test("one fetch serves for eight minutes; no request waits for the refetch that 
   clock.advance(2);
   await issuer.proxy.fail({ kind: "hold" });
   expect(await manyOf(old)).toEqual(new Set([LET_IN]));
-  expect(await issuer.proxy.held()).toBe(1);
+  await untilHeld(issuer.proxy);
   await issuer.proxy.heal();
   await app.settle();
   expect(await issuer.proxy.received()).toBe(2);

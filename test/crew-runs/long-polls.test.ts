@@ -296,7 +296,7 @@ describe("during a wait", () => {
 });
 
 describe("waits for one run", () => {
-  test("all end soon after it, and the result of one serves those that poll later", async () => {
+  test("all end soon after it, and the result of one serves those that poll later", { timeout: 60_000 }, async () => {
     const { proxy, app } = await openDatabase();
     const id = await insertRun({ status: "running" });
     const startedMs = Date.now();
@@ -376,7 +376,7 @@ describe("waits for one run", () => {
 
   test(
     "all end in 200 if it is too large for the memory cache, and all replies for their budget",
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async () => {
       const id = crypto.randomUUID();
       const reply = makeReply({ id, status: "completed", result: "x".repeat(5_000_000) });

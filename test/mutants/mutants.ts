@@ -127,13 +127,13 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/auth/authenticator.ts", "isCurrent && known.keys === (await", "isCurrent && (await", "auth/key-set"],
   [
     "src/auth/authenticator.ts",
-    "known !== undefined && Date.now() < known.grant.expiresMs",
+    "known !== undefined && Date.now() < known.expiresMs",
     "known !== undefined",
     "auth/ways-in auth/good-tokens",
   ],
   ["src/auth/authenticator.ts", "if (Date.now() >= expiresMs) throw", "if (expiresMs < 0) throw", "auth/gate"],
-  ["src/auth/authenticator.ts", "current !== keys || ", "", "auth/gate"],
-  ["src/auth/authenticator.ts", " || Date.now() >= grant.expiresMs", "", "auth/gate"],
+  ["src/auth/authenticator.ts", "token.keys !== keys || ", "", "auth/gate"],
+  ["src/auth/authenticator.ts", " || Date.now() >= token.expiresMs", "", "auth/gate"],
   [
     "src/auth/authenticator.ts",
     'keySet.get("confirm", request)',
@@ -154,14 +154,14 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/isolate/single-flight.ts", "Math.min(fromStartMs, limitMs)", "fromStartMs", "isolate/single-flight"],
   [
     "src/isolate/data-center-cache.ts",
-    "slowEntries.set(address, Date.now());",
+    "badEntries.set(address, Date.now());",
     "failedMs = Date.now();",
     "isolate/data-center-cache",
   ],
   ["src/isolate/data-center-cache.ts", "isRecent(failedMs, PAUSE_MS) || ", "", "isolate/data-center-cache"],
   [
     "src/isolate/data-center-cache.ts",
-    " || isRecent(slowEntries.get(address) ?? NaN, PAUSE_MS)",
+    " || isRecent(badEntries.get(address) ?? NaN, PAUSE_MS)",
     "",
     "isolate/data-center-cache",
   ],
@@ -206,14 +206,18 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "if (!",
     "crew-runs/long-polls",
   ],
-  ["src/crew-runs/find-run.ts", "if (!(await isWithinLimit(query))) return undefined;", "", "crew-runs/rate-limit"],
+  [
+    "src/crew-runs/find-run.ts",
+    "if (!isWhole && !(await isWithinLimit(query))) return undefined;",
+    "",
+    "crew-runs/rate-limit",
+  ],
   [
     "src/crew-runs/find-run.ts",
     'if (!(await isWithinLimit(query))) throw new Failure("rate_limited");',
     "",
     "crew-runs/rate-limit",
   ],
-  ["src/crew-runs/find-run.ts", "isLast ? readIfRoom(query) : poll(query)", "poll(query)", "crew-runs/long-polls"],
   ["src/crew-runs/find-run.ts", "if (ifNoneMatch === undefined) {\n", "if (false) {\n", "crew-runs/long-polls"],
   [
     "src/crew-runs/find-run.ts",
@@ -229,18 +233,6 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ],
   [
     "src/crew-runs/find-run.ts",
-    "isFull && query.waitMs > 0 && ",
-    "isFull && ",
-    "crew-runs/postgres/reply-budget openapi",
-  ],
-  [
-    "src/crew-runs/find-run.ts",
-    "if (isFull && query.waitMs > 0 &&",
-    "if (isFull && query.waitMs < 0 &&",
-    "crew-runs/long-polls",
-  ],
-  [
-    "src/crew-runs/find-run.ts",
     "throw signal?.aborted ? new",
     "throw signal?.aborted === false ? new",
     "crew-runs/long-polls",
@@ -250,5 +242,19 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "const found = isOutage ? await",
     "const found = !isOutage ? await",
     "crew-runs/cached-runs",
+  ],
+  ["src/crew-runs/find-run.ts", "await poll(query, isLast)", "await poll(query, false)", "crew-runs/long-polls"],
+  [
+    "src/crew-runs/find-run.ts",
+    "query.waitMs > 0 ? poll(query, true) :",
+    "query.waitMs >= 0 ? poll(query, true) :",
+    "openapi crew-runs/postgres/reply-budget",
+  ],
+  ["src/crew-runs/find-run.ts", 'isWhole ? error.code === "overloaded" :', "isWhole ? false :", "crew-runs/long-polls"],
+  [
+    "src/crew-runs/find-run.ts",
+    "if (isLast) await scheduler.wait(pauseForRoomMs(), signal && { signal });",
+    "",
+    "crew-runs/long-polls",
   ],
 ];
