@@ -1,11 +1,12 @@
-// The CPU time of a request, against the least that any Worker could do: the same bytes from memory, or one subrequest. The
-// Workers are loaded in turn, forwards in one round and backwards in the next; a ratio is made within a round. Time stands
-// still inside a Worker, so CPU time is what the system counts for the workerd process.
+// The CPU time of a request to a warm Worker, against the least that any Worker could do: the same bytes from memory, or one
+// subrequest. The Workers are loaded in turn, forwards in one round and backwards in the next; a ratio is made within a round.
+// Time stands still inside a Worker, so CPU time is what the system counts for the workerd process.
 import type { Bundle } from "../test/support/node/bundle.ts";
 import type { Workerd } from "../test/support/node/workerd.ts";
 import { readCpuMicroseconds } from "./cpu-time.ts";
-import { load } from "./load.ts";
+import { type Client, load } from "./load.ts";
 import type { LocalStack } from "./local-stack.ts";
+import { type Advance, type Options, type Part, countRounds } from "./part.ts";
 import { type Line, describeRatio } from "./report.ts";
 import { FINISHED_RUN, LARGE_RUN, SMALL_RUN } from "./runs.ts";
 import { median } from "./statistics.ts";
@@ -24,69 +25,164 @@ interface Probe {
   status?: number;
 }
 
-export async function measureCpu(stack: LocalStack): Promise<Line[]> {
-  const finished = await stack.addRun(FINISHED_RUN);
-  const small = await stack.addRun(SMALL_RUN);
-  const large = await stack.addRun(LARGE_RUN);
-  const started: Workerd[] = [];
+/** The reads that are compared: with the Worker that does the least, `limit`, and with the others by `name`. */
+const READS = [
+  {
+    name: "cached",
+    what: "a cached run",
+    label: "a finished run, read again",
+    limit: "static",
+    than: "static bytes",
+    target: 1.8,
+  },
+  {
+    name: "not modified",
+    what: "a cached run's `304`",
+    label: "the same with If-None-Match",
+    limit: "static",
+    than: "static bytes",
+    target: 1.6,
+  },
+  {
+    name: "query",
+    what: "one query",
+    label: "an unfinished run",
+    limit: "forward",
+    than: "one forwarded subrequest",
+    target: 2.1,
+  },
+  {
+    name: "large",
+    what: "500 KB read anew",
+    label: "an unfinished run of 500 KB, warm",
+    limit: "forward large",
+    than: "the same 500 KB forwarded",
+    target: undefined,
+  },
+];
+
+export const cpu: Part = {
+  describe: "CPU time per request of a warm Worker",
+  seconds: ({ clients, against, isQuick }) => (against ? 1.4 : 1) * (isQuick ? 80 : 60 + 110 * clients.length),
+  async measure(stack, options, advance) {
+    const started: Workerd[] = [];
+    try {
+      const probes = await startProbes(stack, started);
+      const costs = await measureInTurn(stack, probes, options, advance);
+      return options.clients.flatMap((client, index) =>
+        describe(stack, (name) => costs.get(`${name} by ${client}`) ?? [], client, index === 0),
+      );
+    } finally {
+      await Promise.all(started.map((worker) => worker.end()));
+    }
+  },
+};
+
+/** Starts a Worker for each probe, so that no one pays for another's garbage. */
+async function startProbes(stack: LocalStack, started: Workerd[]): Promise<Map<string, Probe>> {
   async function start(bundle: Bundle, variables?: Record<string, string>): Promise<Workerd> {
     const worker = await stack.start(bundle, variables);
     started.push(worker);
     return worker;
   }
-  try {
-    const worker = await start(stack.product);
-    const { body, headers } = await stack.read(worker, finished);
-    await stack.read(worker, small);
-    const statement = stack.upstream.calls.at(-1)?.body.replaceAll(small, "RUN_ID") ?? "";
-    const memory = await start(await stack.bundle("static"), { BODY: body.toString() });
-    const forward = await stack.bundle("forward");
-    const notModified = { run: finished, headers: { "if-none-match": headers.etag ?? "" }, status: 304 };
-    // A Worker of its own for each, so that no one pays for another's garbage.
-    const costs = await measureInTurn(stack, {
-      static: { worker: memory, run: finished },
-      cached: { worker, run: finished },
-      notModified: { worker: await start(stack.product), ...notModified },
-      forwardSmall: { worker: await start(forward, { STATEMENT: statement }), run: small },
-      small: { worker: await start(stack.product), run: small },
-      forwardLarge: { worker: await start(forward, { STATEMENT: statement }), run: large },
-      large: { worker: await start(stack.product), run: large },
-    });
-    const compare = (what: string, name: string, limit: string, target: number, aim?: number) => {
-      const [own = [], least = []] = [costs.get(name), costs.get(limit)];
-      const ratios = own.map((cost, round) => cost / (least[round] ?? Number.NaN));
-      const line = describeRatio(`CPU: ${what}`, ratios, target, aim);
-      line.measured += `; ${median(own).toFixed(0)} µs of ${median(least).toFixed(0)}`;
-      return line;
-    };
-    return [
-      compare("cached run, against static bytes", "cached", "static", 1.8, 1.6),
-      compare("cached run, 304, against static bytes", "notModified", "static", 1.6, 1.5),
-      compare("one query, against one forwarded subrequest", "small", "forwardSmall", 2.1),
-      compare("500 KB read anew, against the same forwarded", "large", "forwardLarge", 2.2),
-    ];
-  } finally {
-    await Promise.all(started.map((worker) => worker.end()));
+  const finished = await stack.addRun(FINISHED_RUN);
+  const small = await stack.addRun(SMALL_RUN);
+  const large = await stack.addRun(LARGE_RUN);
+  const first = await start(stack.product);
+  const { body, headers } = await stack.read(first, finished);
+  await stack.read(first, small);
+  const statement = stack.upstream.calls.at(-1)?.body.replaceAll(small, "RUN_ID") ?? "";
+  const probes = new Map<string, Probe>();
+  const forward = await stack.bundle("forward");
+  probes.set("static", { worker: await start(await stack.bundle("static"), { BODY: body.toString() }), run: finished });
+  probes.set("forward", { worker: await start(forward, { STATEMENT: statement }), run: small });
+  probes.set("forward large", { worker: await start(forward, { STATEMENT: statement }), run: large });
+  const notModified = { headers: { "if-none-match": headers.etag ?? "" }, status: 304 };
+  for (const [prefix, bundle] of [
+    ["", stack.product],
+    ["other ", stack.other],
+  ] as const) {
+    if (bundle === undefined) continue;
+    probes.set(`${prefix}cached`, { worker: await start(bundle), run: finished });
+    probes.set(`${prefix}not modified`, { worker: await start(bundle), run: finished, ...notModified });
+    probes.set(`${prefix}query`, { worker: await start(bundle), run: small });
+    probes.set(`${prefix}large`, { worker: await start(bundle), run: large });
   }
+  const minimal = await stack.bundle("minimal");
+  probes.set("minimal cached", { worker: await start(minimal), run: finished });
+  probes.set("minimal query", { worker: await start(minimal), run: small });
+  probes.set("minimal large", { worker: await start(minimal), run: large });
+  return probes;
 }
 
-/** Returns the CPU microseconds per request of each probe, one value per round. */
-async function measureInTurn(stack: LocalStack, probes: Record<string, Probe>): Promise<Map<string, number[]>> {
+function describe(stack: LocalStack, costsOf: (name: string) => number[], client: Client, isDrawn: boolean): Line[] {
+  const format = (microseconds: number) => `${microseconds.toFixed(0)} µs`;
+  const lines: Line[] = [];
+  for (const { name, what, label, limit, than, target } of READS) {
+    const [own, base] = [costsOf(name), costsOf(limit)];
+    // The minimal Worker has no 304: it sends the run again.
+    const minimal = costsOf(`minimal ${name === "not modified" ? "cached" : name}`);
+    const line = describeRatio(`CPU of ${what}, against ${than}, ${client}`, { own, base, format, target });
+    line.measured += `; the minimal Worker takes ${format(median(minimal))}`;
+    if (isDrawn) {
+      const row = {
+        label,
+        own: median(own),
+        minimal: median(minimal),
+        target: target === undefined ? undefined : target * median(base),
+      };
+      line.row =
+        name === "large"
+          ? { ...row, panel: "slow", own: row.own / 1_000, minimal: row.minimal / 1_000 }
+          : { ...row, panel: "warm" };
+    }
+    lines.push(line);
+    const other = costsOf(`other ${name}`);
+    if (other.length > 0)
+      lines.push(
+        describeRatio(`CPU of ${what}, against ${stack.other?.name}, ${client}`, {
+          own,
+          base: other,
+          format,
+          target: 1,
+        }),
+      );
+  }
+  return lines;
+}
+
+/** Returns the CPU microseconds per request of each probe by each client, one value per round. */
+async function measureInTurn(
+  stack: LocalStack,
+  probes: Map<string, Probe>,
+  options: Options,
+  advance: Advance,
+): Promise<Map<string, number[]>> {
+  const rounds = countRounds(options, ROUNDS);
+  const steps = probes.size * (1 + rounds);
+  let step = 0;
   const turns: { name: string; probe: Probe; amount: number }[] = [];
-  for (const [name, probe] of Object.entries(probes)) turns.push({ name, probe, amount: await warmUp(stack, probe) });
-  const costs = new Map(turns.map(({ name }) => [name, [] as number[]]));
-  for (let round = 0; round < ROUNDS; round++) {
+  for (const [name, probe] of probes) {
+    turns.push({ name, probe, amount: await warmUp(stack, probe, options) });
+    advance(++step / steps);
+  }
+  const costs = new Map<string, number[]>();
+  for (let round = 0; round < rounds; round++) {
     for (const { name, probe, amount } of round % 2 === 0 ? turns : turns.toReversed()) {
-      costs.get(name)?.push(await takeSample(stack, probe, amount));
+      for (const client of options.clients) {
+        const key = `${name} by ${client}`;
+        costs.set(key, [...(costs.get(key) ?? []), await takeSample(stack, probe, amount, client)]);
+      }
+      advance(++step / steps);
     }
   }
   return costs;
 }
 
 /** Returns the number of requests that make a slice. */
-async function warmUp(stack: LocalStack, probe: Probe): Promise<number> {
+async function warmUp(stack: LocalStack, probe: Probe, { isQuick }: Options): Promise<number> {
   let amount = FEWEST_REQUESTS;
-  for (let spent = 0; spent < WARM_UP_MICROSECONDS;) {
+  for (let spent = 0; spent < WARM_UP_MICROSECONDS / (isQuick ? 2 : 1);) {
     const cost = await takeSample(stack, probe, amount);
     spent += cost * amount;
     amount = Math.max(FEWEST_REQUESTS, Math.ceil(SLICE_MICROSECONDS / cost));
@@ -94,10 +190,12 @@ async function warmUp(stack: LocalStack, probe: Probe): Promise<number> {
   return amount;
 }
 
-async function takeSample(stack: LocalStack, { worker, run, headers, status = 200 }: Probe, amount: number) {
+/** Returns the CPU microseconds per request. */
+async function takeSample(stack: LocalStack, probe: Probe, amount: number, client?: Client): Promise<number> {
+  const { worker, run, headers, status = 200 } = probe;
   const before = readCpuMicroseconds(worker.pid);
-  await load({ ...stack.describeRead(worker, run, headers), status }, amount);
+  const requests = await load({ ...stack.describeRead(worker, run, headers), status }, amount, client);
   const spent = readCpuMicroseconds(worker.pid) - before;
   stack.upstream.calls.length = 0;
-  return spent / amount;
+  return spent / requests;
 }

@@ -6,14 +6,14 @@ import { rmSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { type Database, READER_ROLE, startDatabase } from "../dev/database.ts";
 import { startSqlEndpoint } from "../dev/sql-over-http.ts";
 import { type Bundle, bundleProduct } from "../test/support/node/bundle.ts";
 import { type Workerd, startWorkerd } from "../test/support/node/workerd.ts";
 import { formatKeySet, makeKey, signToken } from "../test/support/signing.ts";
-import { bundleComparison } from "./bundle.ts";
+import { bundleComparison, bundleOther } from "./bundle.ts";
 import { OWNER, type RunShape, insertRun } from "./runs.ts";
 import { type Upstream, startUpstream } from "./upstream.ts";
 
@@ -36,6 +36,8 @@ export interface LocalStack {
   database: Database;
   upstream: Upstream;
   product: Bundle & { gzipBytes: number };
+  /** The Worker of another source tree, if one was named. */
+  other: (Bundle & { name: string }) | undefined;
   /** One of `bench/workers`. */
   bundle(name: string): Promise<Bundle>;
   /** Starts a Worker with the settings that all share, and others. */
@@ -51,10 +53,15 @@ export interface LocalStack {
   close(): Promise<void>;
 }
 
-export async function startLocalStack(): Promise<LocalStack> {
+/** `against` names another source tree: bundle.ts. */
+export async function startLocalStack(against?: string): Promise<LocalStack> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-bench-"));
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
   const product = await bundleProduct(join(directory, "product"));
+  const other =
+    against === undefined
+      ? undefined
+      : { ...(await bundleOther(against, join(directory, "other"))), name: basename(against) };
   const database = await startDatabase();
   const sql = await startSqlEndpoint(database, { passwords: { [READER_ROLE]: randomUUID() } });
   const key = await makeKey("RS256");
@@ -87,6 +94,7 @@ export async function startLocalStack(): Promise<LocalStack> {
     database,
     upstream,
     product,
+    other,
     bundle: (name) => bundleComparison(name, join(directory, name)),
     start: (bundle, variables = {}) =>
       startWorkerd({ bundle, variables: { ...settings, ...variables }, cacheAddress: upstream.cacheAddress }),

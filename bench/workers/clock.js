@@ -1,5 +1,5 @@
-// A module in front of the Worker under test that moves its clock by a request's `bench-clock-ms`. `Date` is replaced before the
-// Worker's module is evaluated.
+// A module in front of a Worker (ENTRY) that moves its clock by a request's `bench-clock-ms`. `Date` is replaced before the Worker's
+// module is evaluated.
 
 let shiftMs = 0;
 const RealDate = Date;
@@ -14,7 +14,7 @@ globalThis.Date = class extends RealDate {
   }
 };
 
-const { default: worker } = await import("./index.js");
+const { default: worker } = await import("./ENTRY");
 
 export default {
   fetch(request, environment, context) {

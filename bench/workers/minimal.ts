@@ -1,4 +1,5 @@
-// A tutorial's Worker with the same libraries: every check of the contract's happy path, no cache, nothing hardened.
+// A minimal Worker that we wrote for comparison, with the same libraries: it handles the normal case of the contract, without caches or
+// hardening.
 
 import { neon, neonConfig } from "@neondatabase/serverless";
 import { Hono } from "hono";
