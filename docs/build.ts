@@ -5,6 +5,7 @@ import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promise
 import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
 import { createBlocks } from "./blocks.ts";
+import { writeChanges } from "./changes.ts";
 import { createOpenApi } from "./openapi.ts";
 import { PAGES, REFERENCE, publishMarkdown, renderPage } from "./pages.ts";
 
@@ -24,7 +25,7 @@ async function createDocuments(): Promise<Map<string, string>> {
   const blocks = await createBlocks();
   const template = await read("docs/page/page.html");
   for (const name of Object.keys(PAGES)) {
-    const source = await read(`docs/${name}.md`);
+    const source = name === "changes" ? writeChanges(await read("CHANGELOG.md")) : await read(`docs/${name}.md`);
     const script = addresses.get(name === REFERENCE ? "try.ts" : "page.ts") ?? "";
     const html = renderPage(name, source, blocks, template, { style: addresses.get("style.css") ?? "", script });
     documents.set(name === REFERENCE ? "docs.html" : `docs/${name}.html`, html);
