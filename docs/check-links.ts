@@ -42,6 +42,7 @@ function hasAnchor(file: string, anchor: string): boolean {
   if (statSync(file).isDirectory()) return false;
   const text = readFileSync(file, "utf8");
   if (extname(file) === ".html") return text.includes(` id="${anchor}"`);
+  if (text.includes(`<a id="${anchor}"></a>`)) return true;
   return marked.lexer(text).some((token: Token) => token.type === "heading" && slugify(token["text"]) === anchor);
 }
 

@@ -6,7 +6,7 @@ import { EXAMPLE_ETAG, describeExampleRuns } from "./example-runs.ts";
 import { type FailureResponse, collectFailureResponses } from "./failure-responses.ts";
 import { type Block, formatTable } from "./generated.ts";
 import { FAILURE_HEADERS, HEADERS, PARAMETERS } from "./headers.ts";
-import { type Sample, createRenderer, escapeHtml, renderPanel, renderTabs } from "./markdown.ts";
+import { createRenderer, escapeHtml, renderPanel, renderTabs } from "./markdown.ts";
 import { RUN_HEADERS, RUN_ID, describeRecord } from "./openapi.ts";
 import { addressOf } from "./pages.ts";
 
@@ -41,7 +41,7 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
       markdown: "```http\nGET /api/crew-runs/{run_id}\nAuthorization: Bearer <access token>\n```",
       html: `<p class="operation" data-copy="the address"><b>GET</b> <code><i>/api/crew-runs/<var>{run_id}</var></i></code></p>`,
     },
-    states: { markdown: formatTable(...STATES), html: renderStates() },
+    states: { markdown: await tabulateStates(), html: renderStates() },
     runs: await showRuns(),
     parameters: list("parameter", "parameter", parameters),
     record: list("field", "record", describeFields("CrewRun", schemas)),
@@ -51,9 +51,8 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
       code: renderPanel({ label: "A cached run", language: "http", code: head }, "Headers"),
     },
     try: { markdown: TRY_IT, html: await readPart("try"), code: await readPart("response") },
-    failures: { markdown: formatFailures(failures, "errors.md") },
-    errors: { markdown: formatFailures(failures, "") },
-    "error-codes": { markdown: failures.map(formatFailure).join("\n\n") },
+    "error-kinds": showErrorKinds(failures),
+    errors: { markdown: formatTable(["status", "code", "what happened", "what to do"], failures.map(formatFailure)) },
     refusals: {
       markdown: Object.values(TOKEN_PROBLEMS)
         .map((problem) => `- ${problem}`)
@@ -139,15 +138,24 @@ function renderEntries(entries: readonly Entry[], path: string): string {
   return `<dl class="fields">${items.join("")}</dl>`;
 }
 
-const STATES: [head: string[], rows: string[][]] = [
-  ["status", "next", "Retry-After", "Cache-Control"],
-  [
-    ["`pending`", "`running`, or `failed`", "present: poll again", "`private, no-cache`"],
-    ["`running`", "`completed` or `failed`", "present: poll again", "`private, no-cache`"],
-    ["`completed`", "none: final", "absent", "`private, max-age=3600`"],
-    ["`failed`", "none: final", "absent", "`private, max-age=3600`"],
-  ],
-];
+/** What can come after each state. */
+const NEXT: Record<string, string> = { pending: "`running` or `failed`", running: "`completed` or `failed`" };
+/** Fields that are null in some states. */
+const FILLED_LATER = ["started_at", "completed_at", "result", "error"];
+
+/** The states, with what tells their records and headers apart. */
+async function tabulateStates(): Promise<string> {
+  const runs = await describeExampleRuns();
+  const rows = ["pending", "running", "completed", "failed"].map((state) => {
+    const run = runs[state]?.value as Record<string, unknown>;
+    const filled = FILLED_LATER.filter((field) => run[field] !== null);
+    const headers = state in NEXT ? ["yes", "`private, no-cache`"] : ["no", "`private, max-age=3600`"];
+    const list = filled.map((field) => `\`${field}\``).join(", ") || "none";
+    return [`\`${state}\``, NEXT[state] ?? "none: final", list, ...headers];
+  });
+  const head = ["status", "next", `not null`, "Retry-After", "Cache-Control"];
+  return formatTable(head, rows);
+}
 
 /** The life of a run, each state a link to its example. */
 function renderStates(): string {
@@ -166,15 +174,9 @@ async function showRuns(): Promise<Block> {
     code: JSON.stringify(value, null, 2),
   }));
   return {
-    markdown: runs.map(formatRun).join("\n\n"),
+    markdown: `\`\`\`json\n${runs[0]?.code}\n\`\`\``,
     code: renderTabs("runs", "Response by the state of the run", runs),
   };
-}
-
-/** The first run in view, the others folded up, which GitHub can. */
-function formatRun({ label, code }: Sample, index: number): string {
-  const fence = `\`\`\`json\n${code}\n\`\`\``;
-  return index === 0 ? fence : `<details>\n<summary>A ${label} run</summary>\n\n${fence}\n\n</details>`;
 }
 
 /** A cached run's headers, by the examples of the document. */
@@ -200,26 +202,27 @@ function formatResponse({ status, headers, body }: FailureResponse): string {
   return `${formatHead(status, findSpecialHeaders(headers))}\n\n${JSON.stringify(body, null, 2)}`;
 }
 
-/** A line for each code, which leads to its section. */
-function formatFailures(failures: readonly FailureResponse[], file: string): string {
-  const rows = failures.map(({ status, body: { code }, summary }) => [
-    `\`${status}\``,
-    `[\`${code}\`](${file}#${code})`,
-    summary,
-  ]);
-  return formatTable(["status", "code", "meaning"], rows);
+/** The kinds of errors, and a code that shows each. */
+const ERROR_KINDS = [
+  ["401 and 403", "invalid_token"],
+  ["404, 405 and 500", "run_not_found"],
+  ["422", "invalid_run_id"],
+  ["429 and 503", "database_unavailable"],
+] as const;
+
+function showErrorKinds(failures: readonly FailureResponse[]): Block {
+  const kinds = ERROR_KINDS.map(([label, code]) => {
+    const failure = failures.find(({ body }) => body.code === code);
+    if (failure === undefined) throw new Error(`no failure has the code ${code}`);
+    return { label, language: "http", code: formatResponse(failure) };
+  });
+  return {
+    markdown: kinds.map(({ label, code }) => `\`\`\`http ${label}\n${code}\n\`\`\``).join("\n\n"),
+    code: renderTabs("kinds", "An error of each kind", kinds),
+  };
 }
 
-/** The section of one code. */
-function formatFailure(failure: FailureResponse): string {
-  const { status, body, happened, action } = failure;
-  return `### \`${body.code}\`
-
-\`${status}\` ${happened}
-
-**What to do:** ${action}
-
-\`\`\`http
-${formatResponse(failure)}
-\`\`\``;
+/** A row of the table, with the anchor that links to the code lead to. */
+function formatFailure({ status, body: { code }, happened, action }: FailureResponse): string[] {
+  return [`\`${status}\``, `<a id="${code}"></a>\`${code}\``, happened, action];
 }

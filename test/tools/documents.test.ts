@@ -162,7 +162,8 @@ test("page and Markdown of the reference name each parameter, field and header, 
   );
   expect(fields.length).toBe(12 + 5 + 8 + 4);
   const names = [...fields, "run_id", "If-None-Match", "Prefer", "X-Request-Id", "ETag", "Cache-Status", "Retry-After"];
-  const [html, markdown, errors] = await Promise.all(["/docs", "/docs/get-run.md", "/docs/errors.md"].map(read));
+  const files = ["/docs", "/docs/get-run.md", "/docs/errors", "/docs/errors.md"];
+  const [html, markdown, errorsHtml, errors] = await Promise.all(files.map(read));
   for (const name of names) {
     expect(html, name).toContain(`<code>${name}</code></a> <span class="type">`);
     expect(markdown ?? "").toMatch(new RegExp(`^\\| \`(.*\\.)?${name}\` +\\|`, "m"));
@@ -174,7 +175,7 @@ test("page and Markdown of the reference name each parameter, field and header, 
   );
   expect(codes.length).toBeGreaterThan(12);
   for (const [status, code] of codes) {
-    expect(html, code).toContain(`<a href="/docs/errors#${code}"><code>${code}</code></a>`);
-    expect(errors ?? "").toMatch(new RegExp(`^\\| \`${status}\` +\\| \\[\`${code}\`\\]\\(#${code}\\) +\\|`, "m"));
+    expect(errorsHtml, code).toContain(`<a id="${code}"></a><code>${code}</code>`);
+    expect(errors ?? "").toMatch(new RegExp(`^\\| \`${status}\` +\\| <a id="${code}"></a>\`${code}\` +\\|`, "m"));
   }
 });
