@@ -37,7 +37,7 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
       include: ["test/**/*.test.ts"],
       // Generous, because other programs may keep the machine busy.
       testTimeout: 15_000,
-      exclude: ["test/{generated-client,node,tools,vectors}/**"],
+      exclude: ["test/{node,tools,vectors}/**"],
       provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
       globalSetup: ["./test/support/node/global-setup.ts"],
       setupFiles: ["./test/support/console.ts", "./test/support/counted-fetches.ts"],
@@ -46,14 +46,7 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
     },
   },
   { test: { name: "node", include: ["test/node/*.test.ts"], ...PATIENCE } },
-  {
-    test: {
-      name: "tools",
-      include: ["test/tools/*.test.ts", "test/generated-client/*.test.ts"],
-      ...PATIENCE,
-      ...LATER,
-    },
-  },
+  { test: { name: "tools", include: ["test/tools/*.test.ts"], maxConcurrency: 20, ...PATIENCE, ...LATER } },
   { test: { name: "browser", include: ["test/tools/browser/*.test.ts"], ...PATIENCE, ...LATER } },
   {
     plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],

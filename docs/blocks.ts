@@ -6,13 +6,16 @@ import { tabulateFaults } from "./faults.ts";
 import { type Block, formatTable } from "./generated.ts";
 import fields from "./data/log-fields.json" with { type: "json" };
 import { createReferenceBlocks } from "./reference.ts";
+import { stripTypes } from "./strip-types.ts";
+
+const LOOP = `${import.meta.dirname}/../examples/typescript/wait-for-run.ts`;
 
 export async function createBlocks(): Promise<Map<string, Block>> {
   const blocks: Record<string, Block> = {
     ...(await createReferenceBlocks()),
-    changes: { markdown: await listChanges() },
     "example-run": { markdown: await showExampleRun() },
     transitions: { markdown: await showTransitions() },
+    "wait-for-run": { markdown: `\`\`\`js JavaScript\n${stripTypes(await readFile(LOOP, "utf8"))}\n\`\`\`` },
   };
   const tables = { ...tabulateFaults(), "log-fields": tabulateLogFields(), alerts: tabulateAlerts() };
   for (const [name, markdown] of Object.entries(tables)) blocks[name] = { markdown };
@@ -22,20 +25,6 @@ export async function createBlocks(): Promise<Map<string, Block>> {
 function tabulateLogFields(): string {
   const rows = Object.entries(fields).map(([name, { when, meaning }]) => [`\`${name}\``, when, meaning]);
   return formatTable(["field", "when", "meaning"], rows);
-}
-
-/** The parts of the CHANGELOG that clients need: each released version with its "For clients", or with all it has. */
-async function listChanges(): Promise<string> {
-  const changelog = await readFile(`${import.meta.dirname}/../CHANGELOG.md`, "utf8");
-  const [, ...versions] = changelog.split(/^(?=## )/m);
-  const released = versions.filter((version) => !version.startsWith("## Unreleased"));
-  const parts = released.map((version) => {
-    const [heading = "", ...rest] = version.split("\n");
-    const body = rest.join("\n");
-    const forClients = /^### For clients\n(.*?)(?=^### |$(?![^]))/ms.exec(body)?.[1];
-    return `${heading}\n\n${(forClients ?? body).trim()}`;
-  });
-  return parts.join("\n\n").replaceAll("](docs/", "](");
 }
 
 /** The completed example, one line per key. Of its crew, only what shows which crew it is. */

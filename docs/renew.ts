@@ -1,10 +1,12 @@
-// Renews the generated blocks of the repository's Markdown in place, formatted as the formatter wants them. A file whose blocks
-// are current is not touched. With --check nothing is written: each stale block is a line, and the exit code is 1.
+// Renews the generated blocks of the repository's Markdown, and generated files, in place, formatted as the formatter wants them.
+// A file that is current is not touched. With --check nothing is written: each stale block or file is a line, and the exit code
+// is 1.
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { format } from "oxfmt";
 import { createBlocks } from "./blocks.ts";
 import { findBlock, replaceBlocks } from "./generated.ts";
+import { writeRecordTypes } from "./record-types.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const FILES = ["*.md", "{docs,bench,test}/**/*.md"];
@@ -31,4 +33,14 @@ for (const file of globSync(FILES, { cwd: ROOT })) {
     return current;
   });
   if (!isCheck && renewed !== source) writeFileSync(path, renewed);
+}
+
+const RECORD_TYPES = "examples/typescript/crew-run.ts";
+const { code } = await format(RECORD_TYPES, writeRecordTypes(), options);
+if (code !== readFileSync(join(ROOT, RECORD_TYPES), "utf8")) {
+  if (!isCheck) writeFileSync(join(ROOT, RECORD_TYPES), code);
+  else {
+    console.error(`${RECORD_TYPES} is stale; npm run fix renews it`);
+    process.exitCode = 1;
+  }
 }

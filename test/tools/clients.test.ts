@@ -1,29 +1,83 @@
-// Clients as others write them, against the real Worker and the local authorization server: a strict OAuth library that
-// gets nothing but the API's address, and the programs of docs/webhooks.md.
-import { execFile, spawnSync } from "node:child_process";
+// Clients as others write them, against the real Worker and the local issuer: a strict OAuth library that gets nothing but the
+// API's address, a generated client, and every sample of the pages for clients as it stands there.
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { text as readText } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
+import { build } from "esbuild";
 import * as oauth from "oauth4webapi";
-import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
+import { generate } from "openapi-typescript-codegen";
+import { type TestContext, afterAll, beforeAll, describe, expect, test } from "vitest";
+import { listenOnLoopback } from "../../dev/loopback.ts";
+import { parseRun, waitForRun } from "../../examples/typescript/wait-for-run.ts";
 import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
 import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
 
 const COMPLETED = "11111111-1111-4111-8111-111111111111";
 const FOREIGN = "66666666-6666-4666-8666-666666666666";
+const PROGRAM_TIMEOUT_MS = 50_000;
+/** The first one compiles Go's library. */
+const COMPILE_TIMEOUT_MS = 240_000;
 
-const execute = promisify(execFile);
 let localStack: LocalStack;
+let folder: string;
+let token: string;
 
 beforeAll(async () => {
-  localStack = await startLocalStack();
+  // With short waits, each loop has several.
+  localStack = await startLocalStack({ MAX_WAIT_SECONDS: "1" });
+  folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
+  token = await localStack.authorizationServer.fetchToken("owner");
 });
 
-afterAll(() => localStack?.close());
+afterAll(async () => {
+  await localStack?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const readBody = (response: Response) => response.text();
+const addressOf = (id: string) => `${localStack.url}/api/crew-runs/${id}`;
+
+interface Program {
+  files: Record<string, string>;
+  /** With the files in this folder. */
+  command: (directory: string) => string[];
+  /** Compiles the files to `program`. */
+  isGo?: boolean;
+}
+
+/** Writes the files into a new folder, compiles them if necessary, and returns the folder. */
+async function install({ files, isGo = false }: Program): Promise<string> {
+  const directory = await mkdtemp(join(folder, "program-"));
+  for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content);
+  if (isGo) {
+    const words = ["build", "-o", "program", ...Object.keys(files)];
+    const { HOME = folder } = process.env;
+    const env = { HOME, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
+    const compiled = await start(["go", ...words], directory, env, COMPILE_TIMEOUT_MS).ended;
+    expect(compiled).toEqual({ code: 0, stdout: "", stderr: "" });
+  }
+  return directory;
+}
+
+function start([command = "", ...words]: string[], cwd: string, env: object = {}, timeout = PROGRAM_TIMEOUT_MS) {
+  // In a process group of its own, all of which an interrupt reaches, as Ctrl-C does.
+  const options = { cwd, env: { PATH: process.env["PATH"], ...env }, timeout, detached: true } as const;
+  const child = spawn(command, words, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+  const ended = Promise.all([once(child, "close"), readText(child.stdout), readText(child.stderr)]);
+  return {
+    ended: ended.then(([[code], stdout, stderr]) => ({ code: code as number | null, stdout, stderr })),
+    interrupt: () => process.kill(-(child.pid ?? Number.NaN), "SIGINT"),
+  };
+}
+
+/** A language that isn't installed is skipped by name, but never in CI. */
+const isMissing = (command: string) =>
+  process.env["CI"] === undefined && spawnSync("sh", ["-c", `command -v ${command}`]).status !== 0;
 
 describe("oauth4webapi", () => {
   // The loopback has no TLS.
@@ -31,10 +85,8 @@ describe("oauth4webapi", () => {
   const client = { client_id: "browser" };
   const redirectUri = "http://127.0.0.1:54321/callback";
 
-  const readRun = (token: string, id: string) => {
-    const url = new URL(`/api/crew-runs/${id}`, localStack.url);
-    return oauth.protectedResourceRequest(token, "GET", url, undefined, null, insecure);
-  };
+  const readRun = (token: string, id: string) =>
+    oauth.protectedResourceRequest(token, "GET", new URL(addressOf(id)), undefined, null, insecure);
 
   /** Finds the issuer from the API's address, and gets a token by code and PKCE. */
   async function logIn(account: string, scope: Record<string, string>): Promise<oauth.TokenEndpointResponse> {
@@ -73,9 +125,9 @@ describe("oauth4webapi", () => {
     test(`logs ${account} in with the parameters ${JSON.stringify(asked)}; the stranger's run is a ${status}`, async () => {
       const { access_token: token, scope } = await logIn(account, asked);
       expect(scope).toBe(granted);
-      const answer = await readRun(token, COMPLETED);
-      expect(answer.status).toBe(200);
-      expect(((await answer.json()) as { id: string }).id).toBe(COMPLETED);
+      const response = await readRun(token, COMPLETED);
+      expect(response.status).toBe(200);
+      expect(((await response.json()) as { id: string }).id).toBe(COMPLETED);
       expect((await readRun(token, FOREIGN)).status).toBe(status);
     });
   }
@@ -109,96 +161,421 @@ async function signIn(request: URL, account: string): Promise<URL> {
   }
 }
 
-const PROGRAMS = [
-  ["JavaScript", process.execPath, "receiver.mjs", "console.log(JSON.stringify(await readRun(process.argv[2])));"],
-  ["Python", "python3", "receiver.py", "import sys\nprint(json.dumps(read_run(sys.argv[1])))"],
-] as const;
-const PROGRAM_TIMEOUT_MS = 30_000;
-const RETRY_AFTER_SECONDS = 1;
+test("a client generated from the OpenAPI document compiles strictly, and reads what the Worker sends", async () => {
+  const directory = join(import.meta.dirname, "generated-client");
+  const output = join(directory, "dist");
+  const input = (await fetch(`${localStack.url}/openapi.json`).then((response) => response.json())) as object;
+  await generate({ input, output, useOptions: true, useUnionTypes: true });
+  const compiler = join(import.meta.dirname, "../../node_modules/typescript/bin/tsc");
+  const compiled = await start([process.execPath, compiler, "-p", directory], directory).ended;
+  expect(compiled).toMatchObject({ code: 0, stdout: "" });
+  const outfile = join(folder, "client.mjs");
+  await build({ entryPoints: [join(directory, "client.ts")], outfile, bundle: true, format: "esm", platform: "node" });
+  const { stdout } = await start([process.execPath, outfile, localStack.url, token, COMPLETED, FOREIGN], folder).ended;
+  expect(JSON.parse(stdout)).toEqual({
+    description: expect.stringMatching(new RegExp(`^${COMPLETED} has a result of \\d\\d characters$`)),
+    inputKeys: expect.arrayContaining(["city", "ticket"]),
+    roles: ["Researcher"],
+    code: "run_not_found",
+    health: "ok",
+    ready: "ok",
+  });
+});
 
-for (const [language, command, file, main] of PROGRAMS) {
-  const skip = spawnSync(command, ["--version"]).status !== 0;
+/** The samples of the pages for clients, by page, section and language. */
+const SAMPLES = new Map<string, string>();
+for (const page of ["get-run", "authentication", "polling", "webhooks", "errors"]) {
+  const markdown = await readFile(join(import.meta.dirname, `../../docs/${page}.md`), "utf8");
+  let title = "";
+  for (const [, language, code = "", heading] of markdown.matchAll(/^```(.*)\n([^]*?)^```$|^#+ (.*)$/gm)) {
+    title = heading ?? title;
+    const [, label] = /^(?:sh|js|python|go)\b ?(.*)/.exec(language ?? "") ?? [];
+    if (label !== undefined) SAMPLES.set([page, title, label || language].join(", "), code);
+  }
+}
+const findSample = (name: string): string => SAMPLES.get(name) ?? expect.fail(`there is no sample ${name}`);
 
-  describe(`the receiver of docs/webhooks.md in ${language}`, { skip }, () => {
-    let folder: string;
-    /** In front of the Worker. Refuses one request with each of these responses before it passes one on. */
-    let front: Loopback;
-    const refusals: [status: number, code: string][] = [];
-    const askedMs: number[] = [];
+const node = (code: string): Program => ({
+  files: { "package.json": `{"type":"module"}`, "main.js": code },
+  command: (directory) => [process.execPath, join(directory, "main.js")],
+});
+const python = (code: string): Program => ({
+  files: { "main.py": code },
+  command: (directory) => ["python3", join(directory, "main.py")],
+});
+const sh = (code: string): Program => ({ files: {}, command: () => ["sh", "-c", code] });
+/** The sample is the end of a function. */
+const go = (imports: string[], start: string, code: string): Program => ({
+  files: {
+    "main.go": `package main
+import ("${imports.join('"; "')}")
+func run() error {
+${start}${code}}
+func main() { if err := run(); err != nil { panic(err) } }`,
+  },
+  command: (directory) => [join(directory, "program")],
+  isGo: true,
+});
 
-    beforeAll(async () => {
-      folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-      const page = await readFile(`${import.meta.dirname}/../../docs/webhooks.md`, "utf8");
-      const [, code] = new RegExp(`^\`\`\`\\w+ ${language}\n(.*?)^\`\`\``, "ms").exec(page) ?? [];
-      await writeFile(join(folder, file), `${code}\n${main}\n`);
-      const server = createServer(async ({ url, headers: { authorization = "", prefer = "" } }, response) => {
-        askedMs.push(Date.now());
-        const [status, code] = refusals.shift() ?? [];
-        if (status !== undefined) {
-          response.writeHead(status, { "retry-after": `${RETRY_AFTER_SECONDS}` });
-          response.end(JSON.stringify({ detail: code, code }));
-          return;
-        }
-        const passed = { authorization, prefer: String(prefer), "accept-encoding": "identity" };
-        const answer = await fetch(`${localStack.url}${url}`, { headers: passed });
-        response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
-      });
-      front = await listenOnLoopback(server);
-    });
+const READ_IN_GO = `request, _ := http.NewRequest("GET", os.Getenv("URL"), nil)
+request.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
+response, err := http.DefaultClient.Do(request)
+if err != nil { return err }
+`;
+const READ_IN_NODE =
+  "const response = await fetch(process.env.URL, { headers: { authorization: `Bearer ${process.env.TOKEN}` } });\n";
+const READ_IN_PYTHON = `import json, os, urllib.request
+headers = {"Authorization": "Bearer " + os.environ["TOKEN"]}
+response = urllib.request.urlopen(urllib.request.Request(os.environ["URL"], headers=headers))
+`;
 
-    afterAll(async () => {
-      await front?.close();
-      await rm(folder, { recursive: true, force: true });
-    });
+/** How the reader completes a sample, and what the program then prints for the completed example. */
+const SHORT_SAMPLES: Record<string, [complete: (code: string) => Program, output: RegExp]> = {
+  "get-run, Read a run, curl": [sh, new RegExp(`^{"id":"${COMPLETED}"`)],
+  "get-run, Read a run, JavaScript": [node, /^completed # Trams/],
+  "get-run, Read a run, Python": [python, /^completed # Trams/],
+  "get-run, Read a run, Go": [
+    (code) => go(["encoding/json", "errors", "fmt", "net/http", "os"], "", code),
+    /^completed # Trams/,
+  ],
+  "get-run, Exact numbers, JavaScript": [
+    (code) => node(`${READ_IN_NODE}${code}console.log(JSON.stringify(run));`),
+    /"budget":"1250000.0","ticket":"9007199254740993"/,
+  ],
+  "get-run, Exact numbers, Python": [
+    (code) => python(`${READ_IN_PYTHON}${code}print(run["task_input"])`),
+    /'budget': Decimal\('1250000.0'\), 'ticket': 9007199254740993/,
+  ],
+  "get-run, Exact numbers, Go": [
+    (code) =>
+      go(
+        ["encoding/json", "fmt", "net/http", "os"],
+        READ_IN_GO,
+        `${code}var run map[string]any
+err = decoder.Decode(&run)
+fmt.Println(run["task_input"])
+return err
+`,
+      ),
+    /budget:1250000.0 .*ticket:9007199254740993/,
+  ],
+  "authentication, Where to get a token, sh": [
+    sh,
+    /^{"resource":"http.*,"resource_name":"Crew runs","authorization_servers":\["http/,
+  ],
+  "polling, Polling, js": [
+    (code) =>
+      node(`${findSample("polling, Polling, JavaScript")}
+const [url, getToken, cancelButton] = [process.env.URL, async () => process.env.TOKEN, {}];
+${code}console.log(run.status)`),
+    /^completed/,
+  ],
+  "polling, Long polls, sh": [sh, /^HTTP\/1.1 200/],
+  "polling, Request only what is new, sh": [sh, /^HTTP\/1.1 304/],
+};
 
-    async function receive(client: "owner" | "admin", runId: string): Promise<{ id: string; status: string }> {
-      const { clients, tokenEndpoint } = localStack.authorizationServer;
-      const { id, secret } = clients[client];
-      askedMs.length = 0;
-      const settings = { API: front.url, TOKEN_ENDPOINT: tokenEndpoint, CLIENT_ID: id, CLIENT_SECRET: secret };
-      const env = { PATH: process.env["PATH"], ...settings };
-      const { stdout } = await execute(command, [join(folder, file), runId], { env, timeout: PROGRAM_TIMEOUT_MS });
-      return JSON.parse(stdout) as { id: string; status: string };
-    }
-
-    test("reads its own run; with the admin right, every run", async () => {
-      expect((await receive("owner", COMPLETED)).id).toBe(COMPLETED);
-      expect((await receive("admin", FOREIGN)).id).toBe(FOREIGN);
-    });
-
-    test("stops at a 404 and at a 422", async () => {
-      await expect(receive("owner", FOREIGN)).rejects.toThrow(/404.*run_not_found/);
-      expect(askedMs.length).toBe(1);
-      await expect(receive("owner", "not/a/uuid")).rejects.toThrow(/422.*invalid_run_id/);
-      expect(askedMs.length).toBe(1);
-    });
-
-    for (const refusal of [
-      [429, "rate_limited"],
-      [503, "database_unavailable"],
-    ] as const) {
-      test(`waits for Retry-After after a ${refusal[0]} and tries again`, async () => {
-        refusals.push([...refusal]);
-        expect((await receive("owner", COMPLETED)).id).toBe(COMPLETED);
-        const [first = 0, second = 0] = askedMs;
-        expect(askedMs.length).toBe(2);
-        expect(second - first >= RETRY_AFTER_SECONDS * 1000).toBe(true);
-      });
-    }
-
-    test("waits for a run whose hook came early, through an outage too", async () => {
-      const { database } = localStack;
-      const id = await insertRunBy(database, { status: "running" });
-      await localStack.databaseProxy.fail({ kind: "drop", times: 3 });
-      const linesBefore = localStack.lines.length;
-      const [run] = await Promise.all([
-        receive("owner", id),
-        sleep(7_000).then(() => updateRunBy(database, id, FINISH)),
-      ]);
-      expect(run.status).toBe("completed");
-      const lines = localStack.lines.slice(linesBefore).join("\n");
-      expect(lines).toMatch(/"status":503/);
-      expect(lines).toMatch(/"waited_ms":\d/);
-    });
+for (const [name, [complete, output]] of Object.entries(SHORT_SAMPLES)) {
+  const skip = name.endsWith("Go") && isMissing("go");
+  test(`the sample works: ${name}`, { skip, timeout: COMPILE_TIMEOUT_MS }, async () => {
+    const program = complete(findSample(name).replaceAll("https://api.example.com", localStack.url));
+    const directory = await install(program);
+    const env = { TOKEN: token, URL: addressOf(COMPLETED) };
+    const { stdout, stderr } = await start(program.command(directory), directory, env).ended;
+    expect(stdout, stderr).toMatch(output);
   });
 }
+
+interface Loop {
+  needs: string;
+  program: (code: string) => Program;
+  /** What the program says when it is canceled. */
+  canceled: RegExp;
+}
+
+const LOOPS: Record<string, Loop> = {
+  JavaScript: {
+    needs: "node",
+    program: (code) => {
+      const main = `
+        import { waitForRun } from "./wait-for-run.js";
+        const { TOKEN_URL, URL: url, TIME_LIMIT } = process.env;
+        const canceled = new AbortController();
+        process.once("SIGINT", () => canceled.abort());
+        const getToken = async (isRefused) => {
+          const response = await fetch(TOKEN_URL + isRefused);
+          if (!response.ok) throw new Error("no token");
+          return response.text();
+        };
+        const options = { timeoutSeconds: Number(TIME_LIMIT), signal: canceled.signal };
+        const { status, text } = await waitForRun(url, getToken, options);
+        process.stdout.write(status + "\\n" + text);`;
+      const { files, command } = node(main);
+      return { files: { ...files, "wait-for-run.js": code }, command };
+    },
+    canceled: /AbortError/,
+  },
+  Python: {
+    needs: "python3",
+    program: (code) => {
+      const main = `
+import os, signal, threading, urllib.request
+from wait_for_run import wait_for_run
+def get_token(refused):
+    return urllib.request.urlopen(os.environ["TOKEN_URL"] + str(refused).lower()).read().decode()
+cancel = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: cancel.set())
+status, text = wait_for_run(os.environ["URL"], get_token, int(os.environ["TIME_LIMIT"]), cancel)
+print(status, text, sep="\\n", end="")`;
+      const { files, command } = python(main);
+      return { files: { ...files, "wait_for_run.py": code }, command };
+    },
+    canceled: /InterruptedError: canceled/,
+  },
+  Go: {
+    needs: "go",
+    program: (code) => {
+      const imports = ["context", "errors", "fmt", "io", "net/http", "os", "os/signal", "strconv", "time"];
+      const main = `seconds, _ := strconv.Atoi(os.Getenv("TIME_LIMIT"))
+ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+defer stop()
+ctx, end := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+defer end()
+getToken := func(refused bool) (string, error) {
+	response, err := http.Get(fmt.Sprint(os.Getenv("TOKEN_URL"), refused))
+	if err != nil || response.StatusCode != 200 {
+		return "", errors.Join(err, errors.New("no token"))
+	}
+	token, err := io.ReadAll(response.Body)
+	return string(token), err
+}
+status, text, err := WaitForRun(ctx, os.Getenv("URL"), getToken)
+if err == nil {
+	fmt.Printf("%d\\n%s", status, text)
+}
+return err
+`;
+      const { files, ...rest } = go(imports, "", main);
+      return { files: { ...files, "loop.go": code.replace("package crewruns", "package main") }, ...rest };
+    },
+    canceled: /context canceled/,
+  },
+  curl: {
+    needs: "curl",
+    program: (code) =>
+      sh(`${code}
+        get_token() { curl -sSf "$TOKEN_URL$([ -n "$1" ] && echo true || echo false)"; }
+        wait_for_run "$URL" "$TIME_LIMIT" && echo "$status" && cat run.json`),
+    canceled: /^$/,
+  },
+};
+
+type Fault = "drop" | "cut" | "hang" | { status: number; retryAfter?: string };
+
+/**
+ * A server in front of the Worker: meets requests with these faults, one each, and passes the later ones on. Under `/token?` it
+ * gives the programs their tokens; undefined is an error. `log` has what each request got.
+ */
+async function openFront(
+  { onTestFinished }: TestContext,
+  chooseToken: (isRefused: boolean) => string | undefined,
+  faults: Fault[] = [],
+) {
+  const log: string[] = [];
+  const agents = new Set<string>();
+  const server = createServer(async ({ url = "", headers, socket }, response) => {
+    if (url.startsWith("/token?")) {
+      const chosen = chooseToken(url.endsWith("true"));
+      response.writeHead(chosen === undefined ? 500 : 200).end(chosen);
+      return;
+    }
+    const { authorization = "", prefer, "user-agent": agent = "" } = headers;
+    agents.add(agent);
+    const fault = faults.shift();
+    if (typeof fault === "string") {
+      log.push(fault);
+      if (fault === "drop") socket.destroy();
+      // Half of a finished run, as it seems.
+      if (fault === "cut") response.writeHead(200, { "content-length": 100 }).write("{", () => socket.destroy());
+      return;
+    }
+    const passed = { authorization, prefer: String(prefer), "accept-encoding": "identity" };
+    const { status, retryAfter, text } = fault
+      ? { ...fault, text: "a fault" }
+      : await fetch(`${localStack.url}${url}`, { headers: passed }).then(async (answer) => ({
+          status: answer.status,
+          retryAfter: answer.headers.get("retry-after") ?? undefined,
+          text: await answer.text(),
+        }));
+    log.push([status, retryAfter].join(" ").trim());
+    response.writeHead(status, retryAfter === undefined ? {} : { "retry-after": retryAfter }).end(text);
+  });
+  const { url, close } = await listenOnLoopback(server);
+  onTestFinished(close);
+  return { url, log, agents };
+}
+
+describe.concurrent("the loop", () => {
+  const commands = new Map<string, string[]>();
+
+  beforeAll(async () => {
+    for (const [language, { program, needs }] of Object.entries(LOOPS)) {
+      if (isMissing(needs)) continue;
+      const loop = program(findSample(`polling, Polling, ${language}`));
+      commands.set(language, loop.command(await install(loop)));
+    }
+  }, COMPILE_TIMEOUT_MS);
+
+  for (const [language, { needs, canceled }] of Object.entries(LOOPS)) {
+    const options = { skip: isMissing(needs) };
+
+    /** Starts the loop, in a folder of its own. */
+    const startLoop = async ({ url }: { url: string }, id: string, seconds = 600) => {
+      const env = { URL: `${url}/api/crew-runs/${id}`, TOKEN_URL: `${url}/token?refused=`, TIME_LIMIT: `${seconds}` };
+      return start(commands.get(language) ?? [], await mkdtemp(join(folder, "wait-")), env);
+    };
+
+    test(
+      `in ${language} survives lost connections, failures and an expired token, and polls at once after each full wait`,
+      options,
+      async (context) => {
+        const id = await insertRunBy(localStack.database, {
+          status: "running",
+          task_input: `{"n": 9007199254740993.0}`,
+        });
+        let isRenewed = false;
+        const chooseToken = (isRefused: boolean) => {
+          isRenewed ||= isRefused;
+          return isRenewed ? token : "expired";
+        };
+        const faults: Fault[] = ["drop", { status: 503, retryAfter: "1" }, "cut", { status: 502 }];
+        const front = await openFront(context, chooseToken, faults);
+        const { ended } = await startLoop(front, id);
+        await untilLogged(front, 7, ended);
+        await updateRunBy(localStack.database, id, FINISH);
+        const text = await fetch(addressOf(id), { headers: { authorization: `Bearer ${token}` } }).then(readBody);
+        expect(text).toContain(`{"n": 9007199254740993.0}`);
+        expect(await ended).toMatchObject({ code: 0, stdout: `200\n${text}` });
+        expect(front.log.slice(0, 7)).toEqual(["drop", "503 1", "cut", "502", "401", "200 0", "200 0"]);
+        expect(front.log.at(-1)).toBe("200");
+        expect([...front.agents].join()).not.toContain("urllib");
+      },
+    );
+
+    test(
+      `in ${language} ends at once with a 404, with a 401 that no other token changes, and without a token`,
+      options,
+      async (context) => {
+        const missing = await openFront(context, () => token);
+        const { stdout } = await (await startLoop(missing, FOREIGN)).ended;
+        expect(stdout).toMatch(/^404\n\{"detail":"Run not found","code":"run_not_found"/);
+        expect(missing.log).toEqual(["404"]);
+        let tokens = 0;
+        for (const [chooseToken, log] of [
+          [() => "worthless", ["401"]],
+          [() => `worthless-${(tokens += 1)}`, ["401", "401"]],
+        ] as const) {
+          const front = await openFront(context, chooseToken);
+          expect((await (await startLoop(front, COMPLETED)).ended).stdout).toMatch(/^401\n\{.*"code":"invalid_token"/);
+          expect(front.log).toEqual(log);
+        }
+        const tokenless = await openFront(context, () => undefined);
+        const { code, stdout: nothing } = await (await startLoop(tokenless, COMPLETED)).ended;
+        expect([code === 0, nothing, tokenless.log]).toEqual([false, "", []]);
+      },
+    );
+
+    test.for<[string, Fault[], string[]]>([
+      ["a pause", [{ status: 503, retryAfter: "60" }], ["503 60"]],
+      ["a request that hangs", [{ status: 503, retryAfter: "1" }, "hang"], ["503 1", "hang"]],
+    ])(
+      `in ${language} ends in the middle of %s when the time is up, and names the last response`,
+      async ([, faults, log], context) => {
+        const front = await openFront(context, () => token, faults);
+        const { code, stdout, stderr } = await (await startLoop(front, COMPLETED, 6)).ended;
+        expect([code === 0, stdout]).toEqual([false, ""]);
+        expect(stderr).toMatch(/the run isn't finished.*last response: 503/i);
+        expect(front.log).toEqual(log);
+      },
+    );
+
+    test(`in ${language} ends when it is canceled`, options, async (context) => {
+      const id = await insertRunBy(localStack.database, { status: "running" });
+      const front = await openFront(context, () => token);
+      const { ended, interrupt } = await startLoop(front, id);
+      await untilLogged(front, 1, ended);
+      interrupt();
+      const { code, stdout, stderr } = await ended;
+      expect([code === 0, stdout]).toEqual([false, ""]);
+      expect(stderr).toMatch(canceled);
+    });
+  }
+});
+
+/** Waits until so many requests have got something, while the program runs. */
+async function untilLogged({ log }: { log: string[] }, count: number, ended: Promise<unknown>): Promise<void> {
+  const end = new AbortController();
+  void ended.then(() => end.abort());
+  while (log.length < count && !end.signal.aborted) await sleep(20);
+}
+
+test("the file of the loop works as it is, with its types", async () => {
+  const outcome = await waitForRun(addressOf(COMPLETED), async () => token);
+  const { status, crew_config } = parseRun(outcome);
+  expect([status, crew_config?.agents[0]?.role]).toEqual(["completed", "Researcher"]);
+  expect(outcome.text).toContain("9007199254740993");
+  const missing = await waitForRun(addressOf(FOREIGN), async () => token);
+  expect(() => parseRun(missing)).toThrow(/^404 .*run_not_found/);
+  const signal = AbortSignal.abort(new Error("canceled"));
+  await expect(waitForRun(addressOf(COMPLETED), async () => token, { signal })).rejects.toThrow("canceled");
+});
+
+/** The receivers, which import the loop, by language. */
+const RECEIVERS: Record<string, (loop: string, receiver: string) => Program> = {
+  JavaScript: (loop, receiver) => {
+    const { files, command } = node(`${receiver}console.log(JSON.stringify(await readRun(process.env.RUN_ID)));`);
+    return { files: { ...files, "wait-for-run.js": loop }, command };
+  },
+  Python: (loop, receiver) => {
+    const { files, command } = python(`${receiver}print(json.dumps(read_run(os.environ["RUN_ID"])))`);
+    return { files: { ...files, "wait_for_run.py": loop }, command };
+  },
+};
+
+describe.each(Object.entries(RECEIVERS))("the receiver in %s", (language, complete) => {
+  test("gets a token for the audience and reads the run; with the admin scope, any run; a 404 is an error", async (context) => {
+    const program = complete(
+      findSample(`polling, Polling, ${language}`),
+      findSample(`webhooks, Read the run, ${language}`),
+    );
+    const directory = await install(program);
+    const { clients, tokenEndpoint } = localStack.authorizationServer;
+    const forms: string[] = [];
+    const server = createServer(async (request, response) => {
+      const form = await readText(request);
+      forms.push(form);
+      const headers = { "content-type": "application/x-www-form-urlencoded" };
+      response.end(await fetch(tokenEndpoint, { method: "POST", headers, body: form }).then(readBody));
+    });
+    const { url, close } = await listenOnLoopback(server);
+    context.onTestFinished(close);
+    const receive = async (client: "owner" | "admin", runId: string) => {
+      const { id, secret } = clients[client];
+      const settings = { API: localStack.url, TOKEN_ENDPOINT: url, CLIENT_ID: id, CLIENT_SECRET: secret };
+      const env = { ...settings, AUDIENCE: localStack.url, RUN_ID: runId };
+      return start(program.command(directory), directory, env).ended;
+    };
+    expect(JSON.parse((await receive("owner", COMPLETED)).stdout)).toMatchObject({ id: COMPLETED });
+    expect(JSON.parse((await receive("admin", FOREIGN)).stdout)).toMatchObject({ id: FOREIGN });
+    expect(new URLSearchParams(forms[0]).get("audience")).toBe(localStack.url);
+    expect(await receive("owner", FOREIGN)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/404 .*run_not_found/),
+    });
+  });
+});
+
+test("every sample of the pages runs in a test above", () => {
+  const loops = Object.keys(LOOPS).map((language) => `polling, Polling, ${language}`);
+  const receivers = Object.keys(RECEIVERS).map((language) => `webhooks, Read the run, ${language}`);
+  expect([...SAMPLES.keys()].toSorted()).toEqual([...Object.keys(SHORT_SAMPLES), ...loops, ...receivers].toSorted());
+});
