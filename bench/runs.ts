@@ -1,4 +1,4 @@
-// The rows of the benchmark, as SQL for PGlite and PostgreSQL.
+// The rows of the benchmark, as SQL.
 
 export const OWNER = "auth0|64f1c0ffee64f1c0ffee64f1";
 

@@ -13,48 +13,25 @@ const DELAY_MS = 300;
 const EARLY_MS = 10;
 const TIMES = 3;
 
-/** The steps of one pass, in order. `minute` is the Worker's time. */
-const STEPS = [
-  {
-    what: "cold isolate, no key known anywhere",
-    label: "a new isolate without any keys",
-    run: "unfinished",
-    minute: 0,
-    target: 2,
-  },
-  { what: "warm, unfinished run", label: "an unfinished run", run: "unfinished", minute: 0, target: 1 },
-  { what: "warm, first read of a finished run", run: "finished", minute: 0, target: 1 },
-  {
-    what: "warm, a finished run read again",
-    label: "a finished run, read again",
-    run: "finished",
-    minute: 0,
-    target: 0,
-  },
-  {
-    what: "20 minutes later, unfinished run",
-    label: "an unfinished run, 20 minutes later",
-    run: "unfinished",
-    minute: 20,
-    target: 1,
-  },
-  {
-    what: "20 minutes later, a finished run read again",
-    label: "a finished run again, 20 minutes later",
-    run: "finished",
-    minute: 40,
-    target: 1,
-  },
-  { what: "20 minutes later, first read of a finished run", run: "other", minute: 60, target: 1 },
-  {
-    what: "another isolate, with keys of 20 minutes ago in the data-center cache",
-    label: "a new isolate, keys of 20 minutes ago",
-    run: "unfinished",
-    minute: 80,
-    target: 1,
-    isOtherIsolate: true,
-  },
-] as const;
+interface Step {
+  what: string;
+  isFinished: boolean;
+  /** The Worker's time. */
+  minute: number;
+  target: number;
+  isOtherIsolate?: true;
+}
+
+/** In the order of one pass. */
+const STEPS: Step[] = [
+  { what: "a new isolate without any keys", isFinished: false, minute: 0, target: 2 },
+  { what: "an unfinished run", isFinished: false, minute: 0, target: 1 },
+  { what: "a finished run, first read", isFinished: true, minute: 0, target: 1 },
+  { what: "a finished run, read again", isFinished: true, minute: 0, target: 0 },
+  { what: "an unfinished run, 20 minutes later", isFinished: false, minute: 20, target: 1 },
+  { what: "a finished run again, 20 minutes later", isFinished: true, minute: 40, target: 1 },
+  { what: "a new isolate, keys of 20 minutes ago", isFinished: false, minute: 60, target: 1, isOtherIsolate: true },
+];
 
 interface Taken {
   trips: number;
@@ -66,38 +43,26 @@ export const trips: Part = {
   describe: "the round trips to the issuer and the database that a response waits for",
   seconds: () => TIMES * 2 * 12,
   async measure(stack, _options, advance) {
-    const runs = {
-      unfinished: await stack.addRun(SMALL_RUN),
-      finished: await stack.addRun(FINISHED_RUN),
-      other: await stack.addRun(FINISHED_RUN),
-    };
-    const bundles = [await addClock(stack.product), await addClock(await stack.bundle("minimal"))];
+    const [unfinished, finished] = [await stack.addRun(SMALL_RUN), await stack.addRun(FINISHED_RUN)];
+    const bundles = [await addClock(stack.product), await addClock(await stack.bundle("minimal"))] as const;
     // The upstream replays these replies later: the time that Postgres takes isn't a round trip.
     for (const bundle of bundles) {
       const learner = await stack.start(bundle);
-      for (const run of Object.values(runs)) await stack.read(learner, run);
+      for (const run of [unfinished, finished]) await stack.read(learner, run);
       await learner.end();
     }
-    const passes: Taken[][][] = [[], []];
-    for (let pass = 0; pass < TIMES * bundles.length; pass++) {
-      const index = pass % bundles.length;
-      const bundle = bundles[index];
-      if (bundle !== undefined) passes[index]?.push(await takeSteps(stack, bundle, runs));
-      advance((pass + 1) / (TIMES * bundles.length));
+    const [own, minimal] = [[] as Taken[][], [] as Taken[][]];
+    for (let pass = 1; pass <= TIMES; pass++) {
+      own.push(await takeSteps(stack, bundles[0], unfinished, finished));
+      minimal.push(await takeSteps(stack, bundles[1], unfinished, finished));
+      advance(pass / TIMES);
     }
-    return STEPS.map((step, index) => {
-      const [own, minimal] = passes.map((taken) => pickMedian(taken.map((steps) => steps[index])));
-      return describe(step, own, minimal);
-    });
+    return STEPS.map((step, index) => describe(step, pickMedian(own, index), pickMedian(minimal, index)));
   },
 };
 
 /** Takes all steps in new isolates. */
-async function takeSteps(
-  stack: LocalStack,
-  bundle: Bundle,
-  runs: Record<(typeof STEPS)[number]["run"], string>,
-): Promise<Taken[]> {
+async function takeSteps(stack: LocalStack, bundle: Bundle, unfinished: string, finished: string): Promise<Taken[]> {
   const { upstream } = stack;
   upstream.emptyCache();
   const [worker, second] = [await stack.start(bundle), await stack.start(bundle)];
@@ -107,8 +72,8 @@ async function takeSteps(
     upstream.delayMs.keys = DELAY_MS;
     upstream.delayMs.sql = DELAY_MS;
     const taken: Taken[] = [];
-    for (const step of STEPS) {
-      taken.push(await takeStep(stack, "isOtherIsolate" in step ? second : worker, runs[step.run], step.minute));
+    for (const { isFinished, isOtherIsolate, minute } of STEPS) {
+      taken.push(await takeStep(stack, isOtherIsolate ? second : worker, isFinished ? finished : unfinished, minute));
     }
     return taken;
   } finally {
@@ -131,19 +96,18 @@ async function takeStep({ upstream, read }: LocalStack, worker: Workerd, run: st
   return { trips: tripsWaitedFor, keys: count("keys"), queries: count("sql") };
 }
 
-function pickMedian(taken: readonly (Taken | undefined)[]): Taken {
-  const sorted = taken.filter((each) => each !== undefined).toSorted((one, other) => one.trips - other.trips);
-  const middle = sorted[Math.floor(sorted.length / 2)];
+/** Of one step in all passes. */
+function pickMedian(passes: readonly Taken[][], index: number): Taken {
+  const taken = passes.flatMap((steps) => steps[index] ?? []).toSorted((one, other) => one.trips - other.trips);
+  const middle = taken[Math.floor(taken.length / 2)];
   if (middle === undefined) throw new RangeError("no step was taken");
   return middle;
 }
 
-function describe({ what, target, ...step }: (typeof STEPS)[number], own?: Taken, minimal?: Taken): Line {
-  if (own === undefined || minimal === undefined) throw new RangeError("no step was taken");
+function describe({ what, target }: Step, own: Taken, minimal: Taken): Line {
   const details = `key fetches ${own.keys}, queries ${own.queries}; the minimal Worker waits for ${minimal.trips}`;
-  const line = describeCount(`round trips waited for: ${what}`, own.trips, target, details);
-  if ("label" in step) {
-    line.row = { panel: "trips", label: step.label, own: own.trips, minimal: minimal.trips, target };
-  }
-  return line;
+  return {
+    ...describeCount(`round trips waited for: ${what}`, own.trips, target, details),
+    row: { panel: "trips", label: what, own: own.trips, minimal: minimal.trips, target },
+  };
 }
