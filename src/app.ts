@@ -1,5 +1,5 @@
 // Maps paths to their handlers, and makes a response of every failure.
-import type { Context, Handler } from "hono";
+import type { Context } from "hono";
 import { Hono } from "hono/tiny";
 import { getCrewRun } from "./crew-runs/route.ts";
 import type { AppEnv, Bindings } from "./env.ts";
@@ -7,7 +7,7 @@ import { Failure, respondWithFailure, toFailure } from "./failure.ts";
 import { grantOrigins } from "./http/cors.ts";
 import { getHealth, getReadiness } from "./http/health.ts";
 import { logRequests } from "./http/request-log.ts";
-import { METADATA_PATH, getResourceMetadata } from "./http/resource-metadata.ts";
+import { METADATA_PATH, METADATA_ROUTE, getResourceMetadata } from "./http/resource-metadata.ts";
 import type { WaitUntil } from "./request.ts";
 import { type Service, createService } from "./service.ts";
 import { readSettings } from "./settings.ts";
@@ -18,24 +18,21 @@ export function createApp(env: Bindings, waitUntil: WaitUntil): Hono<AppEnv> {
   const service = read.ok ? createService(read.settings, env, waitUntil) : undefined;
   const { CORS_ORIGINS = [], REQUIRED_SCOPE } = service?.settings ?? {};
 
-  /** The handler, or a `misconfigured` failure. */
-  const withService =
-    (handler: (c: Context<AppEnv>, service: Service) => Response | Promise<Response>): Handler<AppEnv> =>
-    (c) => {
-      if (service === undefined) throw new Failure("misconfigured", { why: read.ok ? "" : read.problems.join("; ") });
-      return handler(c, service);
-    };
-
   const app = new Hono<AppEnv>();
   app.use(logRequests(env.CF_VERSION_METADATA?.id, waitUntil));
   if (CORS_ORIGINS.length > 0) app.use(grantOrigins(CORS_ORIGINS));
-  app.get("/api/crew-runs/:run_id", withService(getCrewRun)).all(refuseMethod);
+  app.get("/api/crew-runs/:run_id", (c) => getCrewRun(c, requireService())).all(refuseMethod);
   app.get("/health", getHealth).all(refuseMethod);
-  app.get("/ready", (c) => getReadiness(c, service)).all(refuseMethod);
-  app.get(`${METADATA_PATH}/*`, withService(getResourceMetadata)).all(refuseMethod);
+  app.get("/ready", (c) => getReadiness(c, service?.checkReadiness)).all(refuseMethod);
+  app.get(METADATA_ROUTE, (c) => getResourceMetadata(c, requireService().settings)).all(refuseMethod);
   app.notFound((c) => respond(c, new Failure("not_found")));
   app.onError((error, c) => respond(c, toFailure(error)));
   return app;
+
+  function requireService(): Service {
+    if (service !== undefined) return service;
+    throw new Failure("misconfigured", { why: read.ok ? "" : read.problems.join("; ") });
+  }
 
   function respond(c: Context<AppEnv>, failure: Failure): Response {
     const { origin, notes } = c.get("request");

@@ -1,24 +1,17 @@
 // One request, as the steps below its route see it. Types, and the time that it has left. Knows nothing of HTTP.
 import { remainingMs } from "./isolate/clock.ts";
 
-type TextNote =
-  | "code"
-  | "why"
-  | "stack"
-  | "auth"
-  | "subject"
-  | "key_set"
-  | "rate_limit"
-  | "run_id"
-  | "cache"
-  | "cache_layer";
-type NumberNote = "db_attempts" | "db_ms" | "waited_ms";
+type FailureNote = "code" | "why" | "stack";
+type ReaderNote = "auth" | "subject" | "key_set" | "rate_limit";
+type RunNote = "run_id" | "cache" | "cache_layer" | "db_faults";
+type Texts = Record<FailureNote | ReaderNote | RunNote, string | undefined>;
+type Numbers = Record<"db_attempts" | "db_ms" | "waited_ms", number>;
 
 /**
  * Fields of the log line, which docs/troubleshooting.md documents. Never a token, a secret or a value of a record. No note decides
  * the response.
  */
-export type Notes = Partial<Record<TextNote | "db_faults", string | undefined> & Record<NumberNote, number>>;
+export type Notes = Partial<Texts & Numbers>;
 
 /** The user on whose behalf a run is read. */
 export interface Reader {

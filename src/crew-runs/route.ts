@@ -1,19 +1,27 @@
 // GET /api/crew-runs/{run_id}, from top to bottom: the token, the id, the run, the token once more, the response.
 import type { Context } from "hono";
+import type { Authenticate } from "../auth/authenticator.ts";
 import type { AppEnv } from "../env.ts";
 import { Failure } from "../failure.ts";
 import { remainingMs } from "../isolate/clock.ts";
 import type { RequestScope } from "../request.ts";
-import type { Service } from "../service.ts";
+import type { Settings } from "../settings.ts";
 import type { FoundRun } from "./cached-runs.ts";
+import type { FindRun } from "./find-run.ts";
 import { matches, readWaitSeconds } from "./request-headers.ts";
 import { readRunId } from "./run-id.ts";
 
 /** The cache that a response comes from, as the detail of `Cache-Status` (RFC 9211). */
 const CACHE_DETAILS = { isolate: "isolate", data_center: "data-center" };
 
-export async function getCrewRun(c: Context<AppEnv>, service: Service): Promise<Response> {
-  const { settings, authenticate, findRun } = service;
+/** What the isolate's requests share. */
+interface Shared {
+  settings: Settings;
+  authenticate: Authenticate;
+  findRun: FindRun;
+}
+
+export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, findRun }: Shared): Promise<Response> {
   const request = c.get("request");
   const preferred = Math.min(readWaitSeconds(c.req.header("prefer")) ?? 0, settings.MAX_WAIT_SECONDS);
   request.timeoutMs = preferred * 1_000 + settings.REQUEST_TIMEOUT_MS;

@@ -6,7 +6,6 @@ import type { AppEnv } from "../env.ts";
 import { isRecent } from "../isolate/clock.ts";
 import { SingleFlight } from "../isolate/single-flight.ts";
 import type { RequestScope } from "../request.ts";
-import type { Service } from "../service.ts";
 import type { Settings } from "../settings.ts";
 
 const HEADERS = { "cache-control": "no-store" };
@@ -23,11 +22,11 @@ export type CheckReadiness = (request: RequestScope) => Promise<Parts>;
 /** Checks nothing: the Worker runs. */
 export const getHealth = (): Response => Response.json({ status: "ok" }, { headers: HEADERS });
 
-/** 200 if everything that is checked is there, else 503; names the part, not the cause. */
-export async function getReadiness(c: Context<AppEnv>, service: Service | undefined): Promise<Response> {
+/** 200 if everything that is checked is there, else 503; names the part, not the cause. Without settings there is no check. */
+export async function getReadiness(c: Context<AppEnv>, check: CheckReadiness | undefined): Promise<Response> {
   const request = c.get("request");
   request.timeoutMs = CHECK_TIMEOUT_MS;
-  const parts = service === undefined ? { settings: "misconfigured" } : await service.checkReadiness(request);
+  const parts = check === undefined ? { settings: "misconfigured" } : await check(request);
   const isReady = Object.values(parts).every((state) => state === "ok" || state === "not_checked");
   if (isReady) return Response.json({ status: "ready", ...parts }, { headers: HEADERS });
   Object.assign(request.notes, { code: "not_ready", why: JSON.stringify(parts) });

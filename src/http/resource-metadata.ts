@@ -2,16 +2,17 @@
 import type { Context } from "hono";
 import type { AppEnv } from "../env.ts";
 import { Failure } from "../failure.ts";
-import type { Service } from "../service.ts";
+import type { Settings } from "../settings.ts";
 
 export const METADATA_PATH = "/.well-known/oauth-protected-resource";
+export const METADATA_ROUTE = `${METADATA_PATH}/*`;
 
 /**
  * Describes this origin, or an audience that is a URL of this origin: the URL's path follows the well-known one (RFC 9728
  * §3.1). `resource` must equal the URL from which a client derived this document's (§3.3), and the audience of its tokens: an
  * audience that is this origin with a slash at its end keeps the slash.
  */
-export function getResourceMetadata(c: Context<AppEnv>, { settings }: Service): Response {
+export function getResourceMetadata(c: Context<AppEnv>, settings: Settings): Response {
   const { JWT_AUDIENCE, JWT_ISSUER, REQUIRED_SCOPE, DOCS_CLIENT_ID } = settings;
   const { origin } = c.get("request");
   const derived = origin + c.req.path.slice(METADATA_PATH.length);

@@ -1,7 +1,7 @@
 // The origin of a request: what the URL parser says, without its cost.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { originOf } from "../../src/http/origin.ts";
+import { originOf } from "../../src/http/request-log.ts";
 
 /** By the platform's parser; empty if it is unsafe in a header. */
 function parseOrigin(url: string): string {
