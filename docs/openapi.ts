@@ -51,7 +51,7 @@ const SERVICE_SCHEMAS = {
 
 const DESCRIPTION = `Read the record of a CrewAI crew run: its input, its result, and when it ran.
 
-Send the access token of your authorization server as a bearer token. Finished runs may be cached. While a run isn't finished,
+Send an access token of the issuer as a bearer token. Finished runs may be cached. While a run isn't finished,
 \`Retry-After\` is the time until the next poll, and \`Prefer: wait\` makes the request a long poll. The guides:
 [Read a run](/docs/get-run.md), [Authentication](/docs/authentication.md), [Polling](/docs/polling.md),
 [Webhooks](/docs/webhooks.md), [Errors](/docs/errors.md).`;
@@ -69,7 +69,7 @@ const STATUS_DESCRIPTIONS: Record<number, string> = {
   405: "The method is neither GET nor HEAD. It is listed here because OpenAPI has no place for it outside an operation.",
   422: "The id isn't a UUID.",
   429: "Too many reads by this user. Only if the deployment has a rate limit.",
-  500: "A fault of this service that doesn't pass by itself.",
+  500: "An error of this service that retrying won't fix.",
   503: "The issuer's keys or the database are unavailable, or too many large records are being read.",
 };
 
@@ -167,8 +167,7 @@ export async function createOpenApi(version: string): Promise<object> {
           type: "http",
           scheme: "bearer",
           bearerFormat: "JWT",
-          description:
-            "An access token of the authorization server that `/.well-known/oauth-protected-resource` names (RFC 9728).",
+          description: "An access token of the issuer that `/.well-known/oauth-protected-resource` names (RFC 9728).",
         },
       },
     },

@@ -263,7 +263,7 @@ return err
     sh,
     /^{"resource":"http.*,"resource_name":"Crew runs","authorization_servers":\["http/,
   ],
-  "polling, Polling, js": [
+  "polling, Using the loops, js": [
     (code) =>
       node(`${findSample("polling, Polling, JavaScript")}
 const [url, getToken, cancelButton] = [process.env.URL, async () => process.env.TOKEN, {}];

@@ -108,6 +108,26 @@ test("the samples work as they stand on the page", async () => {
   });
 });
 
+test("the loop of Polling works in a browser, which is offline at first", async () => {
+  const use = async (page: Page) => {
+    const loop = await page.getByLabel("JavaScript, Polling", { exact: true }).locator("code").textContent();
+    const token = await site.stack.authorizationServer.fetchToken("owner");
+    const run = (rest: string) =>
+      page.evaluate<string>(`(async () => { ${loop?.replaceAll(/^export /gm, "")}
+        const canceled = new AbortController(), options = { signal: canceled.signal };
+        const wait = () => waitForRun("/api/crew-runs/${EXAMPLE_ID}", async () => "${token}", options);
+        ${rest} })()`);
+    await page.context().setOffline(true);
+    const [status] = await Promise.all([
+      run("return parseRun(await wait()).status"),
+      page.waitForEvent("requestfailed").then(() => page.context().setOffline(false)),
+    ]);
+    expect(status).toBe("completed");
+    expect(await run("canceled.abort(); return wait().catch((error) => error.name)")).toBe("AbortError");
+  };
+  await site.visit("/docs/polling", use, { expectedMessages: [/ERR_INTERNET_DISCONNECTED/] });
+});
+
 test("the rail has all pages and the page's sections, and marks where the reader is", async () => {
   await site.visit("/docs", async (page) => {
     const rail = page.getByRole("navigation", { name: "Pages and sections" });
