@@ -60,8 +60,29 @@ test.for<[string, NewRun]>([
   ["completed_only_when_final", { created_at: EARLY, completed_at: LAST }],
   ["completed_only_when_final", { status: "running", created_at: EARLY, started_at: LATER, completed_at: LAST }],
   ["status_known", { status: "Pending" as "pending" }],
+  ["status_known", { status: "cancelled" as "failed", created_at: EARLY }],
 ])("no writer can insert against crew_runs_%s: %j", async ([constraint, run]) => {
   await expect(insertRun(run)).rejects.toMatchObject({ constraint: `crew_runs_${constraint}` });
+});
+
+test.each(["id", "correlation_id", "owner_id", "status", "created_at"])(
+  "no writer can leave %s out as null",
+  async (name) => {
+    const columns = {
+      id: "gen_random_uuid()",
+      correlation_id: "'c'",
+      owner_id: "'o'",
+      status: "'pending'",
+      [name]: "null",
+    };
+    const text = `insert into crew_runs (${Object.keys(columns).join()}) values (${Object.values(columns).join()})`;
+    await expect(owner.query(text)).rejects.toMatchObject({ code: "23502", column: name });
+  },
+);
+
+test("no writer can insert an id twice", async () => {
+  const id = await insertRun();
+  await expect(insertRun({ id })).rejects.toMatchObject({ constraint: "crew_runs_pkey" });
 });
 
 /** All that schema.sql makes, as the catalogue has it; object ids tell whether something was made anew. */
@@ -89,18 +110,19 @@ describe("schema.sql", () => {
   });
 
   // In one transaction, because other tests rely on the role.
-  test("takes back what the reader was granted beyond SELECT", async () => {
-    const [, , grants] = await owner.transaction([
+  test("takes back what the reader was granted beyond SELECT, and grants nothing on another table", async () => {
+    const [, , , grants] = await owner.transaction([
+      owner`create table another_table (id uuid)`,
       owner`grant insert, update (result), delete, truncate on crew_runs to crew_runs_reader`,
       applySchema(),
-      owner`select privilege_type from pg_class, aclexplode(relacl)
-            where relname = 'crew_runs' and grantee = 'crew_runs_reader'::regrole
-            union all select privilege_type from pg_attribute, aclexplode(attacl)
-            where attrelid = 'crew_runs'::regclass and grantee = 'crew_runs_reader'::regrole`,
+      owner`select relname, privilege_type from pg_class, aclexplode(relacl) where grantee = 'crew_runs_reader'::regrole
+            union all select attname, privilege_type from pg_attribute, aclexplode(attacl)
+            where grantee = 'crew_runs_reader'::regrole`,
+      owner`drop table another_table`,
       owner`revoke all on crew_runs from crew_runs_reader`,
       owner`grant select on crew_runs to crew_runs_reader`,
     ]);
-    expect(grants).toEqual([{ privilege_type: "SELECT" }]);
+    expect(grants).toEqual([{ relname: "crew_runs", privilege_type: "SELECT" }]);
   });
 
   test("does no harm when applied again", async () => {
@@ -115,13 +137,18 @@ describe("schema.sql", () => {
 
   // It changes what other tests rely on, so it does it in one transaction.
   test("leaves an operator's settings of the role alone", async () => {
-    const [, , roles] = await owner.transaction([
+    const [, , , , roles] = await owner.transaction([
+      owner`alter role crew_runs_reader set default_transaction_read_only = off`,
       owner`alter role crew_runs_reader set statement_timeout = '9s'`,
+      owner`alter role crew_runs_reader login`,
       applySchema(),
-      owner`select rolconfig from pg_roles where rolname = 'crew_runs_reader'`,
+      owner`select rolconfig, rolcanlogin from pg_roles where rolname = 'crew_runs_reader'`,
+      owner`alter role crew_runs_reader set default_transaction_read_only = on`,
       owner`alter role crew_runs_reader set statement_timeout = '5s'`,
+      owner`alter role crew_runs_reader nologin`,
     ]);
-    expect(roles).toEqual([{ rolconfig: ["default_transaction_read_only=on", "statement_timeout=9s"] }]);
+    const rolconfig = ["default_transaction_read_only=off", "statement_timeout=9s"];
+    expect(roles).toEqual([{ rolconfig, rolcanlogin: true }]);
   });
 
   test("describes the table and each column for those who write it", async () => {
@@ -137,9 +164,14 @@ describe("schema.sql", () => {
       from pg_roles where rolname = 'crew_runs_reader'`;
     expect(new Set(Object.values(role ?? {}))).toEqual(new Set([false]));
     const grants = await owner`
-      select relname, privilege_type
-      from pg_class, aclexplode(relacl) where grantee = 'crew_runs_reader'::regrole`;
-    expect(grants).toEqual([{ relname: "crew_runs", privilege_type: "SELECT" }]);
+      select relname as name, privilege_type from pg_class, aclexplode(relacl)
+      where grantee = 'crew_runs_reader'::regrole
+      union all select nspname, privilege_type from pg_namespace, aclexplode(nspacl)
+      where grantee = 'crew_runs_reader'::regrole`;
+    expect(grants).toEqual([
+      { name: "crew_runs", privilege_type: "SELECT" },
+      { name: "public", privilege_type: "USAGE" },
+    ]);
     expect(await owner`select roleid from pg_auth_members where member = 'crew_runs_reader'::regrole`).toEqual([]);
   });
 });

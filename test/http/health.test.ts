@@ -1,90 +1,71 @@
 // GET /health and GET /ready: what they check, and that they can't be used to load the database or to keep it awake.
-import { beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { controlClock } from "../support/clock.ts";
-import { openDatabaseProxy } from "../support/fault-proxy.ts";
-import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
-import { openIssuer } from "../support/issuer.ts";
-import { makeKey } from "../support/signing.ts";
-import { type TestApp, createTestApp } from "../support/test-app.ts";
-import type { TestIssuer } from "../support/test-issuer.ts";
+import { type Reader, createReader } from "../support/reader.ts";
 
 const clock = controlClock();
 
-let database: FaultProxy;
-let issuer: TestIssuer;
-
-beforeEach(async () => {
-  database = await openDatabaseProxy();
-  issuer = await openIssuer([await makeKey("ES256")]);
-});
-
-const start = (variables: object = {}) =>
-  createTestApp({ NEON_FETCH_ENDPOINT: database.url, ...issuer.variables, ...variables });
-
-async function ready(app: TestApp): Promise<{ status: number; body: unknown }> {
-  const response = await app.fetch("/ready");
-  expect(response.headers.get("cache-control")).toBe("no-store");
-  expect(response.headers.get("retry-after")).toBe(response.status === 503 ? "10" : null);
-  return { status: response.status, body: await response.json() };
+/** Expects that /ready says so, to the client without a cause and to the log with one. */
+async function expectReady(reader: Reader, status: 200 | 503, parts: Record<string, string>): Promise<void> {
+  const { status: actual, headers, body, log } = await reader.read("/ready", { as: "nobody" });
+  const state = status === 200 ? "ready" : "not_ready";
+  expect([actual, JSON.parse(body)]).toEqual([status, { status: state, ...parts }]);
+  expect(headers.get("cache-control")).toBe("no-store");
+  expect(headers.get("retry-after")).toBe(status === 503 ? "10" : null);
+  const cause = { level: "error", code: "not_ready", why: JSON.stringify(parts) };
+  expect(log).toMatchObject(status === 503 ? cause : { level: "info" });
 }
 
 test("/health says that the Worker runs, though it has no settings", async () => {
-  const response = await createTestApp({ DATABASE_URL: undefined }).fetch("/health");
-  expect([response.status, await response.json()]).toEqual([200, { status: "ok" }]);
+  const { read } = await createReader({ settings: { DATABASE_URL: undefined } });
+  const { status, headers, body } = await read("/health", { as: "nobody" });
+  expect([status, body, headers.get("cache-control")]).toEqual([200, `{"status":"ok"}`, "no-store"]);
 });
 
 describe("/ready by default", () => {
   test("makes no query, however often it is called, and says that the database isn't checked", async () => {
-    const app = start();
+    const reader = await createReader();
     for (let time = 0; time < 5; time += 1) {
-      expect(await ready(app)).toEqual({
-        status: 200,
-        body: { status: "ready", database: "not_checked", key_set: "ok" },
-      });
+      await expectReady(reader, 200, { database: "not_checked", key_set: "ok" });
       clock.advance(300);
     }
-    expect(await database.received()).toBe(0);
+    expect(await reader.database.received()).toBe(0);
   });
 
   test("is 503 while there are no keys", async () => {
-    await issuer.proxy.fail({ kind: "drop" });
-    expect(await ready(start())).toEqual({
-      status: 503,
-      body: { status: "not_ready", database: "not_checked", key_set: "unavailable" },
-    });
+    const reader = await createReader();
+    await reader.issuer.proxy.fail({ kind: "drop" });
+    await expectReady(reader, 503, { database: "not_checked", key_set: "unavailable" });
   });
 
   test("is 503 if a setting is missing, and doesn't say which", async () => {
-    expect(await ready(start({ JWT_AUDIENCE: undefined }))).toEqual({
-      status: 503,
-      body: { status: "not_ready", settings: "misconfigured" },
-    });
+    const reader = await createReader({ settings: { JWT_AUDIENCE: undefined } });
+    await expectReady(reader, 503, { settings: "misconfigured" });
   });
 
   test("calls keys that are at hand ok, though the issuer can't be reached now", async () => {
-    const app = start();
-    await ready(app);
-    await issuer.proxy.fail({ kind: "drop" });
+    const reader = await createReader();
+    await expectReady(reader, 200, { database: "not_checked", key_set: "ok" });
+    await reader.issuer.proxy.fail({ kind: "drop" });
     // The keys are due, so that the issuer is called.
     clock.advance(500);
-    expect(await ready(app)).toMatchObject({ status: 200, body: { key_set: "ok" } });
-    await app.settle();
-    expect(await issuer.proxy.received()).toBe(2);
+    await expectReady(reader, 200, { database: "not_checked", key_set: "ok" });
+    await reader.app.settle();
+    expect(await reader.issuer.proxy.received()).toBe(2);
   });
 });
 
 describe("/ready with READY_CHECKS_DATABASE", () => {
-  const variables = { READY_CHECKS_DATABASE: "true" };
+  const settings = { READY_CHECKS_DATABASE: "true" };
 
   test("makes one query in ten seconds for everybody", async () => {
-    const app = start(variables);
-    for (const expected of [1, 2]) {
-      const all = await Promise.all(Array.from({ length: 10 }, () => ready(app)));
+    const reader = await createReader({ settings });
+    const expectAll = () => expectReady(reader, 200, { database: "ok", key_set: "ok" });
+    for (const queries of [1, 2]) {
+      await Promise.all(Array.from({ length: 10 }, expectAll));
       clock.advance(9);
-      for (const each of [...all, await ready(app)]) {
-        expect(each).toEqual({ status: 200, body: { status: "ready", database: "ok", key_set: "ok" } });
-      }
-      expect(await database.received()).toBe(expected);
+      await expectAll();
+      expect(await reader.database.received()).toBe(queries);
       clock.advance(1);
     }
   });
@@ -98,16 +79,13 @@ describe("/ready with READY_CHECKS_DATABASE", () => {
         ...(init?.body && { body: String(init.body).replace("crew_type", "no_such_column") }),
       }),
     );
-    const answer = await ready(start(variables));
-    vi.restoreAllMocks();
-    expect(answer).toMatchObject({ status: 503, body: { database: "unavailable", key_set: "ok" } });
+    await expectReady(await createReader({ settings }), 503, { database: "unavailable", key_set: "ok" });
   });
 
-  test("is 503 while the database fails", async () => {
-    await database.fail({ kind: "drop" });
-    expect(await ready(start(variables))).toEqual({
-      status: 503,
-      body: { status: "not_ready", database: "unavailable", key_set: "ok" },
-    });
+  test("is 503 after one attempt while the database fails", async () => {
+    const reader = await createReader({ settings });
+    await reader.database.fail({ kind: "drop" });
+    await expectReady(reader, 503, { database: "unavailable", key_set: "ok" });
+    expect(await reader.database.received()).toBe(1);
   });
 });

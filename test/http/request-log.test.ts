@@ -1,43 +1,53 @@
 // Every request: an id that can be trusted, the headers of each response, one log line, and work that is held to its
 // end. What the log calls the reader: auth/ways-in.test.ts.
 import { Hono } from "hono/tiny";
-import { beforeEach, expect, inject, test, vi } from "vitest";
+import { expect, inject, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
 import type { AppEnv } from "../../src/env.ts";
 import { logRequests } from "../../src/http/request-log.ts";
+import { controlClock } from "../support/clock.ts";
 import { listLines } from "../support/console.ts";
-import { keepSecret } from "../support/secrets.ts";
-import { bearer, createTestApp } from "../support/test-app.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import { untilHeld } from "../support/fault-proxy-protocol.ts";
-import { fetchToken } from "../support/issuer.ts";
+import { createReader } from "../support/reader.ts";
+import { keepSecret } from "../support/secrets.ts";
 
-let before = 0;
-beforeEach(() => void (before = listLines().length));
+const clock = controlClock();
+const reader = await createReader();
+const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
+const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
 
-/** What the test has logged so far. */
-const lines = () => listLines().slice(before);
-const logs = () => lines().map(({ log }) => log);
-
-test("a sane x-request-id is kept, in the header, the error's body and the log line", async () => {
-  const response = await createTestApp().fetch("/nowhere", { headers: { "x-request-id": "abc-123._:Z" } });
-  expect(response.headers.get("x-request-id")).toBe("abc-123._:Z");
-  expect(await response.json()).toMatchObject({ request_id: "abc-123._:Z" });
-  const line = { request_id: "abc-123._:Z", status: 404, code: "not_found" };
-  expect(logs()).toEqual([expect.objectContaining(line)]);
-  expect(logs()[0]).not.toHaveProperty("route");
+test.each(["abc-123._:Z", "a".repeat(128)])("the x-request-id %s is kept", async (id) => {
+  const { headers, body, log } = await reader.read("/nowhere", { as: "nobody", headers: { "x-request-id": id } });
+  expect(headers.get("x-request-id")).toBe(id);
+  expect(JSON.parse(body)).toMatchObject({ request_id: id });
+  expect(log).toMatchObject({ level: "info", request_id: id, method: "GET", status: 404, code: "not_found" });
+  expect(log).not.toHaveProperty("route");
 });
 
-test.each(["", "a".repeat(129), 'a"b', "a b", "é"])("the x-request-id %j is replaced by a fresh one", async (given) => {
-  const response = await createTestApp().fetch("/nowhere", { headers: { "x-request-id": given } });
-  expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+test.each(["", "a".repeat(129), 'a"b', "a b", "a/b", "é", "a\u00a0", "/a"])(
+  "the x-request-id %j is replaced by a fresh one",
+  async (given) => {
+    const { headers } = await reader.read("/nowhere", { headers: { "x-request-id": given } });
+    expect(headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+  },
+);
+
+test.each<[string, string | undefined]>([
+  [TRACEPARENT, TRACE],
+  [`01${TRACEPARENT.slice(2)}-future`, TRACE],
+  [TRACEPARENT.toUpperCase(), undefined],
+  [`x${TRACEPARENT}`, undefined],
+  [TRACEPARENT.slice(0, -1), undefined],
+  [TRACEPARENT.slice(0, 35), undefined],
+])("of the traceparent %s the log has the trace %s", async (traceparent, trace) => {
+  expect((await reader.read("/health", { headers: { traceparent } })).log["trace_id"]).toBe(trace);
 });
 
 test("every response forbids sniffing and referrers; over https it pins https", async () => {
-  const app = createTestApp();
   for (const path of ["/nowhere", "/health", "/api/crew-runs/x"]) {
-    const { headers } = await app.fetch(path);
+    const { headers } = await reader.read(path);
     expect(headers.get("x-content-type-options")).toBe("nosniff");
     expect(headers.get("referrer-policy")).toBe("no-referrer");
     expect(headers.get("strict-transport-security")).toBe("max-age=31536000");
@@ -45,50 +55,49 @@ test("every response forbids sniffing and referrers; over https it pins https", 
 });
 
 test("one line per request, with its trace and nothing of the token", async () => {
+  // So that each duration is 0, which is shown, too.
+  clock.stopAt(Date.now());
   const id = await insertRun();
-  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-  const headers = { ...bearer(await fetchToken("owner")), traceparent, "cf-ray": "8f3a1b2c3d4e5f60-DFW" };
-  const response = await createTestApp().fetch(`/api/crew-runs/${id}`, { headers });
-  expect(logs()).toEqual([
-    {
-      level: "info",
-      request_id: response.headers.get("x-request-id"),
-      trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
-      method: "GET",
-      route: "/api/crew-runs/:run_id",
-      run_id: id,
-      status: 200,
-      ms: expect.any(Number),
-      cf_ray: "8f3a1b2c3d4e5f60-DFW",
-      auth: "verified",
-      key_set: expect.any(String),
-      cache: "miss",
-      db_attempts: 1,
-      db_ms: expect.any(Number),
-    },
-  ]);
-  expect(response.headers.get("server-timing")).toMatch(
-    /^total;dur=\d+, auth;desc=verified, cache;desc=miss, db;dur=\d+$/,
-  );
+  const { read } = await createReader({ settings: { CF_VERSION_METADATA: { id: "the deployment" } } });
+  const { headers, log } = await read(id, {
+    method: "HEAD",
+    headers: { traceparent: TRACEPARENT, "cf-ray": "8f3a1b2c3d4e5f60-DFW" },
+  });
+  expect(log).toEqual({
+    level: "info",
+    request_id: headers.get("x-request-id"),
+    trace_id: TRACE,
+    method: "HEAD",
+    route: "/api/crew-runs/:run_id",
+    run_id: id,
+    status: 200,
+    ms: 0,
+    cf_ray: "8f3a1b2c3d4e5f60-DFW",
+    version: "the deployment",
+    auth: "verified",
+    key_set: "fetched",
+    cache: "miss",
+    db_attempts: 1,
+    db_ms: 0,
+  });
+  expect(headers.get("server-timing")).toBe("total;dur=0, auth;desc=verified, cache;desc=miss, db;dur=0");
 });
 
 test("an error that no step foresaw is on console.error, by its name and place, without its message", async () => {
-  const headers = bearer(await fetchToken("owner"));
+  await reader.read();
   const unforeseen = new RangeError(keepSecret("a value of the record\n    at a value (of the record)"));
-  const digest = vi.spyOn(crypto.subtle, "digest").mockRejectedValue(unforeseen);
-  const response = await createTestApp().fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers });
-  digest.mockRestore();
-  expect(response.status).toBe(500);
-  const log = { level: "error", status: 500, code: "internal_error", why: "RangeError" };
-  expect(lines()).toMatchObject([{ method: "error", log: { ...log, stack: expect.stringMatching(/^at /) } }]);
-  expect(lines()[0]?.text).not.toContain("a value");
+  vi.spyOn(crypto.subtle, "digest").mockRejectedValue(unforeseen);
+  const { status, log } = await reader.restart().read();
+  expect(status).toBe(500);
+  expect(log).toMatchObject({ level: "error", status: 500, code: "internal_error", why: "RangeError" });
+  expect(log["stack"]).toMatch(/^at /);
+  expect(listLines().at(-1)?.method).toBe("error");
 });
 
 test("each line has the cf-ray of its own request, so that the platform's records are found by it", async () => {
-  const app = createTestApp();
-  for (const ray of ["8f3a1b2c3d4e5f60-DFW", "8f3a1b2c3d4e5f61-FRA"])
-    await app.fetch("/health", { headers: { "cf-ray": ray } });
-  expect(logs().map((log) => log["cf_ray"])).toEqual(["8f3a1b2c3d4e5f60-DFW", "8f3a1b2c3d4e5f61-FRA"]);
+  for (const ray of ["8f3a1b2c3d4e5f60-DFW", "8f3a1b2c3d4e5f61-FRA"]) {
+    expect((await reader.read("/health", { headers: { "cf-ray": ray } })).log["cf_ray"]).toBe(ray);
+  }
 });
 
 test("a request whose handler fails beyond Hono's reach isn't held open", async () => {
