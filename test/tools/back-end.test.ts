@@ -1,6 +1,6 @@
 // examples/python/app.py as it stands, with a real PostgreSQL and the real Worker: from the POST to the webhook to the lookup, with
 // forged tokens, a killed worker and a repeated webhook. Only the crew is a stand-in.
-import { type ChildProcess, spawnSync } from "node:child_process";
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -53,7 +53,8 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       return loopback.url;
     };
     key = await makeKey("RS256");
-    issuer = await serve((_, response) => response.end(formatKeySet([key.jwk])));
+    const another = await makeKey("ES256");
+    issuer = await serve((_, response) => response.end(formatKeySet([another.jwk, key.jwk])));
     const receiver = await serve(async (request, response) => {
       const webhook = { headers: request.headers as Webhook["headers"], body: await text(request) };
       webhooks.push(webhook);
@@ -61,7 +62,8 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       response.writeHead((await statuses?.shift()) ?? 204).end();
     });
 
-    const postgres = runPython(["test/tools/python/serve_postgres.py"], {});
+    // Not killed, because it has a server to end: it ends with its standard input, even if this process dies.
+    const postgres = runPython(["test/tools/python/serve_postgres.py"], {}, spawn);
     started.push({ close: () => stop(postgres) });
     const addresses = JSON.parse(await findLine(postgres.stdout, /^\{.*/)) as Record<"databaseUrl" | "sqlUrl", string>;
     ({ sqlUrl } = addresses);
@@ -253,12 +255,9 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
   });
 });
 
-function runPython(args: string[], env: Record<string, string>): ChildProcess & { stdout: Readable; stderr: Readable } {
-  const child = start(PYTHON, args, {
-    cwd: ROOT,
-    env: { PATH: process.env["PATH"], PYTHONUNBUFFERED: "1", ...env },
-    stdio: ["pipe", "pipe", "pipe"],
-  }) as ChildProcess & { stdout: Readable; stderr: Readable };
+function runPython(args: string[], environment: Record<string, string>, run: typeof start = start) {
+  const env = { PATH: process.env["PATH"], PYTHONUNBUFFERED: "1", ...environment };
+  const child = run(PYTHON, args, { cwd: ROOT, env, stdio: "pipe" }) as ChildProcessWithoutNullStreams;
   child.stderr.pipe(process.stderr);
   child.stdout.resume();
   return child;

@@ -10,9 +10,16 @@ const python = (...words: string[]) =>
     ({ stderr }: { stderr: string }) => ({ isWell: false, stderr }),
   );
 
+/** For all of them together, on a busy machine. */
+const TIMEOUT_MS = 180_000;
+
 const { isWell: hasPsycopg } = await python("-c", "import psycopg");
 
-test.skipIf(!hasPsycopg && !process.env["CI"])("examples/python, which needs psycopg and PostgreSQL", async () => {
-  const { isWell, stderr } = await python("-m", "unittest", "discover", "-s", "test/tools/python");
-  expect(isWell, stderr).toBe(true);
-});
+test.skipIf(!hasPsycopg && !process.env["CI"])(
+  "examples/python, which needs psycopg and PostgreSQL",
+  async () => {
+    const { isWell, stderr } = await python("-m", "unittest", "discover", "-s", "test/tools/python");
+    expect(isWell, stderr).toBe(true);
+  },
+  TIMEOUT_MS,
+);

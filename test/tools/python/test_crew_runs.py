@@ -7,6 +7,7 @@ The table, its constraints, the role and its rights are the real ones; the crew 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import re
 import sys
@@ -49,11 +50,12 @@ class WithTable(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.server = PostgresServer()
-        cls.addClassCleanup(cls.server.remove)
-        cls.server.execute((ROOT / "schema.sql").read_text(encoding="utf-8"))
-        [role] = re.findall(r"```sql\n(create role [^`]*)```", PAGE)
-        cls.server.execute(role)
+        if not hasattr(WithTable, "server"):
+            WithTable.server = PostgresServer()
+            atexit.register(cls.server.remove)
+            cls.server.execute((ROOT / "schema.sql").read_text(encoding="utf-8"))
+            [role] = re.findall(r"```sql\n(create role [^`]*)```", PAGE)
+            cls.server.execute(role)
 
     def setUp(self) -> None:
         self.runs = self.make_runs()
@@ -136,6 +138,8 @@ class KickoffTests:
 
     def test_a_crew_that_streams_isnt_started(self) -> None:
         crew = self.make_crew(lambda: "done", stream=True)
+        if not hasattr(crew, "stream"):
+            self.skipTest("CrewAI streams since 1.6.0")
         run_id = self.accept(crew)
         with self.assertRaisesRegex(ValueError, "stream"):
             self.runs.kickoff(run_id, crew, {"city": "Brno"})
