@@ -52,7 +52,7 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
     },
     try: { markdown: TRY_IT, html: await readPart("try"), code: await readPart("response") },
     "error-kinds": showErrorKinds(failures),
-    errors: { markdown: formatTable(["status", "code", "what happened", "what to do"], failures.map(formatFailure)) },
+    errors: { markdown: formatTable(["status", "code", "cause", "what to do"], failures.map(formatFailure)) },
     refusals: {
       markdown: Object.values(TOKEN_PROBLEMS)
         .map((problem) => `- ${problem}`)

@@ -111,6 +111,7 @@ test("the samples work as they stand on the page", async () => {
 test("the loop of Polling works in a browser, which is offline at first", async () => {
   const use = async (page: Page) => {
     const loop = await page.getByLabel("JavaScript, Polling", { exact: true }).locator("code").textContent();
+    expect(loop).toContain("function waitForRun(url, getToken, {");
     const token = await site.stack.authorizationServer.fetchToken("owner");
     const run = (rest: string) =>
       page.evaluate<string>(`(async () => { ${loop?.replaceAll(/^export /gm, "")}
