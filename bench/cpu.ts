@@ -63,7 +63,7 @@ const READS = [
 
 export const cpu: Part = {
   describe: "CPU time per request of a warm Worker",
-  seconds: ({ clients, against, isQuick }) => (against ? 1.4 : 1) * (isQuick ? 80 : 60 + 110 * clients.length),
+  seconds: ({ clients, against, isQuick }) => (1 + 0.4 * against.length) * (isQuick ? 80 : 60 + 110 * clients.length),
   async measure(stack, options, advance) {
     const started: Workerd[] = [];
     try {
@@ -98,11 +98,8 @@ async function startProbes(stack: LocalStack, started: Workerd[]): Promise<Map<s
   probes.set("forward", { worker: await start(forward, { STATEMENT: statement }), run: small });
   probes.set("forward large", { worker: await start(forward, { STATEMENT: statement }), run: large });
   const notModified = { headers: { "if-none-match": headers.etag ?? "" }, status: 304 };
-  for (const [prefix, bundle] of [
-    ["", stack.product],
-    ["other ", stack.other],
-  ] as const) {
-    if (bundle === undefined) continue;
+  for (const [index, bundle] of [stack.product, ...stack.others].entries()) {
+    const prefix = index === 0 ? "" : `other ${index} `;
     probes.set(`${prefix}cached`, { worker: await start(bundle), run: finished });
     probes.set(`${prefix}not modified`, { worker: await start(bundle), run: finished, ...notModified });
     probes.set(`${prefix}query`, { worker: await start(bundle), run: small });
@@ -137,16 +134,10 @@ function describe(stack: LocalStack, costsOf: (name: string) => number[], client
           : { ...row, panel: "warm" };
     }
     lines.push(line);
-    const other = costsOf(`other ${name}`);
-    if (other.length > 0)
-      lines.push(
-        describeRatio(`CPU of ${what}, against ${stack.other?.name}, ${client}`, {
-          own,
-          base: other,
-          format,
-          target: 1,
-        }),
-      );
+    for (const [index, other] of stack.others.entries()) {
+      const comparison = { own, base: costsOf(`other ${index + 1} ${name}`), format, target: 1 };
+      lines.push(describeRatio(`CPU of ${what}, against ${other.name}, ${client}`, comparison));
+    }
   }
   return lines;
 }

@@ -36,8 +36,8 @@ export interface LocalStack {
   database: Database;
   upstream: Upstream;
   product: Bundle & { gzipBytes: number };
-  /** The Worker of another source tree, if one was named. */
-  other: (Bundle & { name: string }) | undefined;
+  /** The Workers of other source trees. */
+  others: (Bundle & { name: string })[];
   /** One of `bench/workers`. */
   bundle(name: string): Promise<Bundle>;
   /** Starts a Worker with the settings that all share, and others. */
@@ -53,15 +53,15 @@ export interface LocalStack {
   close(): Promise<void>;
 }
 
-/** `against` names another source tree: bundle.ts. */
-export async function startLocalStack(against?: string): Promise<LocalStack> {
+/** `against` names other source trees: bundle.ts. */
+export async function startLocalStack(against: readonly string[]): Promise<LocalStack> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-bench-"));
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
   const product = await bundleProduct(join(directory, "product"));
-  const other =
-    against === undefined
-      ? undefined
-      : { ...(await bundleOther(against, join(directory, "other"))), name: basename(against) };
+  const others: LocalStack["others"] = [];
+  for (const [index, source] of against.entries()) {
+    others.push({ ...(await bundleOther(source, join(directory, `other-${index}`))), name: basename(source) });
+  }
   const database = await startDatabase();
   const sql = await startSqlEndpoint(database, { passwords: { [READER_ROLE]: randomUUID() } });
   const key = await makeKey("RS256");
@@ -94,7 +94,7 @@ export async function startLocalStack(against?: string): Promise<LocalStack> {
     database,
     upstream,
     product,
-    other,
+    others,
     bundle: (name) => bundleComparison(name, join(directory, name)),
     start: (bundle, variables = {}) =>
       startWorkerd({ bundle, variables: { ...settings, ...variables }, cacheAddress: upstream.cacheAddress }),

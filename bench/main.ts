@@ -36,7 +36,7 @@ ${Object.entries(PARTS)
   .join("\n")}
 
   --wrk             loads warm Workers with wrk, too
-  --against TREE    measures the CPU time of another source tree's Worker in the same run: a folder or a commit
+  --against TREE    measures the CPU time of another source tree's Worker, too: a folder or a commit; may be repeated
   --quick           a fifth of the rounds; writes nothing
   --resume          doesn't repeat the parts that an interrupted run of the same commit and options has measured
   --help            prints this
@@ -54,7 +54,13 @@ class UsageError extends Error {}
 
 async function readRun(args: string[]): Promise<Run | undefined> {
   const flag = { type: "boolean", default: false } as const;
-  const options = { wrk: flag, against: { type: "string" }, quick: flag, resume: flag, help: flag } as const;
+  const options = {
+    wrk: flag,
+    against: { type: "string", multiple: true, default: [] as string[] },
+    quick: flag,
+    resume: flag,
+    help: flag,
+  } as const;
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   if (values.help) return undefined;
   const unknown = positionals.find((name) => !(name in PARTS));
@@ -70,11 +76,11 @@ async function readRun(args: string[]): Promise<Run | undefined> {
   };
 }
 
-async function describeRun(wrk: string | undefined, against: string | undefined): Promise<string> {
+async function describeRun(wrk: string | undefined, against: readonly string[]): Promise<string> {
   const packages = await readPackages(ROOT_DIRECTORY, ["workerd"]);
   const versions = [`Node ${process.version}`, ...(wrk === undefined ? [] : [wrk]), packages].join(", ");
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}, Linux ${release().split("-")[0]}`;
-  const compared = against === undefined ? "" : `, next to ${basename(against)}`;
+  const compared = against.map((source) => `, next to ${basename(source)}`).join("");
   return `Commit ${readCommit()}${compared}. ${machine}. ${versions}.`;
 }
 

@@ -15,8 +15,8 @@ export interface Options {
   isQuick: boolean;
   /** For the CPU time of warm Workers. */
   clients: Client[];
-  /** Another source tree to measure alongside: bundle.ts. */
-  against: string | undefined;
+  /** Other source trees to measure alongside: bundle.ts. */
+  against: string[];
 }
 
 /** Tells how much of a part is done, from 0 to 1. */

@@ -38,11 +38,11 @@ const KINDS = [
 
 export const startUp: Part = {
   describe: "CPU time at start and in the first read, and the bundle's size",
-  seconds: (options) => countRounds(options, ROUNDS) * (options.against ? 3.5 : 2.5),
+  seconds: (options) => countRounds(options, ROUNDS) * (2.5 + options.against.length),
   async measure(stack, options, advance) {
     const run = await stack.addRun(FINISHED_RUN);
     const empty = await stack.bundle("empty");
-    const bundles = [stack.product, await stack.bundle("minimal"), ...(stack.other ? [stack.other] : [])];
+    const bundles = [stack.product, await stack.bundle("minimal"), ...stack.others];
     const costs: Cost[][] = bundles.map(() => []);
     const rounds = countRounds(options, ROUNDS);
     for (let round = 0; round < rounds; round++) {
@@ -58,20 +58,24 @@ export const startUp: Part = {
   },
 };
 
-function describe([own = [], minimal = [], other = []]: Cost[][], { product, other: compared }: LocalStack): Line[] {
+function describe([own = [], minimal = [], ...others]: Cost[][], stack: LocalStack): Line[] {
   const format = (milliseconds: number) => `${milliseconds.toFixed(1)} ms`;
   const lines = KINDS.flatMap(({ what, label, target, of }) => {
-    const [ours, theirs, others] = [own.map(of), minimal.map(of), other.map(of)];
-    const line = describeRatio(`CPU: ${what}, against the minimal Worker`, { own: ours, base: theirs, format, target });
-    const [ownCost, minimalCost] = [median(ours), median(theirs)];
-    line.row = { panel: "slow", label, own: ownCost, minimal: minimalCost, target: target * minimalCost };
-    if (others.length === 0) return [line];
+    const compare = (name: string, costs: readonly Cost[], limit: number) =>
+      describeRatio(`CPU: ${what}, against ${name}`, {
+        own: own.map(of),
+        base: costs.map(of),
+        format,
+        target: limit,
+      });
+    const minimalCost = median(minimal.map(of));
+    const row = { label, own: median(own.map(of)), minimal: minimalCost, target: target * minimalCost };
     return [
-      line,
-      describeRatio(`CPU: ${what}, against ${compared?.name}`, { own: ours, base: others, format, target: 1 }),
+      { ...compare("the minimal Worker", minimal, target), row: { ...row, panel: "slow" as const } },
+      ...others.map((costs, index) => compare(stack.others[index]?.name ?? "", costs, 1)),
     ];
   });
-  const kilobytes = Math.round(product.gzipBytes / 102.4) / 10;
+  const kilobytes = Math.round(stack.product.gzipBytes / 102.4) / 10;
   return [...lines, describeCount("bundle, minified, gzip, KB", kilobytes, 80)];
 }
 
