@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { type Adapter, type AdapterPayload, type KoaContextWithOIDC, Provider, errors } from "oidc-provider";
 import { listenOnLoopback } from "./loopback.ts";
+import { SEEDED_RUNS } from "./seeded-runs.ts";
 
 type UserName = (typeof USER_NAMES)[number];
 type Clients = Record<UserName, { id: string; secret: string }>;
@@ -87,6 +88,8 @@ function createProvider(issuer: string, clients: Clients, audience: string): Pro
         redirect_uris: REDIRECT_URIS,
       },
     ],
+    // For the page at /docs, which offers them.
+    discovery: { seeded_runs: SEEDED_RUNS.map(({ id, description }) => [id, description]) },
     scopes: ["openid", READ_SCOPE, ADMIN_SCOPE],
     clientBasedCORS: (_ctx, origin, { clientId }) =>
       clientId === PUBLIC_CLIENT_ID && LOOPBACK_HOSTS.includes(URL.parse(origin)?.hostname ?? ""),

@@ -102,19 +102,19 @@ const LARGE_RESULT = Array.from({ length: 1_700 }, (_, index) => `## Finding ${i
 
 const { completed, running, pending, failed } = EXAMPLE_ROWS;
 
-/** Each run with a line for the panel. */
+/** Each run with a few words for the terminal and for the chips at /docs. */
 export const SEEDS: readonly (readonly [row: SeededRun, description: string])[] = [
-  [completed, "completed: the example of the documents"],
+  [completed, "completed"],
   [pending, "pending"],
-  [running, "running, not finished yet"],
-  [failed, "failed while running, with an error and without a crew"],
+  [running, "running"],
+  [failed, "failed, without a crew"],
   [
     { ...completed, id: "55555555-5555-4555-8555-555555555555", correlation_id: "seed-5", result: LARGE_RESULT },
-    "completed, with a result of 200 KB",
+    "completed, 200 KB",
   ],
   [
     { ...completed, id: "77777777-7777-4777-8777-777777777777", correlation_id: "seed-7", task_input: EXACT_INPUT },
-    "completed, with an input that shows how exact the record is",
+    "completed, exact numbers",
   ],
   [
     {
@@ -127,7 +127,7 @@ export const SEEDS: readonly (readonly [row: SeededRun, description: string])[] 
       task_input: "{}",
       result: "",
     },
-    "completed, the stranger's: a 404 to the owner",
+    "completed, the stranger's",
   ],
 ];
 

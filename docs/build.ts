@@ -7,7 +7,7 @@ import { build } from "esbuild";
 import { createBlocks } from "./blocks.ts";
 import { writeChanges } from "./changes.ts";
 import { createOpenApi } from "./openapi.ts";
-import { PAGES, REFERENCE, publishMarkdown, renderPage } from "./pages.ts";
+import { PAGES, REFERENCE, findOrigin, publishMarkdown, renderPage } from "./pages.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const TARGET = join(ROOT, "dist/documents");
@@ -24,36 +24,46 @@ async function createDocuments(): Promise<Map<string, string>> {
   for (const { path, text } of assets) documents.set(path, text);
   const blocks = await createBlocks();
   const template = await read("docs/page/page.html");
+  const options = { blocks, template, assets: addresses, origin: findOrigin(await read("wrangler.toml")) };
+  documents.set("docs/404.html", renderPage("404", await read("docs/page/not-found.md"), options));
   for (const name of Object.keys(PAGES)) {
     const source = name === "changes" ? writeChanges(await read("CHANGELOG.md")) : await read(`docs/${name}.md`);
-    const script = addresses.get(name === REFERENCE ? "try.ts" : "page.ts") ?? "";
-    const html = renderPage(name, source, blocks, template, { style: addresses.get("style.css") ?? "", script });
+    const html = renderPage(name, source, options);
     documents.set(name === REFERENCE ? "docs.html" : `docs/${name}.html`, html);
     documents.set(`docs/${name}.md`, publishMarkdown(source));
   }
   return documents;
 }
 
-/** Style and scripts, minified, under names that change with their content: they may be cached for ever. */
+/**
+ * Style and scripts, minified, under names that change with their content: they may be cached for ever. Each entry is bundled by
+ * itself, because what two had in common would be one more request.
+ */
 async function bundleAssets(): Promise<{ entry: string; path: string; text: string }[]> {
-  const { metafile, outputFiles } = await build({
-    absWorkingDir: ROOT,
-    entryPoints: ["style.css", "page.ts", "try.ts"].map((file) => `docs/page/${file}`),
-    entryNames: "[name]-[hash]",
-    outdir: "docs/assets",
-    bundle: true,
-    minify: true,
-    format: "esm",
-    target: "es2022",
-    legalComments: "none",
-    metafile: true,
-    write: false,
-  });
-  return Object.entries(metafile.outputs).map(([path, { entryPoint = "" }], index) => ({
-    entry: basename(entryPoint),
-    path,
-    text: outputFiles[index]?.text ?? "",
-  }));
+  const bundles = ["style.css", "page.ts", "try.ts"].map(async (file) =>
+    build({
+      absWorkingDir: ROOT,
+      entryPoints: [`docs/page/${file}`],
+      entryNames: "[name]-[hash]",
+      chunkNames: "[name]-[hash]",
+      splitting: true,
+      outdir: "docs/assets",
+      bundle: true,
+      minify: true,
+      format: "esm",
+      target: "es2022",
+      legalComments: "none",
+      metafile: true,
+      write: false,
+    }),
+  );
+  return (await Promise.all(bundles)).flatMap(({ metafile, outputFiles }) =>
+    Object.entries(metafile.outputs).map(([path, { entryPoint = "" }], index) => ({
+      entry: basename(entryPoint),
+      path,
+      text: outputFiles[index]?.text ?? "",
+    })),
+  );
 }
 
 async function replace(path: string, content: string): Promise<void> {

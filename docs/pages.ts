@@ -18,17 +18,10 @@ export const REFERENCE = "get-run";
 const EXAMPLE_HOST = "https://api.example.com";
 /** Stands for a block while the Markdown around it is parsed. */
 const PLACEHOLDER = /^<!-- block: ([\w-]+) -->$/m;
-/** On the page of errors the codes are worth a line in the rail, too. */
-const CODE_HEADING = /^`\w+`$/;
 
 interface Part {
   kind: "prose" | "code" | "rule";
   html: string;
-}
-
-interface Heading {
-  text: string;
-  isCode: boolean;
 }
 
 export function addressOf(page: string): string {
@@ -44,9 +37,9 @@ export function publishMarkdown(source: string): string {
 }
 
 /** The page in parts, prose and code by turns. */
-function renderParts(source: string, blocks: Map<string, Block>): { parts: Part[]; headings: Heading[] } {
+function renderParts(source: string, blocks: Map<string, Block>): { parts: Part[]; headings: string[] } {
   const parts: Part[] = [];
-  const headings: Heading[] = [];
+  const headings: string[] = [];
   const { lex, render, renderFences } = createRenderer(addressOf);
   let fences: Tokens.Code[] = [];
   const endFences = () => {
@@ -62,9 +55,7 @@ function renderParts(source: string, blocks: Map<string, Block>): { parts: Part[
     const { html, code } = name === undefined ? { html: render(token) } : findBlock(blocks, name);
     if (html !== undefined) parts.push({ kind: token.type === "hr" ? "rule" : "prose", html });
     if (code !== undefined) parts.push({ kind: "code", html: code });
-    if (token.type !== "heading" || token["depth"] === 1) return;
-    const isCode = CODE_HEADING.test(token["text"]);
-    if (token["depth"] === 2 || isCode) headings.push({ text: token["text"].replaceAll("`", ""), isCode });
+    if (token.type === "heading" && token["depth"] === 2) headings.push(token["text"].replaceAll("`", ""));
   };
   for (const token of lex(filled)) {
     if (token.type === "space") continue;
@@ -94,50 +85,80 @@ function renderReference(parts: readonly Part[]): string {
   return html.join("\n");
 }
 
-function renderRail(current: string, headings: readonly Heading[]): string {
+function renderRail(current: string, headings: readonly string[]): string {
   const pages = Object.entries(PAGES).map(
     ([page, title]) =>
       `<li><a href="${addressOf(page)}"${page === current ? ' aria-current="page"' : ""}>${title}</a></li>`,
   );
-  const sections = headings.map(
-    ({ text, isCode }) =>
-      `<li><a href="#${slugify(text)}">${isCode ? `<code>${text}</code>` : escapeHtml(text)}</a></li>`,
-  );
-  const onThisPage = sections.length > 0 ? `<p>On this page</p><ul id="sections">${sections.join("")}</ul>` : "";
+  const sections = headings.map((text) => `<li><a href="#${slugify(text)}">${escapeHtml(text)}</a></li>`);
+  const onThisPage =
+    sections.length > 0 ? `<div class="sections"><p>On this page</p><ul>${sections.join("")}</ul></div>` : "";
   return `<p>Pages</p><ul>${pages.join("")}</ul>${onThisPage}`;
 }
 
-function renderNeighbours(current: string): string {
+function renderNeighbors(current: string): string {
   const names = Object.keys(PAGES);
+  if (!names.includes(current)) return "";
   const link = (page: string | undefined, word: string, rel: string) =>
     page === undefined ? "" : `<a href="${addressOf(page)}" rel="${rel}"><span>${word}</span> ${PAGES[page]}</a>`;
   const index = names.indexOf(current);
   return link(names[index - 1], "Previous", "prev") + link(names[index + 1], "Next", "next");
 }
 
-/** A whole HTML page for the guide of that name, by the template. `assets` are the addresses of the style and the script. */
-export function renderPage(
-  name: string,
-  source: string,
-  blocks: Map<string, Block>,
-  template: string,
-  assets: { style: string; script: string },
-): string {
+/** The deployment's origin, if it has a custom domain; otherwise empty. */
+export function findOrigin(wranglerToml: string): string {
+  const [, host] = /^routes = .*pattern = "([\w.-]+)", custom_domain = true/m.exec(wranglerToml) ?? [];
+  return host === undefined ? "" : `https://${host}`;
+}
+
+/** What the script replaces by the name of this host. */
+const HOST_NOTE = `<p class="hint" id="host-note">In the samples, <code>${EXAMPLE_HOST}</code> stands for the host of this page.</p>`;
+
+/** What the page says of itself to programs. The origin is empty if it isn't known: then only the canonical address is there. */
+function renderLinks(name: string, origin: string): string {
+  const address = origin + addressOf(name);
+  const links = [
+    `<link rel="canonical" href="${address}" />`,
+    ...(origin === "" ? [] : [`<meta property="og:url" content="${address}" />`]),
+    `<link rel="alternate" type="text/markdown" href="/docs/${name}.md" />`,
+  ];
+  return links.join("\n    ");
+}
+
+interface PageOptions {
+  blocks: Map<string, Block>;
+  template: string;
+  /** The address of each style and script. */
+  assets: Map<string, string>;
+  /** Of the deployment, if it is known; otherwise empty. */
+  origin: string;
+}
+
+/** A whole HTML page, by the template. A name that isn't in PAGES has neither Markdown nor neighbors. */
+export function renderPage(name: string, source: string, { blocks, template, assets, origin }: PageOptions): string {
   const title = /^# (.*)$/m.exec(source)?.[1] ?? name;
   const { parts, headings } = renderParts(source, blocks);
   const [, description = ""] =
     /<p>([^]*?)<\/p>/.exec(parts.find(({ html }) => html.startsWith("<p>"))?.html ?? "") ?? [];
   const isReference = name === REFERENCE;
+  const isPage = name in PAGES;
+  const content = isReference ? renderReference(parts) : parts.map(({ html }) => html).join("\n");
+  const underTitle = [
+    isPage ? `<p class="source"><a href="/docs/${name}.md">This page as Markdown</a></p>` : "",
+    content.includes(EXAMPLE_HOST) ? HOST_NOTE : "",
+  ];
   const values: Record<string, string> = {
-    ...assets,
-    name,
+    style: assets.get("style.css") ?? "",
+    // Rendering waits for it (`blocking`), so that nothing moves once the page is there.
+    script: assets.get(isReference ? "try.ts" : "page.ts") ?? "",
     title: escapeHtml(title),
     // As much of the first paragraph as search engines show.
     description: /^.{1,160}[.](?= |$)/.exec(description.replaceAll(/<[^>]*>/g, "").replaceAll(/\s+/g, " "))?.[0] ?? "",
+    links: isPage ? renderLinks(name, origin) : "",
     rail: renderRail(name, headings),
     kind: isReference ? "reference" : "guide",
-    content: isReference ? renderReference(parts) : parts.map(({ html }) => html).join("\n"),
-    neighbours: renderNeighbours(name),
+    content: content.replace("</h1>", `</h1>${underTitle.join("")}`),
+    neighbors: renderNeighbors(name),
   };
   return template.replaceAll(/\{\{(\w+)\}\}/g, (_, key: string) => values[key] ?? "");
 }

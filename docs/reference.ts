@@ -50,7 +50,7 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
       markdown: `\`\`\`http\n${head}\n\`\`\``,
       code: renderPanel({ label: "A cached run", language: "http", code: head }, "Headers"),
     },
-    try: { markdown: TRY_IT, html: await readPart("try"), code: await readPart("response") },
+    try: { markdown: TRY_IT, html: await readPart("try"), code: `${renderRequest()}${await readPart("response")}` },
     "error-kinds": showErrorKinds(failures),
     errors: { markdown: formatTable(["status", "code", "cause", "what to do"], failures.map(formatFailure)) },
     refusals: {
@@ -66,6 +66,12 @@ export async function createReferenceBlocks(): Promise<Record<string, Block>> {
 
 const TRY_IT =
   "On the site, at `/docs` of each deployment, a form logs you in, sends the request and shows the response.";
+
+/** Tabs that the form fills. */
+function renderRequest(): string {
+  const samples = ["curl", "JavaScript", "Python", "Go"].map((label) => ({ label, language: "", code: "" }));
+  return `<div id="request" hidden>${renderTabs("samples-try", "Try it, request", samples)}</div>`;
+}
 
 const readPart = (name: string) => readFile(`${import.meta.dirname}/page/${name}.html`, "utf8");
 

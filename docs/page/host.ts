@@ -10,3 +10,4 @@ for (const code of document.querySelectorAll("pre code")) {
 const host = document.createElement("span");
 host.textContent = location.origin;
 document.querySelector(".operation code")?.prepend(host);
+document.querySelector("#host-note")?.remove();

@@ -4,4 +4,3 @@ import "./copy.ts";
 import "./languages.ts";
 import "./examples.ts";
 import "./rail.ts";
-import "./print.ts";

@@ -1,6 +1,6 @@
 // Marks the current section in the rail, and closes the rail of a narrow screen once a link is chosen.
 const rail = document.querySelector<HTMLElement>("#rail");
-const links = [...document.querySelectorAll<HTMLAnchorElement>("#sections a")];
+const links = [...document.querySelectorAll<HTMLAnchorElement>(".sections a")];
 const sections = links.flatMap((link) => {
   const heading = document.getElementById(decodeURIComponent(link.hash.slice(1)));
   return heading === null ? [] : [{ link, heading }];

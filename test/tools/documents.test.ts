@@ -1,7 +1,7 @@
 // The documents as a deployment serves them: files with their headers, beside the Worker's routes; and what they say.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
-import { PAGES } from "../../docs/pages.ts";
+import { PAGES, findOrigin, renderPage } from "../../docs/pages.ts";
 import type { OpenApi } from "../support/openapi-document.ts";
 
 const START_TIMEOUT_MS = 60_000;
@@ -128,6 +128,15 @@ test("each page names its Markdown, and describes itself to search engines and p
     descriptions.add(description);
   }
   expect(descriptions.size).toBe(NAMES.length);
+});
+
+test("a deployment with a custom domain is named in the page's addresses", () => {
+  const origin = findOrigin(`routes = [{ pattern = "runs.example.com", custom_domain = true }]\n`);
+  const options = { blocks: new Map(), assets: new Map(), template: "{{links}}", origin };
+  const links = renderPage("polling", "# Polling\n", options);
+  expect(links).toContain(`<link rel="canonical" href="https://runs.example.com/docs/polling" />`);
+  expect(links).toContain(`<meta property="og:url" content="https://runs.example.com/docs/polling" />`);
+  expect(findOrigin(`# routes = [{ pattern = "runs.example.com", custom_domain = true }]\n`)).toBe("");
 });
 
 test("the Markdown names no host that isn't there, and no marker of a generated block", async () => {

@@ -1,49 +1,31 @@
-// One request and its response: idle, sending, answered or failed. At most one request is under way, and only the latest one's
-// end is shown. Knows nothing of the page.
+// One request and what became of it.
+import { type Layouts, layOut } from "./json.ts";
 import type { RunRequest } from "./request.ts";
 
-export interface Answered {
-  kind: "answered";
+export interface RunResponse {
+  kind: "response";
   request: RunRequest;
   status: number;
   headers: Headers;
   text: string;
+  /** The text as it is shown. */
+  layouts: Layouts;
   bytes: number;
   milliseconds: number;
+  /** On the clock of `performance.now()`. */
+  receivedMs: number;
 }
 
-export type State =
+export type Exchange =
   | { kind: "idle" }
-  | { kind: "sending"; request: RunRequest }
-  | Answered
-  | { kind: "failed"; request: RunRequest; reason: string };
+  | { kind: "sending"; request: RunRequest; sentMs: number; previous: RunResponse | undefined }
+  | RunResponse
+  | { kind: "failed"; request: RunRequest; reason: string }
+  | { kind: "canceled"; request: RunRequest };
 
-export function createExchange(show: (state: State) => void) {
-  let current: AbortController | undefined;
-
-  async function send(request: RunRequest): Promise<void> {
-    current?.abort();
-    const mine = (current = new AbortController());
-    show({ kind: "sending", request });
-    const state = await fetchRun(request, mine.signal);
-    // A later request has taken its place, or it was canceled.
-    if (mine.signal.aborted) return;
-    current = undefined;
-    show(state);
-  }
-
-  /** Ends the request under way, and forgets the last response. */
-  function reset(): void {
-    current?.abort();
-    current = undefined;
-    show({ kind: "idle" });
-  }
-
-  return { send, reset };
-}
-
-async function fetchRun(request: RunRequest, signal: AbortSignal): Promise<State> {
-  const fail = (reason: string): State => ({ kind: "failed", request, reason });
+/** Sends the request. Never throws: without a response, the exchange has failed. */
+export async function fetchRun(request: RunRequest, signal: AbortSignal): Promise<Exchange> {
+  const fail = (reason: string): Exchange => ({ kind: "failed", request, reason });
   let headers: Headers;
   try {
     headers = new Headers(request.headers);
@@ -51,14 +33,23 @@ async function fetchRun(request: RunRequest, signal: AbortSignal): Promise<State
     return fail("Not sent: the access token has a character that a header can't carry. Copy it again.");
   }
   try {
-    const startedMs = performance.now();
+    const sentMs = performance.now();
     // The browser's cache would give the headers of an earlier response.
     const response = await fetch(request.path, { cache: "no-store", headers, signal });
     const body = await response.arrayBuffer();
-    const milliseconds = Math.round(performance.now() - startedMs);
+    const receivedMs = performance.now();
     const text = new TextDecoder().decode(body);
-    const { status } = response;
-    return { kind: "answered", request, status, headers: response.headers, text, bytes: body.byteLength, milliseconds };
+    return {
+      kind: "response",
+      request,
+      status: response.status,
+      headers: response.headers,
+      text,
+      layouts: layOut(text, response.headers.get("content-type")),
+      bytes: body.byteLength,
+      milliseconds: Math.round(receivedMs - sentMs),
+      receivedMs,
+    };
   } catch {
     return fail(navigator.onLine ? "No response: is the service up?" : "No response: this browser is offline.");
   }

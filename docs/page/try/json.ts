@@ -1,34 +1,50 @@
-// Shows JSON in colour, indented or as it came. Never parses it: each token is shown with the characters that were sent.
+// Lays out the body of a response, as it came and indented. JSON is never parsed: each token is shown with the characters that
+// were sent.
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[-\d][\d.eE+-]*|true|false|null|[{}[\],:]/g;
-/** Longer texts are shown as they came: colours for them would hold up the page. */
-const MAX_INDENTED_LENGTH = 300_000;
+/** More tokens are indented, but not colored: an element for each would hold up the page. */
+const MAX_COLORED_TOKENS = 20_000;
 
-export function showJson(element: HTMLElement, json: string, isIndented: boolean): void {
-  if (!isIndented || json.length > MAX_INDENTED_LENGTH) element.textContent = json;
-  else element.replaceChildren(...indent(json));
+export interface Layouts {
+  asSent: Node;
+  indented: Node;
 }
 
-function* indent(json: string): Generator<string | HTMLElement> {
+export function layOut(text: string, type: string | null): Layouts {
+  const asSent = document.createTextNode(text);
+  // An error of a proxy may be HTML.
+  if (!/[/+]json\b/.test(type ?? "")) return { asSent, indented: asSent };
+  const pieces = [...indent(text)];
+  const indented = document.createElement("span");
+  if (pieces.length > MAX_COLORED_TOKENS) indented.textContent = pieces.map(([piece]) => piece).join("");
+  // One by one: all at once would be more arguments than a call can have.
+  else for (const [piece, kind] of pieces) indented.append(kind === "" ? piece : color(piece, kind));
+  return { asSent, indented };
+}
+
+/** The tokens and the space before each. The kinds are highlight.js's, which colors the samples. */
+function* indent(json: string): Generator<[piece: string, kind: string]> {
   let depth = 0;
   let previous = "";
   for (const { 0: token, index } of json.matchAll(TOKEN)) {
     const isEnd = token === "}" || token === "]";
     const isFirst = previous === "{" || previous === "[";
     if (isEnd) depth -= 1;
-    if (previous === "," || isEnd !== isFirst) yield `\n${"  ".repeat(depth)}`;
+    if (previous === "," || isEnd !== isFirst) yield [`\n${"  ".repeat(depth)}`, ""];
     if (token === "{" || token === "[") depth += 1;
-    yield token === ":" ? ": " : colour(token, json[index + token.length] === ":");
+    yield token === ":" ? [": ", ""] : [token, nameKind(token, json[index + token.length] === ":")];
     previous = token;
   }
 }
 
-/** The classes are highlight.js's, which colours the samples. */
-function colour(token: string, isKey: boolean): string | HTMLElement {
+function nameKind(token: string, isKey: boolean): string {
+  if (token.startsWith('"')) return isKey ? "attr" : "string";
+  if (/^[-\d]/.test(token)) return "number";
+  return /^[tfn]/.test(token) ? "literal" : "";
+}
+
+function color(token: string, kind: string): HTMLElement {
   const span = document.createElement("span");
-  if (token.startsWith('"')) span.className = isKey ? "hljs-attr" : "hljs-string";
-  else if (/^[-\d]/.test(token)) span.className = "hljs-number";
-  else if (/^[tfn]/.test(token)) span.className = "hljs-literal";
-  else return token;
+  span.className = `hljs-${kind}`;
   span.textContent = token;
   return span;
 }

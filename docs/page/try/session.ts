@@ -6,10 +6,15 @@ export interface Session {
   secondsLeft?: number;
 }
 
+/** The token alone. Readers paste it in quotes, or with the header that carries it. */
+export function cleanToken(text: string): string {
+  return text.replace(/^[\s"'`]*(?:authorization:\s*)?(?:bearer\s+)?[\s"'`]*/i, "").replace(/[\s"'`]+$/, "");
+}
+
 export function readSession(token: string, nowMs: number): Session | undefined {
-  if (token.trim() === "") return undefined;
+  if (token === "") return undefined;
   try {
-    const [, payload = ""] = token.trim().split(".");
+    const [, payload = ""] = token.split(".");
     const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
     const { sub, exp } = JSON.parse(new TextDecoder().decode(bytes)) as { sub?: unknown; exp?: unknown };
     const name = typeof sub === "string" && sub !== "" ? sub : "A token without a subject";

@@ -1,79 +1,93 @@
-// Shows the state of the exchange: one line for the result, what to do next, headers and body. A response whose request is no
-// longer the form's is dimmed, and has its own curl line beside it.
+// Shows the state of the form and of the response. All that could fail is done before the first element changes, so the panel never
+// shows one half of one state and one half of another.
 import { find } from "./elements.ts";
-import type { Answered, State } from "./exchange.ts";
-import { showJson } from "./json.ts";
-import { type RunRequest, WAIT_SECONDS, isSameRequest } from "./request.ts";
-import { describeNextStep, describeResult, describeStatus, readChallenge, readCode } from "./result.ts";
+import type { Exchange } from "./exchange.ts";
+import { type Form, describeRequest, isSameRequest, writePrograms } from "./request.ts";
+import { describeNextStep, describeResult, describeStatus, readProblem } from "./result.ts";
+import { describeSession, readSession } from "./session.ts";
 
-let state: State = { kind: "idle" };
-let ticking: ReturnType<typeof setInterval> | undefined;
-
-export function showState(next: State, form: RunRequest): void {
-  state = next;
-  find("#response").dataset["state"] = state.kind;
-  find("#cancel").hidden = state.kind !== "sending";
-  find("#content-of-response").hidden = state.kind !== "answered";
-  find("#advice").replaceChildren();
-  showProgress();
-  if (state.kind === "idle") find("#result").textContent = "The response appears here.";
-  if (state.kind === "sending") find("#result").textContent = "Sending…";
-  if (state.kind === "failed") find("#result").textContent = state.reason;
-  if (state.kind === "answered") showAnswered(state);
-  find("#advice").hidden = find("#advice").childNodes.length === 0;
-  markStale(form);
+export interface State {
+  form: Form;
+  isIndented: boolean;
+  exchange: Exchange;
+  /** Where to log in; empty until it is known. */
+  issuer: string;
+  /** What is said of the log-in. */
+  logIn: { text: string; isError: boolean };
 }
 
-/** Dims the response if the form now describes another request. */
-export function markStale(form: RunRequest): void {
-  const isStale = state.kind !== "idle" && !isSameRequest(state.request, form);
-  find("#response").classList.toggle("stale", isStale && state.kind !== "sending");
-  find("#sent").hidden = !isStale;
-  if (state.kind !== "idle") find("#sent-curl").textContent = state.request.curl;
+/** Shows the state as it is at this moment: it is called at each change, and each second. */
+export function render({ form, isIndented, exchange, issuer, logIn }: State): void {
+  const request = describeRequest(form);
+  const sent = exchange.kind === "idle" ? request : exchange.request;
+  const isSending = exchange.kind === "sending";
+  const isStale = !isSending && !isSameRequest(sent, request);
+  const response = exchange.kind === "response" ? exchange : undefined;
+  // While a request is under way, the response before it stays, dimmed, so that nothing moves.
+  const shown = isSending ? exchange.previous : response;
+  const current = isStale ? undefined : response;
+  const programs = writePrograms(request);
+  const session = readSession(form.token, Date.now());
+  const isUsable = session !== undefined && (session.secondsLeft ?? 1) > 0;
+  const where = session === undefined && issuer !== "" ? `at ${new URL(issuer).host}` : "";
+  const problem = current && readProblem(current);
+  const nextStep = current === undefined ? "" : describeNextStep(current, performance.now());
+  const result = describe(exchange);
+  const headers = [...(shown?.headers ?? [])].map((header) => header.join(": ")).join("\n");
+
+  for (const [label, program] of Object.entries(programs)) put(`#request [aria-label^="${label}, "] code`, program);
+  put("#session", session === undefined ? "" : describeSession(session));
+  put("#log-in", session === undefined ? "Log in" : isUsable ? "Switch" : "Log in again");
+  find("#log-in").classList.toggle("main", !isUsable);
+  find("#send").classList.toggle("main", isUsable);
+  find("#log-out").hidden = session === undefined;
+  put("#log-in-message", logIn.text || where);
+  find("#log-in-message").classList.toggle("error", logIn.isError);
+  find("#conditional").hidden = form.tag === "";
+
+  const panel = find("#response");
+  panel.dataset["state"] = exchange.kind;
+  panel.classList.toggle("stale", isStale);
+  panel.ariaBusy = String(isSending);
+  put("#status", response === undefined ? "" : describeStatus(response.status));
+  find("#status").className = `pill s${String(response?.status)[0]}`;
+  put("#result", result);
+  put("#progress", isSending ? `${Math.floor((performance.now() - exchange.sentMs) / 1_000)}\u00A0s` : "");
+  find("#cancel").hidden = !isSending;
+  put("#code", problem?.code ?? "");
+  find<HTMLAnchorElement>("#code").href = `/docs/errors#${problem?.code}`;
+  put("#advice", problem === undefined ? nextStep : `: ${problem.detail}. ${nextStep}`.trimEnd());
+  find("#log-in-again").hidden = current?.status !== 401;
+  put("#log-in-again", "Authorization" in sent.headers ? "Log in again" : "Log in");
+  find("#again").hidden = isStale || isSending || exchange.kind === "idle" || current?.status === 401;
+  find("#again-with-tag").hidden = !current?.headers.has("etag");
+  find("#sent").hidden = !isStale || exchange.kind === "idle";
+  put("#sent-curl", writePrograms(sent)["curl"] ?? "");
+  find("#headers-part").hidden = shown === undefined;
+  put("#headers-of-response", headers);
+  find("#body-part").hidden = !shown?.text;
+  put("#body", shown === undefined ? "" : shown.layouts[isIndented ? "indented" : "asSent"]);
 }
 
-/** Counts the seconds of a wait. */
-function showProgress(): void {
-  clearInterval(ticking);
-  find("#progress").textContent = "";
-  if (state.kind !== "sending" || !state.request.waits) return;
-  const startedMs = performance.now();
-  const tick = () => {
-    const seconds = Math.min(Math.floor((performance.now() - startedMs) / 1_000), WAIT_SECONDS);
-    find("#progress").textContent = `waiting ${seconds} of ${WAIT_SECONDS} s`;
-  };
-  tick();
-  ticking = setInterval(tick, 250);
+/** Puts the content into the element unless it is there already: a change would be read out again. */
+function put(selector: string, content: string | Node): void {
+  const element = find(selector);
+  if (typeof content !== "string") {
+    if (element.firstChild !== content) element.replaceChildren(content);
+  } else if (element.textContent !== content) element.textContent = content;
 }
 
-function showAnswered(answered: Answered): void {
-  const { status, headers, text } = answered;
-  const pill = document.createElement("code");
-  pill.className = `pill s${String(status)[0]}`;
-  pill.textContent = describeStatus(status);
-  find("#result").replaceChildren(pill, ` · ${describeResult(answered).join(" · ")}`);
-  find("#advice").append(...advise(answered));
-  find("#headers-of-response").textContent = [...headers].map(([name, value]) => `${name}: ${value}`).join("\n");
-  const indent = find<HTMLInputElement>("#indent");
-  const showBody = () => showJson(find("#body"), text, indent.checked);
-  indent.onchange = showBody;
-  showBody();
-}
-
-/** What an error means, in the words of its row on this page, or what to do next. */
-function advise(answered: Answered): (string | HTMLElement)[] {
-  const { status, headers, text, request } = answered;
-  const code = status >= 400 ? readCode(text) : "";
-  const known = document.querySelector<HTMLAnchorElement>(`td a[href$="#${code}"]`);
-  if (code === "" || known === null) return [describeNextStep(answered)].filter(Boolean);
-  const link = document.createElement("a");
-  link.href = known.href;
-  link.textContent = code;
-  const meaning = known.closest("tr")?.lastElementChild?.textContent ?? "";
-  if (status !== 401) return [link, `: ${meaning}. ${describeNextStep(answered)}`];
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "copy";
-  button.textContent = "authorization" in request.headers ? "Log in again" : "Log in";
-  return [link, `: ${readChallenge(headers)}. `, button];
+function describe(exchange: Exchange): string {
+  switch (exchange.kind) {
+    case "idle":
+      return "The response appears here.";
+    case "sending":
+      return "Prefer" in exchange.request.headers ? "Waiting for the end of the run…" : "Sending…";
+    case "canceled":
+      return "Canceled: there is no response.";
+    case "failed":
+      return exchange.reason;
+    case "response":
+      return describeResult(exchange).join(" · ");
+  }
 }

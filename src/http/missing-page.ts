@@ -1,0 +1,12 @@
+// The page that says that a page under /docs doesn't exist. Whoever doesn't ask for HTML gets the API's response instead.
+import type { Context } from "hono";
+import type { AppEnv, Bindings } from "../env.ts";
+import { Failure } from "../failure.ts";
+
+export async function getMissingPage(c: Context<AppEnv>, assets: Bindings["ASSETS"]): Promise<Response> {
+  if (assets === undefined || !c.req.header("accept")?.includes("text/html")) throw new Failure("not_found");
+  const page = await assets.fetch(new URL("/docs/404", c.req.url));
+  const response = new Response(page.body, { status: 404, headers: page.headers });
+  response.headers.append("vary", "Accept");
+  return response;
+}

@@ -1,0 +1,35 @@
+// A path under /docs without a file: a page for browsers, the API's 404 for programs. The files themselves: test/tools/browser.
+import { expect, test } from "vitest";
+import { createTestApp } from "../support/test-app.ts";
+
+const PAGE = "<!doctype html><h1>There is no such page</h1>";
+
+/** The platform's files, of which the Worker asks for one. */
+const ASSETS = {
+  fetch: async (url: URL) =>
+    url.pathname === "/docs/404" &&
+    new Response(PAGE, { headers: { "content-security-policy": "default-src 'none'" } }),
+};
+
+test("a browser gets the page, with the headers of the site's files", async () => {
+  const app = createTestApp({ ASSETS });
+  for (const path of ["/docs/nothing", "/docs/a/b", "/docs/404"]) {
+    const response = await app.fetch(path, { headers: { accept: "text/html,*/*;q=0.8" } });
+    expect([response.status, await response.text()], path).toEqual([404, PAGE]);
+    expect(response.headers.get("content-security-policy")).toBe("default-src 'none'");
+    expect(response.headers.get("vary")).toBe("Accept, Authorization");
+  }
+});
+
+test("a program gets the API's 404, and so does everyone outside /docs", async () => {
+  const requests = [
+    ["/docs/nothing", "*/*"],
+    ["/docs/nothing", "application/json"],
+    ["/nothing", "text/html"],
+    ["/api/nothing", "text/html"],
+  ] as const;
+  for (const [path, accept] of requests) {
+    const response = await createTestApp({ ASSETS }).fetch(path, { headers: { accept } });
+    expect([response.status, await response.json()], path).toMatchObject([404, { code: "not_found" }]);
+  }
+});
