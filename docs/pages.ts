@@ -28,9 +28,12 @@ export function addressOf(page: string): string {
   return page === REFERENCE ? "/docs" : `/docs/${page}`;
 }
 
+/** What stands between the markers of a block. */
+const dropMarkers = (block: string) => block.split("\n").slice(1, -1).join("\n");
+
 /** The Markdown that is published: without markers, and without a host that isn't there. */
 export function publishMarkdown(source: string): string {
-  const text = replaceBlocks(source, (_, old) => old.split("\n").slice(1, -1).join("\n"));
+  const text = replaceBlocks(source, (_, old) => dropMarkers(old));
   const named = text.replaceAll(EXAMPLE_HOST, "https://HOST");
   const note = named === text ? "" : "\n\n`HOST` stands for the host of this file.";
   return named.replace(/^# .*/, `$&${note}`).replaceAll(/\n{3,}/g, "\n\n");
@@ -46,9 +49,9 @@ function renderParts(source: string, blocks: Map<string, Block>): { parts: Part[
     if (fences.length > 0) parts.push({ kind: "code", html: renderFences(fences) });
     fences = [];
   };
-  const filled = replaceBlocks(source, (name) => {
-    const { markdown, html, code } = findBlock(blocks, name);
-    return html === undefined && code === undefined ? markdown : `<!-- block: ${name} -->`;
+  const filled = replaceBlocks(source, (name, old) => {
+    const { html, code } = findBlock(blocks, name);
+    return html === undefined && code === undefined ? dropMarkers(old) : `<!-- block: ${name} -->`;
   });
   const take = (token: Token) => {
     const [, name] = PLACEHOLDER.exec(token.raw) ?? [];

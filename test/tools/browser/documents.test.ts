@@ -98,7 +98,7 @@ test("the reference weighs at most 22 KB before a log-in", async () => {
 test("the first screen says what this is and what a run is, and links to the page's Markdown", async () => {
   const use = async (page: Page) => {
     const first = page.locator("main p").filter({ hasText: "CrewAI" }).first();
-    expect(await first.textContent()).toMatch(/read-only API[^]*run: one execution of a crew/);
+    expect(await first.textContent()).toMatch(/read-only API[^]*record of a run[^]*one execution\sof\sa\screw/);
     const { y = 0, height = 0 } = (await first.boundingBox()) ?? {};
     expect(y + height).toBeLessThan(LOW.height);
     await page.getByRole("link", { name: "This page as Markdown" }).click();

@@ -602,7 +602,7 @@ describe("a response", () => {
       await expect.poll(readSeconds, PATIENCE).toBeLessThan(first);
       await updateRunBy(site.stack.database, id, FINISH);
       await button(page, "Send again").click();
-      await body(page).getByText("completed").waitFor();
+      await body(page).getByText(`"completed"`).waitFor();
       expect(await page.locator("#advice").textContent()).toBe("");
       expect(await page.evaluate(() => document.activeElement?.id)).toBe("response");
     });
