@@ -1,12 +1,10 @@
 // Clients as others write them, against the real Worker and the local issuer: a strict OAuth library that gets nothing but the
 // API's address, a generated client, and every sample of the pages for clients as it stands there.
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text as readText } from "node:stream/consumers";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
 import * as oauth from "oauth4webapi";
@@ -15,13 +13,21 @@ import { type TestContext, afterAll, beforeAll, describe, expect, test } from "v
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { parseRun, waitForRun } from "../../examples/typescript/wait-for-run.ts";
 import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import {
+  COMPILE_TIMEOUT_MS,
+  type Program,
+  go,
+  install,
+  isMissing,
+  launch,
+  node,
+  python,
+  sh,
+} from "../support/node/program.ts";
 import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
 
 const COMPLETED = "11111111-1111-4111-8111-111111111111";
 const FOREIGN = "66666666-6666-4666-8666-666666666666";
-const PROGRAM_TIMEOUT_MS = 50_000;
-/** The first one compiles Go's library. */
-const COMPILE_TIMEOUT_MS = 240_000;
 
 let localStack: LocalStack;
 let folder: string;
@@ -39,45 +45,12 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const readBody = (response: Response) => response.text();
 const addressOf = (id: string) => `${localStack.url}/api/crew-runs/${id}`;
 
-interface Program {
-  files: Record<string, string>;
-  /** With the files in this folder. */
-  command: (directory: string) => string[];
-  /** Compiles the files to `program`. */
-  isGo?: boolean;
+/** The text that the owner gets. */
+async function readText(id: string): Promise<string> {
+  return (await fetch(addressOf(id), { headers: { authorization: `Bearer ${token}` } })).text();
 }
-
-/** Writes the files into a new folder, compiles them if necessary, and returns the folder. */
-async function install({ files, isGo = false }: Program): Promise<string> {
-  const directory = await mkdtemp(join(folder, "program-"));
-  for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content);
-  if (isGo) {
-    const words = ["build", "-o", "program", ...Object.keys(files)];
-    const { HOME = folder } = process.env;
-    const env = { HOME, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-    const compiled = await start(["go", ...words], directory, env, COMPILE_TIMEOUT_MS).ended;
-    expect(compiled).toEqual({ code: 0, stdout: "", stderr: "" });
-  }
-  return directory;
-}
-
-function start([command = "", ...words]: string[], cwd: string, env: object = {}, timeout = PROGRAM_TIMEOUT_MS) {
-  // In a process group of its own, all of which an interrupt reaches, as Ctrl-C does.
-  const options = { cwd, env: { PATH: process.env["PATH"], ...env }, timeout, detached: true } as const;
-  const child = spawn(command, words, { ...options, stdio: ["ignore", "pipe", "pipe"] });
-  const ended = Promise.all([once(child, "close"), readText(child.stdout), readText(child.stderr)]);
-  return {
-    ended: ended.then(([[code], stdout, stderr]) => ({ code: code as number | null, stdout, stderr })),
-    interrupt: () => process.kill(-(child.pid ?? Number.NaN), "SIGINT"),
-  };
-}
-
-/** A language that isn't installed is skipped by name, but never in CI. */
-const isMissing = (command: string) =>
-  process.env["CI"] === undefined && spawnSync("sh", ["-c", `command -v ${command}`]).status !== 0;
 
 describe("oauth4webapi", () => {
   // The loopback has no TLS.
@@ -167,11 +140,11 @@ test("a client generated from the OpenAPI document compiles strictly, and reads 
   const input = (await fetch(`${localStack.url}/openapi.json`).then((response) => response.json())) as object;
   await generate({ input, output, useOptions: true, useUnionTypes: true });
   const compiler = join(import.meta.dirname, "../../node_modules/typescript/bin/tsc");
-  const compiled = await start([process.execPath, compiler, "-p", directory], directory).ended;
+  const compiled = await launch([process.execPath, compiler, "-p", directory], directory).ended;
   expect(compiled).toMatchObject({ code: 0, stdout: "" });
   const outfile = join(folder, "client.mjs");
   await build({ entryPoints: [join(directory, "client.ts")], outfile, bundle: true, format: "esm", platform: "node" });
-  const { stdout } = await start([process.execPath, outfile, localStack.url, token, COMPLETED, FOREIGN], folder).ended;
+  const { stdout } = await launch([process.execPath, outfile, localStack.url, token, COMPLETED, FOREIGN], folder).ended;
   expect(JSON.parse(stdout)).toEqual({
     description: expect.stringMatching(new RegExp(`^${COMPLETED} has a result of \\d\\d characters$`)),
     inputKeys: expect.arrayContaining(["city", "ticket"]),
@@ -195,68 +168,30 @@ for (const page of ["get-run", "authentication", "polling", "webhooks", "errors"
 }
 const findSample = (name: string): string => SAMPLES.get(name) ?? expect.fail(`there is no sample ${name}`);
 
-const node = (code: string): Program => ({
-  files: { "package.json": `{"type":"module"}`, "main.js": code },
-  command: (directory) => [process.execPath, join(directory, "main.js")],
-});
-const python = (code: string): Program => ({
-  files: { "main.py": code },
-  command: (directory) => ["python3", join(directory, "main.py")],
-});
-const sh = (code: string): Program => ({ files: {}, command: () => ["sh", "-c", code] });
-/** The sample is the end of a function. */
-const go = (imports: string[], start: string, code: string): Program => ({
-  files: {
-    "main.go": `package main
-import ("${imports.join('"; "')}")
-func run() error {
-${start}${code}}
-func main() { if err := run(); err != nil { panic(err) } }`,
-  },
-  command: (directory) => [join(directory, "program")],
-  isGo: true,
-});
-
-const READ_IN_GO = `request, _ := http.NewRequest("GET", os.Getenv("URL"), nil)
-request.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
-response, err := http.DefaultClient.Do(request)
-if err != nil { return err }
-`;
-const READ_IN_NODE =
-  "const response = await fetch(process.env.URL, { headers: { authorization: `Bearer ${process.env.TOKEN}` } });\n";
-const READ_IN_PYTHON = `import json, os, urllib.request
-headers = {"Authorization": "Bearer " + os.environ["TOKEN"]}
-response = urllib.request.urlopen(urllib.request.Request(os.environ["URL"], headers=headers))
-`;
-
 /** How the reader completes a sample, and what the program then prints for the completed example. */
 const SHORT_SAMPLES: Record<string, [complete: (code: string) => Program, output: RegExp]> = {
   "get-run, Read a run, curl": [sh, new RegExp(`^{"id":"${COMPLETED}"`)],
   "get-run, Read a run, JavaScript": [node, /^completed # Trams/],
   "get-run, Read a run, Python": [python, /^completed # Trams/],
   "get-run, Read a run, Go": [
-    (code) => go(["encoding/json", "errors", "fmt", "net/http", "os"], "", code),
+    (code) => go(["encoding/json", "errors", "fmt", "net/http", "os"], code),
     /^completed # Trams/,
   ],
   "get-run, Exact numbers, JavaScript": [
-    (code) => node(`${READ_IN_NODE}${code}console.log(JSON.stringify(run));`),
+    (code) => node(`const response = new Response(process.env.TEXT);\n${code}console.log(JSON.stringify(run));`),
     /"budget":"1250000.0","ticket":"9007199254740993"/,
   ],
   "get-run, Exact numbers, Python": [
-    (code) => python(`${READ_IN_PYTHON}${code}print(run["task_input"])`),
+    (code) =>
+      python(`import io, json, os\nresponse = io.StringIO(os.environ["TEXT"])\n${code}print(run["task_input"])`),
     /'budget': Decimal\('1250000.0'\), 'ticket': 9007199254740993/,
   ],
   "get-run, Exact numbers, Go": [
-    (code) =>
-      go(
-        ["encoding/json", "fmt", "net/http", "os"],
-        READ_IN_GO,
-        `${code}var run map[string]any
-err = decoder.Decode(&run)
-fmt.Println(run["task_input"])
-return err
-`,
-      ),
+    (code) => {
+      const response = `response := http.Response{Body: io.NopCloser(strings.NewReader(os.Getenv("TEXT")))}\n`;
+      const use = `var run map[string]any\nerr := decoder.Decode(&run)\nfmt.Println(run["task_input"])\nreturn err\n`;
+      return go(["encoding/json", "fmt", "io", "net/http", "os", "strings"], `${response}${code}${use}`);
+    },
     /budget:1250000.0 .*ticket:9007199254740993/,
   ],
   "authentication, Where to get a token, sh": [
@@ -277,10 +212,12 @@ ${code}console.log(run.status)`),
 for (const [name, [complete, output]] of Object.entries(SHORT_SAMPLES)) {
   const skip = name.endsWith("Go") && isMissing("go");
   test(`the sample works: ${name}`, { skip, timeout: COMPILE_TIMEOUT_MS }, async () => {
-    const program = complete(findSample(name).replaceAll("https://api.example.com", localStack.url));
-    const directory = await install(program);
-    const env = { TOKEN: token, URL: addressOf(COMPLETED) };
-    const { stdout, stderr } = await start(program.command(directory), directory, env).ended;
+    const start = await install(
+      complete(findSample(name).replaceAll("https://api.example.com", localStack.url)),
+      folder,
+    );
+    const { ended } = await start({ TOKEN: token, URL: addressOf(COMPLETED), TEXT: await readText(COMPLETED) });
+    const { stdout, stderr } = await ended;
     expect(stdout, stderr).toMatch(output);
   });
 }
@@ -309,8 +246,7 @@ const LOOPS: Record<string, Loop> = {
         const options = { timeoutSeconds: Number(TIME_LIMIT), signal: canceled.signal };
         const { status, text } = await waitForRun(url, getToken, options);
         process.stdout.write(status + "\\n" + text);`;
-      const { files, command } = node(main);
-      return { files: { ...files, "wait-for-run.js": code }, command };
+      return node(main, { "wait-for-run.js": code });
     },
     canceled: /AbortError/,
   },
@@ -326,8 +262,7 @@ cancel = threading.Event()
 signal.signal(signal.SIGINT, lambda *_: cancel.set())
 status, text = wait_for_run(os.environ["URL"], get_token, int(os.environ["TIME_LIMIT"]), cancel)
 print(status, text, sep="\\n", end="")`;
-      const { files, command } = python(main);
-      return { files: { ...files, "wait_for_run.py": code }, command };
+      return python(main, { "wait_for_run.py": code });
     },
     canceled: /InterruptedError: canceled/,
   },
@@ -354,8 +289,7 @@ if err == nil {
 }
 return err
 `;
-      const { files, ...rest } = go(imports, "", main);
-      return { files: { ...files, "loop.go": code.replace("package crewruns", "package main") }, ...rest };
+      return go(imports, main, { "loop.go": code.replace("package crewruns", "package main") });
     },
     canceled: /context canceled/,
   },
@@ -415,23 +349,21 @@ async function openFront(
 }
 
 describe.concurrent("the loop", () => {
-  const commands = new Map<string, string[]>();
+  const starts = new Map<string, Awaited<ReturnType<typeof install>>>();
 
   beforeAll(async () => {
     for (const [language, { program, needs }] of Object.entries(LOOPS)) {
       if (isMissing(needs)) continue;
-      const loop = program(findSample(`polling, Polling, ${language}`));
-      commands.set(language, loop.command(await install(loop)));
+      starts.set(language, await install(program(findSample(`polling, Polling, ${language}`)), folder));
     }
   }, COMPILE_TIMEOUT_MS);
 
   for (const [language, { needs, canceled }] of Object.entries(LOOPS)) {
     const options = { skip: isMissing(needs) };
 
-    /** Starts the loop, in a folder of its own. */
     const startLoop = async ({ url }: { url: string }, id: string, seconds = 600) => {
       const env = { URL: `${url}/api/crew-runs/${id}`, TOKEN_URL: `${url}/token?refused=`, TIME_LIMIT: `${seconds}` };
-      return start(commands.get(language) ?? [], await mkdtemp(join(folder, "wait-")), env);
+      return starts.get(language)?.(env) ?? expect.fail(`${language} isn't installed`);
     };
 
     test(
@@ -452,9 +384,9 @@ describe.concurrent("the loop", () => {
         const { ended } = await startLoop(front, id);
         await untilLogged(front, 7, ended);
         await updateRunBy(localStack.database, id, FINISH);
-        const text = await fetch(addressOf(id), { headers: { authorization: `Bearer ${token}` } }).then(readBody);
-        expect(text).toContain(`{"n": 9007199254740993.0}`);
-        expect(await ended).toMatchObject({ code: 0, stdout: `200\n${text}` });
+        const body = await readText(id);
+        expect(body).toContain(`{"n": 9007199254740993.0}`);
+        expect(await ended).toMatchObject({ code: 0, stdout: `200\n${body}` });
         expect(front.log.slice(0, 7)).toEqual(["drop", "503 1", "cut", "502", "401", "200 0", "200 0"]);
         expect(front.log.at(-1)).toBe("200");
         expect([...front.agents].join()).not.toContain("urllib");
@@ -531,48 +463,39 @@ test("the file of the loop works as it is, with its types", async () => {
 
 /** The receivers, which import the loop, by language. */
 const RECEIVERS: Record<string, (loop: string, receiver: string) => Program> = {
-  JavaScript: (loop, receiver) => {
-    const { files, command } = node(`${receiver}console.log(JSON.stringify(await readRun(process.env.RUN_ID)));`);
-    return { files: { ...files, "wait-for-run.js": loop }, command };
-  },
-  Python: (loop, receiver) => {
-    const { files, command } = python(`${receiver}print(json.dumps(read_run(os.environ["RUN_ID"])))`);
-    return { files: { ...files, "wait_for_run.py": loop }, command };
-  },
+  JavaScript: (loop, receiver) =>
+    node(`${receiver}console.log(JSON.stringify(await readRun(process.env.RUN_ID)));`, { "wait-for-run.js": loop }),
+  Python: (loop, receiver) =>
+    python(`${receiver}print(json.dumps(read_run(os.environ["RUN_ID"])))`, { "wait_for_run.py": loop }),
 };
 
-describe.each(Object.entries(RECEIVERS))("the receiver in %s", (language, complete) => {
-  test("gets a token for the audience and reads the run; with the admin scope, any run; a 404 is an error", async (context) => {
-    const program = complete(
-      findSample(`polling, Polling, ${language}`),
-      findSample(`webhooks, Read the run, ${language}`),
-    );
-    const directory = await install(program);
+test.for(Object.entries(RECEIVERS))(
+  "the receiver in %s gets a token for the audience and reads the run; with the admin scope, any run; a 404 is an error",
+  async ([language, complete], context) => {
+    const loop = findSample(`polling, Polling, ${language}`);
+    const start = await install(complete(loop, findSample(`webhooks, Read the run, ${language}`)), folder);
     const { clients, tokenEndpoint } = localStack.authorizationServer;
     const forms: string[] = [];
     const server = createServer(async (request, response) => {
-      const form = await readText(request);
-      forms.push(form);
+      const body = await text(request);
+      forms.push(body);
       const headers = { "content-type": "application/x-www-form-urlencoded" };
-      response.end(await fetch(tokenEndpoint, { method: "POST", headers, body: form }).then(readBody));
+      response.end(await (await fetch(tokenEndpoint, { method: "POST", headers, body })).text());
     });
     const { url, close } = await listenOnLoopback(server);
     context.onTestFinished(close);
     const receive = async (client: "owner" | "admin", runId: string) => {
       const { id, secret } = clients[client];
       const settings = { API: localStack.url, TOKEN_ENDPOINT: url, CLIENT_ID: id, CLIENT_SECRET: secret };
-      const env = { ...settings, AUDIENCE: localStack.url, RUN_ID: runId };
-      return start(program.command(directory), directory, env).ended;
+      return (await start({ ...settings, AUDIENCE: localStack.url, RUN_ID: runId })).ended;
     };
     expect(JSON.parse((await receive("owner", COMPLETED)).stdout)).toMatchObject({ id: COMPLETED });
     expect(JSON.parse((await receive("admin", FOREIGN)).stdout)).toMatchObject({ id: FOREIGN });
     expect(new URLSearchParams(forms[0]).get("audience")).toBe(localStack.url);
-    expect(await receive("owner", FOREIGN)).toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(/404 .*run_not_found/),
-    });
-  });
-});
+    const missing = { code: 1, stderr: expect.stringMatching(/404 .*run_not_found/) };
+    expect(await receive("owner", FOREIGN)).toMatchObject(missing);
+  },
+);
 
 test("every sample of the pages runs in a test above", () => {
   const loops = Object.keys(LOOPS).map((language) => `polling, Polling, ${language}`);
