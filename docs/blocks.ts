@@ -15,7 +15,7 @@ export async function createBlocks(): Promise<Map<string, Block>> {
     ...(await createReferenceBlocks()),
     "example-run": { markdown: await showExampleRun() },
     transitions: { markdown: await showTransitions() },
-    "wait-for-run": { markdown: `\`\`\`js JavaScript\n${await stripTypes(await readFile(LOOP, "utf8"))}\n\`\`\`` },
+    "wait-for-run": { markdown: `\`\`\`js JavaScript\n${stripTypes(await readFile(LOOP, "utf8"))}\n\`\`\`` },
   };
   const tables = { ...tabulateFaults(), "log-fields": tabulateLogFields(), alerts: tabulateAlerts() };
   for (const [name, markdown] of Object.entries(tables)) blocks[name] = { markdown };

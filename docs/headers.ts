@@ -67,7 +67,7 @@ export const HEADERS = {
   PreferenceApplied: {
     name: "Preference-Applied",
     required: false,
-    description: "The seconds granted to `Prefer: wait` (RFC 7240); absent if none were.",
+    description: "The seconds granted to `Prefer: wait` (RFC 7240); absent if the response didn't wait.",
     schema: { type: "string", pattern: "^wait=\\d+$" },
     example: "wait=30",
   },

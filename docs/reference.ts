@@ -159,7 +159,7 @@ async function tabulateStates(): Promise<string> {
     const list = filled.map((field) => `\`${field}\``).join(", ") || "none";
     return [`\`${state}\``, NEXT[state] ?? "none: final", list, ...headers];
   });
-  const head = ["status", "next", `not null`, "Retry-After", "Cache-Control"];
+  const head = ["status", "next", "times, result, error", "Retry-After", "Cache-Control"];
   return formatTable(head, rows);
 }
 
