@@ -134,7 +134,7 @@ begin
     alter role crew_runs_reader set default_transaction_read_only = on;
   end if;
   if not exists (select from unnest(chosen) as setting where setting like 'statement_timeout=%') then
-    alter role crew_runs_reader set statement_timeout = '5s';
+    alter role crew_runs_reader set statement_timeout = '3s';
   end if;
 end
 $$;

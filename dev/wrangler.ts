@@ -16,6 +16,9 @@ export const QUIET_ENVIRONMENT = {
   WRANGLER_WRITE_LOGS: "false",
 };
 
+/** Tells deploy-guard.ts that the caller has checked the settings, or that nothing is uploaded. */
+export const CHECKED_VARIABLE = "CREW_RUN_READER_CHECKED";
+
 /** Runs one command in the project's folder. Its output is shown, or with `capture` returned. */
 export async function runWrangler(
   args: readonly string[],
@@ -23,7 +26,7 @@ export async function runWrangler(
 ): Promise<{ exitCode: number; output: string }> {
   const child = spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {
     cwd: ROOT_DIRECTORY,
-    env: { ...process.env, ...QUIET_ENVIRONMENT },
+    env: { ...process.env, ...QUIET_ENVIRONMENT, [CHECKED_VARIABLE]: "true" },
     stdio: options.capture ? ["ignore", "pipe", "pipe"] : "inherit",
   });
   const streams = [child.stdout, child.stderr].map(async (stream) => (stream === null ? "" : text(stream)));

@@ -1,4 +1,4 @@
-// The alerts of deploy.md: recipes for the Query Builder of Workers Logs, in its own words. The table is generated from this data,
+// The alerts of operations.md: recipes for the Query Builder of Workers Logs, in its own words. The table is generated from this data,
 // and a test evaluates each recipe on the log lines of the incident that it is for.
 import alerts from "./data/alerts.json" with { type: "json" };
 import { formatTable } from "./generated.ts";

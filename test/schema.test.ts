@@ -103,9 +103,9 @@ function applySchema() {
 }
 
 describe("schema.sql", () => {
-  test("gives the reader read-only transactions and a statement time-out of five seconds", async () => {
+  test("gives the reader read-only transactions and a statement timeout below that of an attempt", async () => {
     expect(await owner`select rolconfig from pg_roles where rolname = 'crew_runs_reader'`).toEqual([
-      { rolconfig: ["default_transaction_read_only=on", "statement_timeout=5s"] },
+      { rolconfig: ["default_transaction_read_only=on", "statement_timeout=3s"] },
     ]);
   });
 
@@ -144,7 +144,7 @@ describe("schema.sql", () => {
       applySchema(),
       owner`select rolconfig, rolcanlogin from pg_roles where rolname = 'crew_runs_reader'`,
       owner`alter role crew_runs_reader set default_transaction_read_only = on`,
-      owner`alter role crew_runs_reader set statement_timeout = '5s'`,
+      owner`alter role crew_runs_reader set statement_timeout = '3s'`,
       owner`alter role crew_runs_reader nologin`,
     ]);
     const rolconfig = ["default_transaction_read_only=off", "statement_timeout=9s"];

@@ -6,7 +6,7 @@ import { NeonDbError, neon, neonConfig } from "@neondatabase/serverless";
 import { listSecrets } from "../../src/crew-runs/postgres/fault.ts";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, explainError, hint, ok, skipped } from "../checklist.ts";
-import type { Placement } from "./settings.ts";
+import type { ConfigFile } from "./config.ts";
 
 /** Sends one statement; returns its rows by column name. */
 type Query = (text: string) => Promise<Record<string, unknown>[]>;
@@ -47,7 +47,7 @@ const WRITABLE = `
 const ownEndpoint = neonConfig.fetchEndpoint;
 
 /** Connects, then checks placement, table and role. */
-export async function checkDatabase(settings: Settings, placement: Placement): Promise<Finding[]> {
+export async function* checkDatabase(settings: Settings, config: ConfigFile): AsyncGenerator<Finding> {
   neonConfig.fetchEndpoint = settings.NEON_FETCH_ENDPOINT ?? ownEndpoint;
   const sql = neon(settings.DATABASE_URL);
   const query: Query = (text) => sql.query(text, [], { fetchOptions: { signal: AbortSignal.timeout(TIMEOUT_MS) } });
@@ -55,39 +55,49 @@ export async function checkDatabase(settings: Settings, placement: Placement): P
     const startedMs = Date.now();
     const [server] = await query("select current_user as role, current_setting('server_version') as version");
     const elapsedMs = Date.now() - startedMs;
-    return [
-      ok(`PostgreSQL ${String(server?.["version"])} accepts ${String(server?.["role"])} after ${elapsedMs} ms`),
-      ...checkPlacement(settings, placement),
-      ...(await checkTable(query)),
-      await checkRole(query),
-    ];
+    yield ok(`PostgreSQL ${String(server?.["version"])} accepts ${String(server?.["role"])} after ${elapsedMs} ms`);
+    yield* checkPlacement(settings, config);
+    yield* await checkTable(query);
+    const rights = await checkRights(query);
+    yield rights;
+    if (rights.mark === "ok") yield await checkTimeout(query, settings);
   } catch (error) {
-    return [explainRefusal(error, settings), skipped("not checked: table and role")];
+    yield explainFailure(error, settings);
+    yield skipped("table and role aren't checked");
   }
 }
 
-function explainRefusal(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: Settings): Finding {
+/** Distinguishes a missing response, a response of something else, and Postgres's rejection. */
+function explainFailure(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: Settings): Finding {
   const { sourceError } = error instanceof NeonDbError ? error : {};
   // A driver's or a server's message may echo its input.
   const reason = listSecrets(DATABASE_URL)
     .reduce((text, secret) => text.replaceAll(secret, "…"), explainError(sourceError ?? error))
     .slice(0, MAX_REASON_LENGTH);
   const where = NEON_FETCH_ENDPOINT === undefined ? "" : " at NEON_FETCH_ENDPOINT";
-  const remedy = /password|authenticat/i.test(reason)
-    ? `DATABASE_URL must contain the role's password, percent-encoded. The owner of the database can set a new one:
-alter role crew_runs_reader login password '…'`
-    : "Check host and database in DATABASE_URL (or NEON_FETCH_ENDPOINT), and whether the compute can start.";
-  return bad(`the database doesn't respond${where}: ${reason}`, remedy);
+  if (sourceError !== undefined || !(error instanceof NeonDbError || error instanceof SyntaxError)) {
+    const remedy = "Check the host in DATABASE_URL (or NEON_FETCH_ENDPOINT), and whether the compute can start.";
+    return bad(`the database doesn't respond${where}: ${reason}`, remedy);
+  }
+  if (/password|authenticat/i.test(reason)) {
+    const remedy = `DATABASE_URL must contain the role's password, percent-encoded. The owner of the database can set a new one:
+alter role crew_runs_reader login password '…'`;
+    return bad(`the database rejects the role: ${reason}`, remedy);
+  }
+  const remedy = `Check the database's name at the end of DATABASE_URL, its host (or NEON_FETCH_ENDPOINT), and in Neon's console whether
+the project is active.`;
+  return bad(`the database returns an error${where}: ${reason}`, remedy);
 }
 
 /** Neon's host names end in `.REGION.aws.neon.tech`. */
-function checkPlacement({ DATABASE_URL }: Settings, placement: Placement): Finding[] {
+function checkPlacement({ DATABASE_URL }: Settings, { name: file, placement }: ConfigFile): Finding[] {
   const [, name] = /\.([a-z0-9-]+)\.aws\.neon\.tech$/.exec(new URL(DATABASE_URL).hostname) ?? [];
   if (name === undefined) return [];
   const region = `aws:${name}`;
-  if (placement?.region === region) return [ok(`the Worker is placed near the database: ${region}`)];
+  if (placement !== undefined && "region" in placement && placement.region === region)
+    return [ok(`the Worker is placed near the database: ${region}`)];
   const place = placement?.mode === undefined ? "under [placement]" : "under [placement], in place of mode";
-  const remedy = `To place the Worker near it, in wrangler.toml ${place}: region = "${region}"`;
+  const remedy = `To place the Worker near it, in ${file} ${place}: region = "${region}"`;
   return [hint(`the database is in ${region}`, remedy)];
 }
 
@@ -131,7 +141,7 @@ async function readDeclaredColumns(): Promise<[name: string, type: string][]> {
   return [...columns].map(([, name = "", type = ""]) => [name, type]);
 }
 
-async function checkRole(query: Query): Promise<Finding> {
+async function checkRights(query: Query): Promise<Finding> {
   const list = async (text: string) => (await query(text)).map(({ name }) => String(name)).join(", ");
   const powers = await list(POWERS);
   if (powers !== "") {
@@ -144,4 +154,22 @@ those of Neon's console or API are members of neon_superuser.`;
   const remedy = `DATABASE_URL must be that of crew_runs_reader, which schema.sql creates. If it is, revoke the right as the owner:
 revoke insert, update, delete, truncate on … from public, crew_runs_reader (or: revoke create on schema …)`;
   return bad(`the role can write ${writable}`, remedy);
+}
+
+/** A statement must be stopped before the Worker gives up and sends the next one. */
+async function checkTimeout(query: Query, { DATABASE_ATTEMPT_TIMEOUT_MS }: Settings): Promise<Finding> {
+  const [row] = await query(
+    "select current_user as role, setting::int as ms from pg_settings where name = 'statement_timeout'",
+  );
+  const timeoutMs = Number(row?.["ms"]);
+  if (timeoutMs > 0 && timeoutMs < DATABASE_ATTEMPT_TIMEOUT_MS) return ok(`statements end after ${timeoutMs} ms`);
+  const fittingMs = Math.floor((DATABASE_ATTEMPT_TIMEOUT_MS * 3) / 4);
+  const fitting = fittingMs % 1000 === 0 ? `${fittingMs / 1000}s` : `${fittingMs}ms`;
+  const end = timeoutMs === 0 ? "never end by themselves" : `end after ${timeoutMs} ms`;
+  const remedy = `The Worker would send a slow statement again while the first one still runs. As the owner of the role:
+alter role ${String(row?.["role"])} set statement_timeout = '${fitting}'`;
+  return bad(
+    `statements ${end}; an attempt ends after ${DATABASE_ATTEMPT_TIMEOUT_MS} ms (DATABASE_ATTEMPT_TIMEOUT_MS)`,
+    remedy,
+  );
 }

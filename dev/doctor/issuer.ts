@@ -1,11 +1,12 @@
 // The issuer as the Worker will use it: its metadata, its key set, the usable keys. Reads public documents only.
+import type { JWK } from "jose";
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
 import { KEY_SET_MAX_BYTES, KEY_SET_REQUEST, KEY_SET_TIMEOUT_MS } from "../../src/auth/key-set-request.ts";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, explainError, ok } from "../checklist.ts";
 
 /** Compares the issuer's metadata with the settings. */
-export async function checkIssuer({ JWT_ISSUER, JWKS_URL }: Settings): Promise<Finding[]> {
+export async function* checkIssuer({ JWT_ISSUER, JWKS_URL }: Settings): AsyncGenerator<Finding> {
   const { origin, pathname } = new URL(JWT_ISSUER);
   const path = pathname.replace(/\/$/, "");
   const urls = [
@@ -17,17 +18,16 @@ export async function checkIssuer({ JWT_ISSUER, JWKS_URL }: Settings): Promise<F
   for (const url of urls) {
     try {
       const metadata = JSON.parse(await fetchText(url)) as Record<string, unknown>;
-      return [
-        compareMember("JWT_ISSUER", JWT_ISSUER, "issuer", metadata),
-        compareMember("JWKS_URL", JWKS_URL, "jwks_uri", metadata),
-      ];
+      yield compareMember("JWT_ISSUER", JWT_ISSUER, "issuer", metadata);
+      yield compareMember("JWKS_URL", JWKS_URL, "jwks_uri", metadata);
+      return;
     } catch (error) {
       failures.push(`${url}: ${explainError(error)}`);
     }
   }
   const remedy = `JWT_ISSUER must equal the "iss" of your access tokens, to the last character: decode one and compare.
 If the issuer publishes no metadata, use --without-metadata.`;
-  return [bad(`the issuer's metadata can't be read: ${failures.join("; ")}`, remedy)];
+  yield bad(`the issuer's metadata can't be read: ${failures.join("; ")}`, remedy);
 }
 
 function compareMember(setting: string, value: string, member: string, metadata: Record<string, unknown>): Finding {
@@ -39,19 +39,20 @@ function compareMember(setting: string, value: string, member: string, metadata:
   );
 }
 
-/** Fetches the key set as the Worker does, and names the keys that the Worker would use. */
-export async function checkKeySet({ JWKS_URL, JWT_ALGORITHMS }: Settings): Promise<Finding[]> {
+/** Fetches the key set as the Worker does, and names the keys that the Worker would use. Adds them to `usable`. */
+export async function* checkKeySet({ JWKS_URL, JWT_ALGORITHMS }: Settings, usable: JWK[]): AsyncGenerator<Finding> {
   try {
     const text = await fetchText(JWKS_URL);
     const { keys } = readKeySet(text, JWT_ALGORITHMS);
     const names = keys.map(({ kid, alg, kty }) => `${alg ?? kty} ${kid ?? "without kid"}`);
     const total = (JSON.parse(text) as { keys: unknown[] }).keys.length;
-    return [ok(`${keys.length} of ${total} keys at ${JWKS_URL} can be used: ${names.join(", ")}`)];
+    usable.push(...keys);
+    yield ok(`${keys.length} of ${total} keys at ${JWKS_URL} can be used: ${names.join(", ")}`);
   } catch (error) {
     const remedy = `JWKS_URL must be the issuer's "jwks_uri" and return JSON with status 200 within 3 seconds, without a redirect. The keys
 must include a public one for signatures by one of JWT_ALGORITHMS. An issuer that signs with a shared secret (HS256) must
 change to asymmetric keys.`;
-    return [bad(`no usable keys at ${JWKS_URL}: ${explainError(error)}`, remedy)];
+    yield bad(`no usable keys at ${JWKS_URL}: ${explainError(error)}`, remedy);
   }
 }
 

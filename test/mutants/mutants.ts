@@ -98,8 +98,9 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/settings.ts", "whole(100, 9_000), 4_000", "whole(100, 9_000), 9_000", "settings"],
   // What is deployed.
   ["schema.sql", "revoke all on table public.crew_runs from crew_runs_reader;", "", "schema"],
-  ["schema.sql", "set statement_timeout = '5s'", "set statement_timeout = '50s'", "schema"],
+  ["schema.sql", "set statement_timeout = '3s'", "set statement_timeout = '30s'", "schema"],
   ["schema.sql", "completed_at < '10000-01-01", "completed_at <= '10000-01-01", "schema"],
+  ["wrangler.toml", "preview_urls = false", "preview_urls = true", "node/wrangler-config"],
   ["wrangler.toml", "redact_query_string = true", "redact_query_string = false", "node/wrangler-config"],
   ["wrangler.toml", '"enable_request_signal", ', "", "node/wrangler-config node/client-gone"],
   // A token is confirmed before its response leaves.

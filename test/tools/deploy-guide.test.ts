@@ -1,11 +1,10 @@
-// docs/deploy.md and the staging recipe of docs/operations.md, executed as they stand there: in a copy of the project, with the
-// local stack in place of Neon and Auth0. Only addresses, ids and passwords are replaced; what needs an account is left out.
+// docs/deploy.md and the recipes of docs/operations.md, executed as they stand there: in a copy of the project, with the local
+// stack in place of Neon and Auth0. Only addresses, ids and passwords are replaced; what needs an account is left out.
 import { execFile, execFileSync } from "node:child_process";
 import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { unstable_readConfig as readConfig } from "wrangler";
 import { OWNER_ROLE, withSession } from "../../dev/database.ts";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "../../dev/sql-over-http.ts";
@@ -22,12 +21,15 @@ let folder: string;
 let served: LocalStack;
 let sql: SqlEndpoint;
 let guide: Page;
+let operations: Page;
 let password: string;
+/** Of step 3. */
+let token = "";
 /** Values on the page, and their replacements here. */
 const replacements: [documented: string, local: string][] = [];
 
 beforeAll(async () => {
-  guide = await readPage("deploy.md");
+  [guide, operations] = [await readPage("deploy.md"), await readPage("operations.md")];
   folder = await copyProject();
   password = execFileSync("sh", ["-c", find(guide, "2. Create the database", "sh")], { encoding: "utf8" }).trim();
   served = await startLocalStack({
@@ -89,7 +91,7 @@ interface Outcome {
 
 /** Runs a block as a person would paste it, in a shell without an account or settings. */
 function run(script: string): Promise<Outcome> {
-  const env = { PATH: process.env["PATH"], HOME: folder, CI: "true", NO_COLOR: "1" };
+  const env = { PATH: process.env["PATH"], HOME: folder, CI: "true", NO_COLOR: "1", SMOKE_TOKEN: token };
   return new Promise((resolve) => {
     execFile("bash", ["-c", `set -e -o pipefail\n${script}`], { cwd: folder, env }, (error, stdout, stderr) =>
       resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
@@ -116,32 +118,29 @@ function setLines(text: string, section: string, lines: string): string {
 /** What the doctor prints, with the page's versions, keys and times, and without the setting that only the local stack has. */
 function asOnThePage(output: string): string {
   return output
-    .replace("NEON_FETCH_ENDPOINT (wrangler.toml), ", "")
+    .replace("NEON_FETCH_ENDPOINT (wrangler.production.toml), ", "")
     .replace(/RS256 \S+, ES256 \S+/, "RS256 …, RS256 …")
     .replace(/PostgreSQL \S+/, "PostgreSQL 17.5")
     .replace(/after \d+ ms/, "after 412 ms");
 }
 
+const CONFIG = "wrangler.production.toml";
 const DATABASE = "2. Create the database";
 const SETTINGS = "4. Fill in the settings";
 const DOCTOR = "5. Run the doctor";
 const DEPLOY = "6. Deploy";
-const FIRST_RECORD = "7. Read the first record";
-const PASSWORD = "10. Change the password";
+const FIRST_RUN = "7. Read the first run";
+const LOG_IN = "8. Let people log in";
+const PASSWORD = "Change the password";
 const STAGING = "A staging environment";
 
-test("step 2: the password is long, and needs no encoding", () => {
+test("steps 1 to 5: the role can log in with a password that needs no encoding, and the doctor prints what the page says", async () => {
   expect(password).toMatch(/^[\da-z]{32,}$/);
-});
-
-test("steps 1 to 5: the role can log in, and the doctor prints what the page says", async () => {
+  await run(find(guide, "1. Choose the host", "sh"));
   await runAsOwner(find(guide, DATABASE, "sql"));
-  const role = await served.database.query(
-    "select rolcanlogin, rolpassword is not null as has_password from pg_authid where rolname = 'crew_runs_reader'",
-  );
-  expect(role.rows).toEqual([{ rolcanlogin: true, has_password: true }]);
   await writeFile(join(folder, ".env.production"), find(guide, DATABASE, "ini"));
-  await edit("wrangler.toml", (text) => {
+  token = (await run(`${find(guide, "3. Create the API at Auth0", "sh")}echo -n "$SMOKE_TOKEN"`)).stdout;
+  await edit(CONFIG, (text) => {
     const settings = `${find(guide, SETTINGS, "toml")}NEON_FETCH_ENDPOINT = "${sql.url}"\n`;
     return find(guide, "1. Choose the host", "toml") + setLines(text, "vars", settings);
   });
@@ -152,10 +151,10 @@ test("steps 1 to 5: the role can log in, and the doctor prints what the page say
 
 test("step 5: after its hint is followed, the doctor finds the Worker near the database", async () => {
   const [, region = ""] = /: (region = .*)/.exec(find(guide, DOCTOR, "text")) ?? [];
-  await edit("wrangler.toml", (text) => text.replace(/^mode = "smart"$/m, region));
+  await edit(CONFIG, (text) => text.replace(/^mode = "smart"$/m, region));
   const { code, stdout } = await run(find(guide, DOCTOR, "sh"));
   expect(stdout).toContain("✓ the Worker is placed near the database: aws:eu-central-1\n");
-  expect(stdout).toMatch(/\n8 ✓, 0 ✗\n$/);
+  expect(stdout).toMatch(/\n10 ✓, 0 ✗\n$/);
   expect(code).toBe(0);
 });
 
@@ -163,55 +162,50 @@ test("step 6: the dry run takes settings and secret, prints no password, and war
   const [dryRun = ""] = find(guide, DEPLOY, "sh").split("\n");
   const { code, stdout, stderr } = await run(dryRun);
   expect(code, stderr).toBe(0);
-  expect(stdout).toMatch(/env\.JWT_AUDIENCE/);
+  expect(stdout).toContain(`env.JWT_AUDIENCE ("${served.url}")`);
   expect(stdout).toMatch(/env\.DATABASE_URL \("\(hidden\)"\)/);
   expect(stdout + stderr).not.toMatch(/WARNING/);
   expect(stdout + stderr).not.toContain(password);
 });
 
-test("steps 6 and 7: the Worker responds, and the first token reads the first run", async () => {
+test("step 6: a plain wrangler deploy would take the template, and is stopped", async () => {
+  const { code, stdout } = await run("npx wrangler deploy --dry-run");
+  expect(stdout).toMatch(/Nothing was uploaded[^]*wrangler\.production\.toml/);
+  expect(code).toBe(1);
+});
+
+test("steps 6 to 8: the first token reads the first run, smoke passes, and the run is removed", async () => {
   const health = await run(find(guide, DEPLOY, "sh", 1));
   expect(JSON.parse(health.stdout)).toEqual(JSON.parse(find(guide, DEPLOY, "json")));
-  await runAsOwner(find(guide, FIRST_RECORD, "sql"));
-  const { stdout } = await run(find(guide, FIRST_RECORD, "sh"));
-  expect(JSON.parse(stdout)).toMatchObject({ correlation_id: "first-run", status: "completed", result: "# It works" });
+  await runAsOwner(find(guide, FIRST_RUN, "sql"));
+  const read = () => run(find(guide, FIRST_RUN, "sh"));
+  expect(JSON.parse((await read()).stdout)).toMatchObject({ correlation_id: "first-run", result: "# It works" });
+  const smoke = await run(find(guide, FIRST_RUN, "sh", 1));
+  expect(smoke.code, smoke.stdout).toBe(0);
+  await edit(CONFIG, (text) => setLines(text, "vars", find(guide, LOG_IN, "toml")));
+  expect((await run(find(guide, DOCTOR, "sh"))).stdout).toMatch(/DOCS_CLIENT_ID \(wrangler\.production\.toml\)/);
+  await runAsOwner(find(guide, LOG_IN, "sql"));
+  expect((await served.database.query("select from crew_runs where correlation_id = 'first-run'")).rows).toEqual([]);
 });
 
-test("step 7: smoke passes for the first run", async () => {
-  const { code, stdout } = await run(find(guide, FIRST_RECORD, "sh") + find(guide, FIRST_RECORD, "sh", 1));
-  expect(code, stdout).toBe(0);
-  expect(stdout).toMatch(/\n\d+ checks passed\n$/);
-});
-
-test("step 10: the second role is as good as the first", async () => {
-  await runAsOwner(find(guide, PASSWORD, "sql"));
+test("the second role is as good as the first", async () => {
+  await runAsOwner(find(operations, PASSWORD, "sql"));
   await edit(".env.production", (text) => text.replace("crew_runs_reader:", "crew_runs_reader_2:"));
-  const { code, stdout } = await run(find(guide, PASSWORD, "sh").split("\n", 1)[0] ?? "");
+  const { code, stdout } = await run(find(operations, PASSWORD, "sh").split("\n", 1)[0] ?? "");
   expect(stdout).toMatch(/accepts crew_runs_reader_2/);
-  expect(stdout).toMatch(/\n8 ✓, 0 ✗\n$/);
+  expect(stdout).toMatch(/\n10 ✓, 0 ✗\n$/);
   expect(code).toBe(0);
 });
 
-test("staging: the recipe inherits neither production's domain nor its name", async () => {
-  const operations = await readPage("operations.md");
-  const recipe = find(operations, STAGING, "toml")
-    .replaceAll("https://example-staging.eu.auth0.com/.well-known/jwks.json", served.authorizationServer.jwksUrl)
-    .replaceAll("https://example-staging.eu.auth0.com/", served.authorizationServer.issuer);
-  await edit(
-    "wrangler.toml",
-    (text) => text + setLines(recipe, "env.staging.vars", `NEON_FETCH_ENDPOINT = "${sql.url}"\n`),
-  );
+test("staging can't replace production, and is well with its own name and domain", async () => {
+  await run(find(operations, STAGING, "sh"));
   await cp(join(folder, ".env.production"), join(folder, ".env.staging"));
-  const doctor = await run(find(operations, STAGING, "sh").split("\n", 1)[0] ?? "");
-  expect(doctor.stdout).toMatch(/\n\d+ ✓, 0 ✗\n$/);
-  const { name, routes, placement, vars, version_metadata, assets } = readConfig(
-    { config: join(folder, "wrangler.toml"), env: "staging" },
-    { hideWarnings: true },
-  );
-  expect(name).toBe("crew-run-reader-staging");
-  expect(routes).toEqual([{ pattern: "staging-runs.example.com", custom_domain: true }]);
-  expect(vars["JWT_AUDIENCE"]).toBe("https://staging-runs.example.com");
-  expect(version_metadata).toEqual({ binding: "CF_VERSION_METADATA" });
-  expect(placement).toBeDefined();
-  expect(assets).toBeDefined();
+  const [doctor = "", deploy = ""] = find(operations, STAGING, "sh", 1).split("\n");
+  const { code, stderr } = await run(deploy.replace("deploy --", "deploy -- --dry-run"));
+  expect(stderr).toMatch(/^✗ .* have one name, crew-run-reader: [^]*\n✗ .* both have runs\.example\.com: /);
+  expect(code).toBe(1);
+  const distinguish = (text: string) =>
+    text.replace('"crew-run-reader"', '"staging"').replace("runs.example.com", "staging-runs.example.com");
+  await edit("wrangler.staging.toml", distinguish);
+  expect((await run(doctor)).stdout).toMatch(/\n10 ✓, 0 ✗\n$/);
 });

@@ -1,350 +1,237 @@
 // The doctor against the local stack: all ✓ while it is healthy, and the right ✗ for each mistake that it promises to find.
-import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type IncomingHttpHeaders, createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { afterAll, expect, onTestFinished, test } from "vitest";
 import { formatFinding } from "../../dev/checklist.ts";
+import { OWNER_ROLE, READER_ROLE as READER } from "../../dev/database.ts";
 import { type DoctorOptions, diagnose } from "../../dev/doctor.ts";
-import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
-import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
+import { startUpstreams } from "../../dev/local-stack.ts";
+import { listenOnLoopback } from "../../dev/loopback.ts";
 import { KEY_SET_REQUEST } from "../../src/auth/key-set-request.ts";
 
-const DOCTOR = `${import.meta.dirname}/../../dev/doctor.ts`;
+/** What every configuration needs. */
+const CONFIG = `name = "x"
+compatibility_date = "2026-10-01"
+compatibility_flags = ["enable_request_signal", "global_fetch_strictly_public"]
+preview_urls = false
+assets = { directory = ".", run_worker_first = ["/api/*", "/health", "/ready", "/.well-known/*"] }
+version_metadata = { binding = "CF_VERSION_METADATA" }
+observability = { enabled = true, redact_query_string = true, logs = { invocation_logs = false } }
+secrets = { required = ["DATABASE_URL"] }
+[vars]
+`;
 
-type Variables = Record<string, string | undefined>;
-
-let stack: Upstreams;
-let directory: string;
-/** Answers by path; a path without one hangs. */
-let loopback: Loopback;
-const answers = new Map<string, { status: number; text: string }>();
+const stack = await startUpstreams();
+const { DATABASE_URL, JWT_ISSUER, JWKS_URL } = stack.variables;
+const token = await stack.authorizationServer.fetchToken("owner");
+const directory = await mkdtemp(join(tmpdir(), "doctor-"));
+/** Responses by path; a path without one hangs. */
+const responses = new Map<string, { status: number; text: string }>();
 /** By path, those of the last request. */
 const requestHeaders = new Map<string, IncomingHttpHeaders>();
-
-beforeAll(async () => {
-  stack = await startUpstreams();
-  directory = await mkdtemp(join(tmpdir(), "doctor-"));
-  const server = createServer((request, response) => {
+const loopback = await listenOnLoopback(
+  createServer((request, response) => {
     requestHeaders.set(request.url ?? "", request.headers);
-    const answer = answers.get(request.url ?? "");
-    if (answer !== undefined) response.writeHead(answer.status, { location: "/" }).end(answer.text);
-  });
-  loopback = await listenOnLoopback(server);
-});
+    const found = responses.get(request.url ?? "");
+    if (found !== undefined) response.writeHead(found.status, { location: "/" }).end(found.text);
+  }),
+);
 
-afterAll(async () => {
-  await Promise.all([stack.close(), loopback.close(), rm(directory, { recursive: true })]);
-});
+afterAll(() => Promise.all([stack.close(), loopback.close(), rm(directory, { recursive: true })]));
 
-interface Examined extends Partial<DoctorOptions> {
-  /** What wrangler.toml has beside the settings. */
-  config?: string;
+interface Change extends Partial<DoctorOptions> {
+  /** In the configuration, beside the local stack's settings or in their place. */
+  settings?: Record<string, string>;
+  /** A part of the configuration, and what is there instead. */
+  edit?: [from: string, to: string];
+  /** A second file beside it. */
+  staging?: string;
   /** The file with the secret; without it, DATABASE_URL is in the shell. */
   secrets?: string;
+  /** Breaks the database. */
+  sql?: string;
 }
 
-/**
- * All findings as they are shown. `settings` are in wrangler.toml, beside the local stack's or in their place. No finding may
- * contain a password, and each ✗ must have a remedy.
- */
-async function examine(settings: Variables = {}, { config = `name = "x"`, secrets, ...options }: Examined = {}) {
-  const { DATABASE_URL, ...others }: Variables = { ...stack.variables, ...settings };
-  const lines = Object.entries(others).map(([name, value = ""]) => `${name} = "${value}"`);
-  const vars = config.includes("[vars]") ? [] : ["[vars]"];
-  await writeFile(join(directory, "wrangler.toml"), [config, ...vars, ...lines].join("\n"));
+/** Writes what the operator would write. Returns the doctor's options. */
+async function prepare({ settings = {}, edit: [from, to] = ["", ""], staging = "", secrets, ...options }: Change) {
+  const { DATABASE_URL: url = "", ...others } = { ...stack.variables, ...settings };
+  const lines = Object.entries(others).map(([name, value]) => `${name} = "${value}"`);
+  const configFile = join(directory, "wrangler.production.toml");
+  await writeFile(configFile, `${CONFIG.replace(from, to)}${lines.join("\n")}\n`);
   await writeFile(join(directory, ".env.production"), secrets ?? "");
-  const configFile = pathToFileURL(join(directory, "wrangler.toml"));
-  const defaults = { configFile, environmentName: undefined, withoutMetadata: false };
-  const variables: Variables = secrets === undefined ? { DATABASE_URL } : {};
-  const findings = await diagnose({ ...defaults, variables, ...options });
-  for (const finding of findings) {
-    for (const url of [DATABASE_URL, stack.ownerDatabaseUrl]) {
-      const password = URL.parse(url ?? "")?.password ?? "";
-      expect(password === "" || !formatFinding(finding).includes(password), "a finding holds a password").toBe(true);
-    }
-    expect(finding.mark !== "bad" || finding.remedy !== undefined, finding.text).toBe(true);
-  }
-  return findings.map(formatFinding);
+  await writeFile(join(directory, "wrangler.staging.toml"), staging);
+  const variables: Record<string, string> = secrets === undefined ? { DATABASE_URL: url } : {};
+  return { configFile, variables, token, ...options };
 }
 
-/** Expects one finding that matches, and no other problem. Returns it. */
-async function expectOnly(pattern: RegExp, ...args: Parameters<typeof examine>): Promise<string> {
-  const found = (await examine(...args)).filter((finding) => /^[✗·]/.test(finding));
-  expect(found.length, found.join("\n")).toBe(1);
-  expect(String(found[0])).toMatch(pattern);
-  return String(found[0]);
+/** All findings as they are shown. None may contain a password or a token's signature, and each ✗ must have a remedy. */
+async function examine(change: Change = {}): Promise<string[]> {
+  const findings = [];
+  for await (const finding of diagnose(await prepare(change))) findings.push(finding);
+  const shown = findings.map(formatFinding);
+  const urls = [change.settings?.["DATABASE_URL"], change.secrets, DATABASE_URL, stack.ownerDatabaseUrl];
+  const passwords = urls.flatMap((url) => /:([^:@]+)@/.exec(url ?? "")?.[1] ?? []);
+  for (const secret of [...passwords, token.split(".")[2]]) expect(shown.join("\n")).not.toContain(secret);
+  for (const { mark, text, remedy } of findings) expect(mark !== "bad" || remedy !== undefined, text).toBe(true);
+  return shown;
 }
 
-async function expectHealthy(...args: Parameters<typeof examine>): Promise<void> {
-  for (const finding of await examine(...args)) expect(finding).toMatch(/^✓/);
-}
-
-function serve(text: string, status = 200): string {
-  const path = `/${crypto.randomUUID()}`;
-  answers.set(path, { text, status });
+function serve(text: string, status = 200, path = `/${crypto.randomUUID()}`): string {
+  responses.set(path, { text, status });
   return loopback.url + path;
 }
 
-test("a healthy stack is all ✓", () => expectHealthy());
+const set = (settings: Record<string, string>): Change => ({ settings });
+const edit = (from: string, to: string): Change => ({ edit: [from, to] });
+const sql = (text: string): Change => ({ sql: text });
+const at = (part: "password" | "pathname" | "hostname", value: string): Record<string, string> => ({
+  DATABASE_URL: Object.assign(new URL(DATABASE_URL), { [part]: value }).href,
+});
+const keysAt = (url: string): Change => ({ settings: { JWKS_URL: url }, withoutMetadata: true });
 
-describe("settings", () => {
-  test("one that is missing is named, and the rest is checked all the same", async () => {
-    const texts = (await examine({ DATABASE_URL: undefined, JWT_AUDIENCE: "" })).join("\n");
-    expect(texts).toMatch(
-      /^✗ DATABASE_URL is required\n.* \.env\.production, .*\n.*deploy -- --secrets-file \.env\.prod/m,
-    );
-    expect(texts).toMatch(/^✗ JWT_AUDIENCE is required\n.*wrangler\.toml under \[vars\]/m);
-    expect(texts).toMatch(/^✓ 2 of 2 keys at/m);
-    expect(texts).toMatch(/^– not checked: DATABASE_URL must be set first/m);
-  });
+const schema = await readFile(`${import.meta.dirname}/../../schema.sql`, "utf8");
+const MENDING = `drop schema if exists app cascade; drop schema public cascade; drop owned by ${READER}; drop role ${READER};
+  drop role if exists neon_superuser; create schema public authorization pg_database_owner;
+  grant usage on schema public to public; set session authorization ${OWNER_ROLE}; ${schema}; set session authorization postgres`;
+const COLUMNS =
+  "id, correlation_id, owner_id, status, created_at, crew_type, crew_config, task_input, error, completed_at";
+const GRANT = `grant select (${COLUMNS}, started_at) on crew_runs to ${READER}`;
+const VIEW = `alter table crew_runs rename to stored; grant select on stored to public; create view crew_runs as
+  select ${COLUMNS}, result, started_at::timestamp from stored; grant select on crew_runs to ${READER}`;
+const WRITE = "grant create on schema public to public; grant delete on other to public";
+const STAGING = `name = "y"\nroute = "a.example"\n[vars]\nJWT_ISSUER = "https://x"`;
+const TIMEOUT = `alter role ${READER} set statement_timeout`;
+const SMART = `[placement]\nmode = "smart"\n[vars]`;
+const keySetText = await (await fetch(JWKS_URL)).text();
+const onNeon = at("hostname", "ep-cool-darkness-123456.us-east-2.aws.neon.tech");
+const withoutMetadata = serve("", 404);
+serve("", 404, `${new URL(withoutMetadata).pathname}/.well-known/openid-configuration`);
+serve("", 404, `/.well-known/oauth-authorization-server${new URL(withoutMetadata).pathname}`);
 
-  test("a malformed one is reported by its rule and its origin, without its value", async () => {
-    const DATABASE_URL = "postgresql://u:hunter2@h";
-    const finding = await expectOnly(/^✗ DATABASE_URL must be postgresql:.*\n.*: environment\.$/m, { DATABASE_URL });
-    expect(finding).not.toMatch(/hunter2/);
-  });
-
-  test("one that only this shell has is ✗: the Worker won't have it", async () => {
-    const { JWT_ISSUER, DATABASE_URL } = stack.variables;
-    const variables = { DATABASE_URL, JWT_ISSUER, REQUIRED_SCOPE: "crew-runs:read" };
-    const found = (await examine({ JWT_ISSUER: "" }, { variables })).filter((finding) => finding.startsWith("✗"));
-    expect(found).toEqual([
-      expect.stringMatching(/^✗ JWT_ISSUER is set only in this shell.*\n.*wrangler\.toml under \[vars\]/),
-      expect.stringMatching(/^✗ REQUIRED_SCOPE is set only in this shell/),
-    ]);
-  });
-
-  test("the ones that differ from their defaults are listed, with their origin", async () => {
-    const secrets = `DATABASE_URL='${stack.variables.DATABASE_URL}'\n`;
-    const [first] = await examine({ MAX_WAIT_SECONDS: "20", LOG_SUBJECT: "omit" }, { secrets });
-    expect(first).toMatch(
-      /^✓ settings: .*MAX_WAIT_SECONDS \(wrangler\.toml\).*, DATABASE_URL \(\.env\.production\); the others/,
-    );
-    expect(first).not.toMatch(/LOG_SUBJECT/);
-  });
-
-  test("the file with the secret may contain DATABASE_URL only, and no $, which wrangler would expand", async () => {
-    const secrets = `DATABASE_URL='${stack.variables.DATABASE_URL}'\n`;
-    await expectOnly(
-      /^✗ \.env\.production also has CLOUDFLARE_API_TOKEN, JWT_ISSUER\n/,
-      {},
-      {
-        secrets: `${secrets}JWT_ISSUER=x\nCLOUDFLARE_API_TOKEN=y\n`,
-      },
-    );
-    const found = await examine({}, { secrets: "DATABASE_URL='postgresql://u:p$4@127.0.0.1/d'" });
-    expect(found).toContainEqual(expect.stringMatching(/^✗ DATABASE_URL in \.env\.production contains a \$\n/));
-  });
-
-  describe("of another environment", () => {
-    const top = `name = "x"\nroutes = [{ pattern = "runs.example.com", custom_domain = true }]`;
-    const sections = `[env.staging.secrets]\nrequired = ["DATABASE_URL"]\n[env.staging.version_metadata]\nbinding = "V"`;
-    const examineStaging = (own: string, settings: Variables = {}) => {
-      const { DATABASE_URL, ...others } = { ...stack.variables, ...settings };
-      const vars = Object.entries(others).map(([name, value]) => `${name} = "${value}"`);
-      const config = [top, own, "[env.staging.vars]", ...vars, "[vars]"].join("\n");
-      return [
-        { JWT_AUDIENCE: "production" },
-        { config, environmentName: "staging", variables: { DATABASE_URL } },
-      ] as const;
-    };
-
-    test("they are its own: it inherits none of production's", async () => {
-      await expectHealthy(...examineStaging(`[env.staging]\nroutes = []\n${sections}`));
-      const without = examineStaging(`[env.staging]\nroutes = []\n${sections}`, { JWT_AUDIENCE: "" });
-      await expectOnly(/^✗ JWT_AUDIENCE is required\n.*\[env\.staging\.vars\]/, ...without);
-    });
-
-    test("a domain that it inherits from production is ✗, as its name would be", async () => {
-      await expectOnly(/^✗ \[env\.staging\] has production's runs\.example\.com/, ...examineStaging(sections));
-      const ownRoute = `[env.staging]\nroute = "staging.example.com/*"\n${sections}`;
-      await expectOnly(/^✗ \[env\.staging\] has production's runs\.example\.com/, ...examineStaging(ownRoute));
-      const sameName = `[env.staging]\nname = "x"\nroutes = []\n${sections}`;
-      await expectOnly(/^✗ \[env\.staging\] has production's name/, ...examineStaging(sameName));
-    });
-
-    test("sections that it doesn't inherit are hinted at", async () => {
-      const lacks = /^· wrangler\.toml lacks \[env\.staging\.secrets\] and \[env\.staging\.version_metadata\]/;
-      await expectOnly(lacks, ...examineStaging("[env.staging]\nroutes = []"));
-    });
-  });
-
-  for (const [title, pattern, options] of [
-    ["misspelt", /^✗ the Worker has no setting JWKS_URI/, { config: `name = "x"\n[vars]\nJWKS_URI = "x"` }],
-    ["a secret", /in wrangler\.toml/, { config: `name = "x"\n[vars]\nDATABASE_URL = "postgresql://u:p4ss@h/d"` }],
-    ["of an unknown environment", /^✗ wrangler\.toml has no environment prod/, { environmentName: "prod" }],
-    ["in a broken file", /^✗ wrangler\.toml can't be read/, { config: `name = [` }],
-  ] as const) {
-    test(`one that is ${title} is ✗`, async () => {
-      await expectOnly(pattern, {}, options);
-    });
-  }
+test("a healthy stack is all ✓", async () => {
+  for (const finding of await examine()) expect(finding).toMatch(/^✓/);
 });
 
-describe("issuer", () => {
-  test("a JWT_ISSUER that differs by a slash, or another JWKS_URL, is shown beside the issuer's", async () => {
-    const { JWT_ISSUER, JWKS_URL } = stack.variables;
-    const withSlash = { JWT_ISSUER: `${JWT_ISSUER}/` };
-    await expectOnly(new RegExp(`^✗ JWT_ISSUER is ${JWT_ISSUER}/, but .* ${JWT_ISSUER}\n`), withSlash);
-    const elsewhere = serve(await (await fetch(JWKS_URL)).text());
-    await expectOnly(new RegExp(`^✗ JWKS_URL is .*, but .* ${JWKS_URL}\n`), { JWKS_URL: elsewhere });
-  });
-
-  test("an issuer without metadata is ✗, and passed over with --without-metadata", async () => {
-    const JWT_ISSUER = serve("", 404);
-    const { pathname } = new URL(JWT_ISSUER);
-    answers.set(`${pathname}/.well-known/openid-configuration`, { status: 404, text: "" });
-    answers.set(`/.well-known/oauth-authorization-server${pathname}`, { status: 404, text: "" });
-    await expectOnly(/^✗ .*metadata can't be read: .*openid-configuration: .* 404; .*oauth-auth/, { JWT_ISSUER });
-    await expectHealthy({ JWT_ISSUER }, { withoutMetadata: true });
-  });
-
-  for (const [title, text, status, pattern] of [
-    ["answers with an error", "{}", 500, /the response is a 500/],
-    ["redirects", "", 302, /the response is a 302/],
-    ["answers with a page", "<html>", 200, /the response isn't JSON/],
-    ["is the metadata", `{"issuer":"x"}`, 200, /isn't a JSON Web Key Set/],
-    ["is too large", `{"keys":[]}${" ".repeat(262_144)}`, 200, /longer than 262144 bytes/],
-    ["holds a shared secret only", `{"keys":[{"kty":"oct","k":"AA"}]}`, 200, /no usable signature key/],
-  ] as const) {
-    test(`a key endpoint that ${title} is ✗`, async () => {
-      await expectOnly(pattern, { JWKS_URL: serve(text, status) }, { withoutMetadata: true });
-    });
+/** One finding, and no other problem; and the change that causes it. */
+test.for<[finding: RegExp, change: Change]>([
+  // The configuration.
+  [/^✗ wrangler\.production\.toml can't be read\n +Line 2: /, edit("compatibility_date =", "compatibility_date")],
+  [
+    /^✗ DATABASE_URL is in wrangler\.production\.toml/,
+    edit("[vars]", `[vars]\nDATABASE_URL = "postgresql://u:p4@h/d"`),
+  ],
+  [/^✗ wrangler can't use .*\n.*placement/, edit("[vars]", `[placement]\nmode = "smart"\nregion = "aws:x"\n[vars]`)],
+  [/^✗ compatibility_date .* is "2026-09-01"\n.* compatibility_date = "2026-10-01"\n/, edit("-10-", "-09-")],
+  [/^✗ compatibility_flags in .*\n/, edit(`"enable_request_signal", `, "")],
+  [/^✗ preview_urls in .* is true\n/, edit("preview_urls = false", "preview_urls = true")],
+  [/^✗ run_worker_first in .*\n.* under \[assets\]: run_worker_first = \["\/api/, edit(`"/ready", `, "")],
+  [/^✗ required in .* is missing\n.* under \[secrets\]/, edit(`secrets = { required = ["DATABASE_URL"] }`, "")],
+  [/^✗ .* have one name, x:/, { staging: STAGING.replace('"y"', '"x"') }],
+  [/^✗ .* both have a\.example:/, { ...edit("name", `routes = ["a.example"]\nname`), staging: STAGING }],
+  // The settings.
+  [/^✗ JWT_LEEWAY_SECONDS must be .*\n.*: wrangler\.production\.toml\.$/m, set({ JWT_LEEWAY_SECONDS: "99" })],
+  [/^✗ DATABASE_URL must be .*\n.*: environment\.$/m, set({ DATABASE_URL: "postgresql://u:hunter2@h" })],
+  [/^✗ the Worker has no setting JWKS_URI/, set({ JWKS_URI: "x" })],
+  [/^✗ REQUIRED_SCOPE is set only in this shell/, { variables: { DATABASE_URL, REQUIRED_SCOPE: "crew-runs:read" } }],
+  [/^✗ \.env\.production also has API_TOKEN\n/, { secrets: `DATABASE_URL='${DATABASE_URL}'\nAPI_TOKEN=y` }],
+  // The issuer.
+  [/^✗ JWKS_URL is .*, but .* http.*\/jwks\n/, set({ JWKS_URL: serve(keySetText) })],
+  [/^✗ no usable keys .*the response is a 500/, keysAt(serve("{}", 500))],
+  [/^✗ no usable keys .*the response is a 302/, keysAt(serve("", 302))],
+  [/^✗ no usable keys .*the response isn't JSON/, keysAt(serve("<html>"))],
+  [/^✗ no usable keys .*longer than 262144 bytes/, keysAt(serve(`{"keys":[]}${" ".repeat(262_144)}`))],
+  [/^✗ no usable keys .*no usable signature key/, keysAt(serve(`{"keys":[{"kty":"oct","k":"AA"}]}`))],
+  [/^✗ no usable keys .*no response in time/, keysAt(`${loopback.url}/hangs`)],
+  // The token.
+  [/^· no token was checked/, { token: undefined }],
+  [
+    /^✗ the Worker rejects the token: wrong_audience: aud\n(.*\n)*.*; JWT_AUDIENCE is other/,
+    set({ JWT_AUDIENCE: "other" }),
+  ],
+  [/^✗ the Worker rejects the token: malformed/, { token: "opaque" }],
+  [/^✗ the token's signature .*: bad_signature/, { token: token.replace(/\.[^.]{4}(?=[^.]*$)/, ".AAAA") }],
+  [/^✗ the token lacks runs:read, .*\n.*: crew-runs:read$/, set({ REQUIRED_SCOPE: "runs:read" })],
+  // The database.
+  [/^✗ the database rejects the role.*: password auth/, set(at("password", "wrong-one"))],
+  // A lone % can't be percent-decoded.
+  [/^✗ the database rejects the role.*: password auth/, set(at("password", "wrong-50%"))],
+  [/^✗ the database returns an error.*"elsewhere" does not exist/, set(at("pathname", "/elsewhere"))],
+  [
+    /^✗ the database returns an error.*status 500.*suspended/,
+    set({ NEON_FETCH_ENDPOINT: serve("it is suspended", 500) }),
+  ],
+  [/^✗ the database returns an error.*isn't JSON/, set({ NEON_FETCH_ENDPOINT: serve("<html>") })],
+  [/^✗ the database doesn't respond.*: .*ECONNREFUSED/, set({ NEON_FETCH_ENDPOINT: "http://127.0.0.1:2" })],
+  [/^· the database is in aws:us-east-2\n.*under \[placement\]: region = "aws:us-east-2"$/, set(onNeon)],
+  [/^· the database is in aws:.*\n.*, in place of mode: region/, { ...set(onNeon), ...edit("[vars]", SMART) }],
+  [/^✗ the role is too powerful[^]*crew_runs_reader/, set({ DATABASE_URL: stack.ownerDatabaseUrl })],
+  [/^✗ the role finds no crew_runs/, sql("create schema app; alter table crew_runs set schema app")],
+  [/^✗ the column error is missing/, sql("alter table crew_runs rename error to failure")],
+  [/^✗ the column id is text, not uuid/, sql("alter table crew_runs alter column id type text")],
+  [/^✗ the column started_at is timestamp without time zone, not timestamptz/, sql(VIEW)],
+  [/^✗ the role can't read the column result/, sql(`revoke select on crew_runs from ${READER}; ${GRANT}`)],
+  [/^✗ the role is too powerful: superuser/, sql(`alter role ${READER} superuser`)],
+  // As Neon's console makes roles.
+  [/^✗ .* powerful: member of neon_superuser/, sql(`create role neon_superuser; grant neon_superuser to ${READER}`)],
+  [/^✗ the role can write public\.crew_runs/, sql(`grant update (result) on crew_runs to ${READER}`)],
+  [/^✗ the role can write public\.other, schema public/, sql(`create table other (n int); ${WRITE}`)],
+  [/^✗ statements end after 5000 ms; .* 4000 ms [^]*set statement_timeout = '3s'$/, sql(`${TIMEOUT} = '5s'`)],
+  [/^✗ statements never end/, sql(`${TIMEOUT} = 0`)],
+  [/^· row-level security is on/, sql("alter table crew_runs enable row level security")],
+])("%s", async ([finding, change]) => {
+  if (change.sql !== undefined) {
+    await stack.database.exec(change.sql);
+    onTestFinished(async () => void (await stack.database.exec(MENDING)));
   }
-
-  test("a key endpoint that hangs is ✗ after three seconds", async () => {
-    await expectOnly(/no response in time/, { JWKS_URL: `${loopback.url}/hangs` }, { withoutMetadata: true });
-  });
-
-  test("the key set is requested as the Worker requests it", async () => {
-    const JWKS_URL = serve(await (await fetch(stack.variables.JWKS_URL)).text());
-    await expectHealthy({ JWKS_URL }, { withoutMetadata: true });
-    expect(requestHeaders.get(new URL(JWKS_URL).pathname)).toMatchObject(KEY_SET_REQUEST.headers);
-  });
-
-  test("keys that the Worker would pass over are not counted as usable", async () => {
-    const { keys } = (await (await fetch(stack.variables.JWKS_URL)).json()) as { keys: object[] };
-    const strange = { kty: "RSA", use: "enc", alg: "RSA-OAEP", kid: "for encryption" };
-    const JWKS_URL = serve(JSON.stringify({ keys: [...keys, strange] }));
-    const texts = (await examine({ JWKS_URL }, { withoutMetadata: true })).join("\n");
-    expect(texts).toMatch(/✓ 2 of 3 keys at .* can be used: RS256 \S+, ES256 \S+$/m);
-    await expectOnly(/no usable signature key/, { JWT_ALGORITHMS: "EdDSA" });
-  });
+  const problems = (await examine(change)).filter((each) => /^[✗·]/.test(each));
+  expect(problems, problems.join("\n")).toEqual([expect.stringMatching(finding)]);
 });
 
-describe("database", () => {
-  const change = (edit: (url: URL) => void): { DATABASE_URL: string } => {
-    const url = new URL(stack.variables.DATABASE_URL);
-    edit(url);
-    return { DATABASE_URL: url.href };
-  };
-
-  test("a wrong password, a wrong database, a failing and a missing endpoint are distinguished", async () => {
-    const wrongPassword = change((url) => (url.password = "wrong-one"));
-    await expectOnly(/^✗ the database doesn't respond.*password authentication failed/, wrongPassword);
-    // A lone % can't be percent-decoded.
-    const oddPassword = change((url) => (url.password = "wrong-50%"));
-    await expectOnly(/^✗ the database doesn't respond.*password authentication failed/, oddPassword);
-    const wrongName = change((url) => (url.pathname = "/elsewhere"));
-    await expectOnly(/database "elsewhere" does not exist/, wrongName);
-    const failing = serve("compute is suspended", 500);
-    await expectOnly(/HTTP status 500.*compute is suspended/, { NEON_FETCH_ENDPOINT: failing });
-    await expectOnly(/the response isn't JSON/, { NEON_FETCH_ENDPOINT: serve("<html>") });
-    await expectOnly(/at NEON_FETCH_ENDPOINT: .*ECONNREFUSED/, { NEON_FETCH_ENDPOINT: "http://127.0.0.1:2" });
-  });
-
-  test("a database on Neon gives the line that places the Worker near it", async () => {
-    const onNeon = change((url) => (url.hostname = "ep-cool-darkness-123456.us-east-2.aws.neon.tech"));
-    await expectOnly(/^· the database is in aws:us-east-2\n.*under \[placement\]: region = "aws:us-east-2"$/, onNeon);
-    const smart = { config: `name = "x"\nplacement = { mode = "smart" }` };
-    await expectOnly(
-      /^· the database is in aws:us-east-2\n.*, in place of mode: region = "aws:us-east-2"$/,
-      onNeon,
-      smart,
-    );
-    const both = { config: `name = "x"\nplacement = { mode = "smart", region = "aws:us-east-2" }` };
-    await expectOnly(/^✗ wrangler\.toml can't be read\n.*placement/, onNeon, both);
-    await expectHealthy(onNeon, { config: `name = "x"\nplacement = { region = "aws:us-east-2" }` });
-  });
-
-  const reader = "crew_runs_reader";
-  const table = "alter table crew_runs";
-  for (const [finding, breakIt, mendIt] of [
-    // Not there, or not in the search path.
-    [
-      "✗ the role finds no crew_runs",
-      `create schema app; ${table} set schema app`,
-      "alter table app.crew_runs set schema public; drop schema app",
-    ],
-    ["✗ the column error is missing", `${table} rename error to failure`, `${table} rename failure to error`],
-    [
-      "✗ the column started_at is timestamp without time zone, not timestamptz",
-      `${table} rename to stored; create view crew_runs as
-         select id, correlation_id, owner_id, status, created_at, crew_type, crew_config, task_input, result, error,
-                started_at::timestamp, completed_at from stored;
-       revoke select on stored from ${reader}; grant select on crew_runs to ${reader}`,
-      `drop view crew_runs; alter table stored rename to crew_runs; grant select on crew_runs to ${reader}`,
-    ],
-    [
-      "✗ the column id is text, not uuid",
-      `${table} alter column id type text`,
-      `${table} alter column id type uuid using id::uuid`,
-    ],
-    [
-      "✗ the role can't read the column result",
-      `revoke select on crew_runs from ${reader};
-       grant select (id, correlation_id, owner_id, status, created_at, crew_type, crew_config, task_input, error,
-                     started_at, completed_at) on crew_runs to ${reader}`,
-      `revoke all on crew_runs from ${reader}; grant select on crew_runs to ${reader}`,
-    ],
-    ["✗ the role is too powerful: superuser", `alter role ${reader} superuser`, `alter role ${reader} nosuperuser`],
-    // As Neon's console makes roles.
-    [
-      "✗ the role is too powerful: member of neon_superuser",
-      `create role neon_superuser; grant neon_superuser to ${reader}`,
-      "drop role neon_superuser",
-    ],
-    [
-      "✗ the role can write public.crew_runs",
-      `grant update (result) on crew_runs to ${reader}`,
-      `revoke update (result) on crew_runs from ${reader}`,
-    ],
-    [
-      "✗ the role can write public.other, schema public",
-      "grant create on schema public to public; create table other (n int); grant delete on other to public",
-      "revoke create on schema public from public; drop table other",
-    ],
-    ["· row-level security is on", `${table} enable row level security`, `${table} disable row level security`],
-  ] as const) {
-    test(`it says: ${finding}`, async () => {
-      await stack.database.exec(breakIt);
-      const found = await expectOnly(/\n/).finally(() => stack.database.exec(mendIt));
-      expect(found.split("\n")[0]).toBe(finding);
-      await expectHealthy();
-    });
-  }
-
-  test("the owner of the table is not fit to be the Worker's role", async () => {
-    await expectOnly(/^✗ the role is too powerful[^]*crew_runs_reader/, { DATABASE_URL: stack.ownerDatabaseUrl });
-  });
+test("an issuer that differs by a slash is shown beside the metadata's; one without metadata can be passed over", async () => {
+  const withSlash = `${JWT_ISSUER}/`;
+  const rejected = expect.stringMatching("^✗ the Worker rejects the token: wrong_issuer");
+  const wrong = (change: Change) => examine(change).then((shown) => shown.filter((each) => each.startsWith("✗")));
+  const differs = expect.stringMatching(`^✗ JWT_ISSUER is ${withSlash}, but .* ${JWT_ISSUER}\n`);
+  expect(await wrong(set({ JWT_ISSUER: withSlash }))).toEqual([differs, rejected]);
+  const none = expect.stringMatching(/^✗ .*metadata can't be read: .*openid-configuration: .* 404; .*oauth-auth/);
+  expect(await wrong(set({ JWT_ISSUER: withoutMetadata }))).toEqual([none, rejected]);
+  expect(await wrong({ ...set({ JWT_ISSUER: withoutMetadata }), withoutMetadata: true })).toEqual([rejected]);
 });
 
-test("as a command: exit code 0 when healthy, 1 and the remedy below the ✗ when not", async () => {
-  const run = async (JWT_ISSUER: string) => {
-    const { DATABASE_URL, ...settings } = { ...stack.variables, JWT_ISSUER };
-    const lines = Object.entries(settings).map(([name, value]) => `${name} = "${value}"`);
-    const file = join(directory, "command.toml");
-    await writeFile(file, [`name = "x"`, "[vars]", ...lines].join("\n"));
-    const env = { PATH: process.env["PATH"], DATABASE_URL };
-    return promisify(execFile)(process.execPath, [DOCTOR, "--config", file], { env });
-  };
-  expect((await run(stack.variables.JWT_ISSUER)).stdout).toMatch(/\n\d+ ✓, 0 ✗\n$/);
-  await expect(run(`${stack.variables.JWT_ISSUER}/`)).rejects.toMatchObject({
-    code: 1,
-    stdout: expect.stringMatching(/\n✗ JWT_ISSUER is .*\n {4}They must be equal/),
-  });
+test("what is missing is named, and the rest is checked all the same", async () => {
+  const shown = (await examine({ ...set({ JWT_AUDIENCE: "" }), variables: {} })).join("\n");
+  expect(shown).toMatch(/^✗ DATABASE_URL is required\n.* \.env\.production, [^]*--secrets-file \.env\.production/m);
+  expect(shown).toMatch(/^✗ JWT_AUDIENCE is required\n.*wrangler\.production\.toml under \[vars\]/m);
+  expect(shown).toMatch(/^✓ 2 of 2 keys at/m);
+  expect(shown).toMatch(/^– the database isn't checked: DATABASE_URL must be set first/m);
+});
+
+test("the key set is requested as the Worker requests it, and keys that the Worker would skip aren't counted", async () => {
+  const { keys } = JSON.parse(keySetText) as { keys: object[] };
+  const url = serve(JSON.stringify({ keys: [...keys, { kty: "RSA", use: "enc", alg: "RSA-OAEP" }] }));
+  expect((await examine(keysAt(url))).join("\n")).toMatch(/✓ 2 of 3 keys at .* can be used: RS256 \S+, ES256 \S+$/m);
+  expect(requestHeaders.get(new URL(url).pathname)).toMatchObject(KEY_SET_REQUEST.headers);
+});
+
+test("as a command: exit code 0 when healthy, 1 when not, and each finding is printed at once", async () => {
+  const { configFile, variables } = await prepare({});
+  const args = [`${import.meta.dirname}/../../dev/doctor.ts`, "--config", configFile];
+  const env = { PATH: process.env["PATH"], ...variables, SMOKE_TOKEN: token };
+  const run = () => promisify(execFile)(process.execPath, args, { env });
+  expect((await run()).stdout).toMatch(/\n✓ the token can read the runs whose owner_id is owner\n[^]*\n\d+ ✓, 0 ✗\n$/);
+  await prepare(set({ JWT_AUDIENCE: "other" }));
+  await expect(run()).rejects.toMatchObject({ code: 1, stdout: expect.stringMatching(/\n✗ [^]*, 1 ✗\n$/) });
+  await prepare(set({ NEON_FETCH_ENDPOINT: `${loopback.url}/hangs` }));
+  const child = spawn(process.execPath, args, { env });
+  onTestFinished(() => void child.kill());
+  let output = "";
+  for await (const chunk of child.stdout) {
+    output += String(chunk);
+    if (output.includes("✓ the token")) break;
+  }
+  expect(output).not.toMatch(/database/);
 });

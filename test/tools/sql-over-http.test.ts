@@ -50,7 +50,7 @@ test("a session leaves nothing to the next one", async () => {
   await owner`begin`;
   await reader`reset session authorization`;
   expect(await owner`show statement_timeout`).toEqual([{ statement_timeout: "0" }]);
-  expect(await reader`show statement_timeout`).toEqual([{ statement_timeout: "5s" }]);
+  expect(await reader`show statement_timeout`).toEqual([{ statement_timeout: "3s" }]);
   expect(await catchError(owner`select * from left_behind`)).toMatchObject({ code: "42P01" });
   expect(await owner`select pg_current_xact_id_if_assigned() as id`).toEqual([{ id: null }]);
   expect(await reader`select current_user as role, status from crew_runs where id = ${id}`).toEqual([
