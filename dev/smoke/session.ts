@@ -11,15 +11,16 @@ export interface Received {
 }
 
 interface Request {
-  method?: string;
   token?: string;
   headers?: Record<string, string>;
 }
 
-export const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 const MAX_SHOWN_LENGTH = 300;
-/** Static files, served without the Worker: no request id and no timing. */
-const FILES = /^\/(docs|openapi\.json|llms\.txt)/;
+/** What Browser Integrity Check sends instead of the Worker. */
+export const BLOCKED = "error code: 1010";
+/** Static files, served without the Worker: no request id. */
+const FILES = /^\/(docs$|openapi\.json)/;
 
 /** Status and `detail` of each error, by its code. */
 const REFUSALS = {
@@ -27,7 +28,6 @@ const REFUSALS = {
   invalid_token: [401, "Could not validate credentials"],
   run_not_found: [404, "Run not found"],
   not_found: [404, "Not Found"],
-  method_not_allowed: [405, "Method Not Allowed"],
 } as const;
 
 export class Session {
@@ -38,16 +38,15 @@ export class Session {
     this.origin = origin;
   }
 
-  async send(path: string, { method = "GET", token, headers }: Request = {}): Promise<Received> {
+  async send(path: string, { token, headers }: Request = {}): Promise<Received> {
     const response = await fetch(this.origin + path, {
-      method,
       redirect: "manual",
       headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...headers },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const text = await response.text();
     const received = { status: response.status, headers: response.headers, text, json: parseObject(text) };
-    if (!FILES.test(path)) this.responses.push(received);
+    if (!FILES.test(path) && text !== BLOCKED) this.responses.push(received);
     return received;
   }
 
@@ -79,7 +78,7 @@ export function expect(name: string, actual: unknown, expected: unknown): void {
 }
 
 /** The JSON object in a text; an empty one if there is none. */
-export function parseObject(text: string): Record<string, unknown> {
+function parseObject(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
