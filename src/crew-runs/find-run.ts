@@ -44,7 +44,12 @@ export function createRunFinder(
   cachedRuns: CachedRuns,
   rateLimiter: RateLimit | undefined,
 ): FindRun {
-  return async function findRun(query) {
+  return (query) =>
+    findRun(query).catch((error: unknown) => {
+      throw query.request.signal?.aborted ? new Failure("client_left") : error;
+    });
+
+  async function findRun(query: Query): Promise<FoundRun> {
     const { id, reader, request } = query;
     const cached = await cachedRuns.find(id, reader, request.origin);
     if (cached !== undefined) return noteHit(cached, request);
@@ -54,23 +59,19 @@ export function createRunFinder(
     if (read !== undefined && (isNews(read.run, query) || waitLeftMs(query) === 0)) return read;
     // Not awaited here: a suspended function keeps its variables, and this one has a record of megabytes.
     return waitForNews(query);
-  };
+  }
 
   /** Polls until there is news or the wait is over; returns the run as it is then. Holds no record meanwhile. */
   async function waitForNews(query: Query): Promise<FoundRun> {
     const { signal, notes } = query.request;
     const waitStartedMs = Date.now();
-    try {
-      for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
-        await scheduler.wait(Math.min(pauseMs, waitLeftMs(query)), signal && { signal });
-        const isLast = waitLeftMs(query) === 0;
-        const found = await poll(query, isLast);
-        notes.waited_ms = Date.now() - waitStartedMs;
-        if (found !== undefined) return { ...found, hasWaited: true };
-        if (isLast) await scheduler.wait(pauseForRoomMs(), signal && { signal });
-      }
-    } catch (error) {
-      throw signal?.aborted ? new Failure("client_left") : error;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
+      await scheduler.wait(Math.min(pauseMs, waitLeftMs(query)), signal && { signal });
+      const isLast = waitLeftMs(query) === 0;
+      const found = await poll(query, isLast);
+      notes.waited_ms = Date.now() - waitStartedMs;
+      if (found !== undefined) return { ...found, hasWaited: true };
+      if (isLast) await scheduler.wait(pauseForRoomMs(), signal && { signal });
     }
   }
 

@@ -285,6 +285,27 @@ describe("during a wait", () => {
     expect(await proxy.received()).toBe(2);
   });
 
+  test.each([
+    ["its first read", 0],
+    ["a later poll", 700],
+  ])("a client that leaves in %s isn't an outage", async (_, afterMs) => {
+    const { app } = await openDatabase();
+    const id = await insertRun({ status: "running" });
+    const leaver = new AbortController();
+    const headers = { ...bearer(await fetchToken("owner")), prefer: "wait=20" };
+    await read(app, id, "");
+    if (afterMs === 0) hangFetches("/sql", "silent");
+    const left = app.fetch(`/api/crew-runs/${id}`, { headers, signal: leaver.signal });
+    await pause(afterMs);
+    if (afterMs > 0) hangFetches("/sql", "silent");
+    await pause(2_000);
+    leaver.abort();
+    expect((await left).status).toBe(499);
+    const [line = "{}"] = lines.all().filter((each) => each.includes(id) && each.includes("client_left"));
+    expect(JSON.parse(line)).toMatchObject({ level: "info", status: 499 });
+    expect(line).not.toContain("db_faults");
+  });
+
   test("a row that breaks the contract is a 500", async () => {
     const { app } = await openDatabase();
     const id = await insertRun();

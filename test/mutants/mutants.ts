@@ -234,8 +234,8 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ],
   [
     "src/crew-runs/find-run.ts",
-    "throw signal?.aborted ? new",
-    "throw signal?.aborted === false ? new",
+    "throw query.request.signal?.aborted ? new",
+    "throw query.request.signal?.aborted === false ? new",
     "crew-runs/long-polls",
   ],
   [
