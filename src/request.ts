@@ -1,5 +1,4 @@
 // One request, as the steps below its route see it. Types, and the time that it has left. Knows nothing of HTTP.
-import { remainingMs } from "./isolate/clock.ts";
 
 type FailureNote = "code" | "why" | "stack";
 type ReaderNote = "auth" | "subject" | "key_set" | "rate_limit";
@@ -25,7 +24,7 @@ export interface RequestScope {
   /** The request's origin, where it finds and leaves entries of the data-center cache. Empty if its Host is unusable. */
   readonly origin: string;
   /** When it began, in milliseconds since the epoch. */
-  readonly startedMs: number;
+  startedMs: number;
   /** Everything that the response waits for ends within this time of the start. 0 until a route sets it, and once it gives up. */
   timeoutMs: number;
   /** Fires when the client leaves. Only long polls set it. */
@@ -33,8 +32,12 @@ export interface RequestScope {
   readonly notes: Notes;
 }
 
-/** The milliseconds that the request has left; 0 if none. */
-export const timeLeftMs = ({ startedMs, timeoutMs }: RequestScope): number => remainingMs(startedMs, timeoutMs);
+/** The milliseconds that the request has left, of `spanMs` since its start; 0 if none. If the clock jumps back, it starts anew. */
+export function timeLeftMs(request: RequestScope, spanMs = request.timeoutMs): number {
+  const nowMs = Date.now();
+  request.startedMs = Math.min(request.startedMs, nowMs);
+  return Math.max(0, request.startedMs + spanMs - nowMs);
+}
 
 /** Lets work outlive the response and the client, for 30 seconds at most. The work must not reject. */
 export type WaitUntil = (work: Promise<unknown>) => void;

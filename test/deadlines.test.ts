@@ -77,6 +77,20 @@ const CASES: readonly Case[] = [
   },
 ];
 
+test("a wait that is cut short by its token has as much less time", async () => {
+  const issuer = await openIssuer([key]);
+  const app = createTestApp({ ...issuer.variables, JWT_LEEWAY_SECONDS: 0 });
+  const token = await issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 5 });
+  const id = await insertRun({ status: "running" });
+  const startedMs = Date.now();
+  const reading = read(app, id, token, 20);
+  await scheduler.wait(300);
+  hangFetches("/sql", "silent");
+  await reading;
+  // The wait is three seconds and a fraction of the fourth is over.
+  expect(Date.now() - startedMs).toBeLessThanOrEqual(12_000);
+});
+
 const read = (app: TestApp, id: string, token: string, wait: number) =>
   app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), prefer: `wait=${wait}` } });
 

@@ -1,7 +1,7 @@
 // Finds a run for a reader: in the caches or in the database, at once or after a wait for it to change. Knows nothing of headers,
 // statuses or keys.
 import { Failure } from "../failure.ts";
-import { remainingMs, within } from "../isolate/clock.ts";
+import { within } from "../isolate/clock.ts";
 import { type Reader, type RequestScope, timeLeftMs } from "../request.ts";
 import type { CachedRuns, FoundRun } from "./cached-runs.ts";
 import type { CrewRunStore } from "./postgres/store.ts";
@@ -33,7 +33,7 @@ export interface Query {
  */
 export type FindRun = (query: Query) => Promise<FoundRun>;
 
-const waitLeftMs = ({ request, waitMs }: Query) => remainingMs(request.startedMs, waitMs);
+const waitLeftMs = ({ request, waitMs }: Query) => timeLeftMs(request, waitMs);
 
 /** Whether a client that waits should get this state of the run. */
 const isNews = ({ isFinal, etag }: Run, { ifNoneMatch }: Query) =>

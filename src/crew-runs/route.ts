@@ -3,8 +3,7 @@ import type { Context } from "hono";
 import type { Authenticate } from "../auth/authenticator.ts";
 import type { AppEnv } from "../env.ts";
 import { Failure } from "../failure.ts";
-import { remainingMs } from "../isolate/clock.ts";
-import type { RequestScope } from "../request.ts";
+import { timeLeftMs } from "../request.ts";
 import type { Settings } from "../settings.ts";
 import type { FoundRun } from "./cached-runs.ts";
 import type { FindRun } from "./find-run.ts";
@@ -23,13 +22,12 @@ interface Shared {
 
 export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, findRun }: Shared): Promise<Response> {
   const request = c.get("request");
-  const preferred = Math.min(readWaitSeconds(c.req.header("prefer")) ?? 0, settings.MAX_WAIT_SECONDS);
-  request.timeoutMs = preferred * 1_000 + settings.REQUEST_TIMEOUT_MS;
-
+  request.timeoutMs = settings.REQUEST_TIMEOUT_MS;
   const access = await authenticate(c.req.header("authorization") ?? "", request);
   // A wait ends a second before its token, because the last poll takes time too.
   const lifeSeconds = Math.floor((access.expiresMs - Date.now()) / 1_000) - 1;
-  const waitSeconds = Math.max(0, Math.min(preferred, lifeSeconds));
+  const preferred = readWaitSeconds(c.req.header("prefer")) ?? 0;
+  const waitSeconds = Math.max(0, Math.min(preferred, settings.MAX_WAIT_SECONDS, lifeSeconds));
   const input = c.req.param("run_id") ?? "";
   const id = readRunId(input);
   // A withdrawn key begins no wait, and is a 401 rather than a 403 or a 422.
@@ -39,24 +37,25 @@ export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, f
   request.notes.run_id = id;
 
   const waitMs = waitSeconds * 1_000;
+  request.timeoutMs += waitMs;
   if (waitMs > 0) request.signal = c.req.raw.signal;
   const ifNoneMatch = c.req.header("if-none-match");
-  // Stale keys are refetched in parallel with the read. A refusal is sent at once, and the read makes no further attempt.
   const reading = Promise.allSettled([findRun({ id, reader: access.reader, ifNoneMatch, waitMs, request })]);
-  await access.confirm().catch((refusal: unknown) => abandon(request, refusal));
+  const confirm = () =>
+    access.confirm().catch(async (refusal: Error) => {
+      // Sent at once: the read makes no further attempt. If it has failed already, the log has its cause, too.
+      request.timeoutMs = 0;
+      const [read] = await Promise.race([reading, []]);
+      if (read?.status === "rejected") refusal.cause = read.reason;
+      throw refusal;
+    });
+  // Stale keys are refetched in parallel with the read.
+  await confirm();
   const [read] = await reading;
   // Again, because the token may have expired during the read, and its key may have been withdrawn.
-  await access.confirm().catch((refusal: Error) => {
-    if (read.status === "rejected") refusal.cause = read.reason;
-    throw refusal;
-  });
+  await confirm();
   if (read.status === "rejected") throw read.reason;
   return respondWithRun(c, read.value, settings.FINISHED_RUN_TTL_SECONDS, waitSeconds);
-}
-
-function abandon(request: RequestScope, refusal: unknown): never {
-  request.timeoutMs = 0;
-  throw refusal;
 }
 
 function respondWithRun(c: Context<AppEnv>, found: FoundRun, ttlSeconds: number, waitSeconds: number): Response {
@@ -72,7 +71,7 @@ function respondWithRun(c: Context<AppEnv>, found: FoundRun, ttlSeconds: number,
   // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
   if (layer !== undefined) headers["age"] = String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000)));
   if (!run.isFinal) {
-    const wasWholeWait = hasWaited === true && remainingMs(c.get("request").startedMs, waitSeconds * 1_000) === 0;
+    const wasWholeWait = hasWaited === true && timeLeftMs(c.get("request"), waitSeconds * 1_000) === 0;
     headers["retry-after"] = String(wasWholeWait ? 0 : suggestRetrySeconds(run.createdMs));
   }
   if (hasWaited === true) headers["preference-applied"] = `wait=${waitSeconds}`;

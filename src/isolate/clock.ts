@@ -8,11 +8,6 @@ export function isRecent(sinceMs: number, spanMs: number, nowMs = Date.now()): b
   return nowMs >= sinceMs && nowMs - sinceMs < spanMs;
 }
 
-/** What is left of a span of `spanMs` that began at `sinceMs`; 0 if it is over, or if it hasn't begun by a clock that jumped. */
-export function remainingMs(sinceMs: number, spanMs: number, nowMs = Date.now()): number {
-  return isRecent(sinceMs, spanMs, nowMs) ? sinceMs + spanMs - nowMs : 0;
-}
-
 /** The result of `work`. Rejects after `milliseconds`; the work goes on. */
 export const within = async <T>(milliseconds: number, work: Promise<T>): Promise<T> =>
   Promise.race([work, scheduler.wait(milliseconds).then(() => Promise.reject(new Error("too slow")))]);

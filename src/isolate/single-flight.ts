@@ -1,7 +1,7 @@
 // One task at a time for the whole isolate, whose end all who need it await. A request can't await another request's I/O
 // (cloudflare/workerd#210), but since 2024-10-14 it may resolve a promise that another request made
 // (`handle_cross_request_promise_resolution`): so each caller awaits a promise of its own.
-import { isRecent, remainingMs } from "./clock.ts";
+import { isRecent } from "./clock.ts";
 
 export class SingleFlight {
   readonly #timeoutMs: number;
@@ -32,8 +32,8 @@ export class SingleFlight {
   /** Waits for the end of the task under way, until `patienceMs` after its start, and for no longer than `limitMs` from now. */
   async join(patienceMs: number, limitMs: number): Promise<void> {
     if (this.#flight === undefined) return;
-    const fromStartMs = remainingMs(this.#flight.startedMs, Math.min(patienceMs, this.#timeoutMs));
-    const leftMs = Math.min(fromStartMs, limitMs);
+    const endMs = this.#flight.startedMs + Math.min(patienceMs, this.#timeoutMs);
+    const leftMs = Math.min(endMs - Date.now(), limitMs);
     if (leftMs <= 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.add(resolve);

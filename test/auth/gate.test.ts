@@ -174,6 +174,23 @@ test("if a read and then its confirmation fail, the confirmation's failure is se
   expect(refused.log["why"]).toMatch(/^expired: exp; sql_error: 42P01/);
 });
 
+test("so it is if the read fails before a refetch brings keys that refuse the token", async () => {
+  const { issuer, sign, read } = await start();
+  const [id, token] = [await insertRun(), await sign(old)];
+  await issuer.publish([other.jwk]);
+  clock.advance(TWENTY_MINUTES);
+  clock.simulate();
+  const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
+  vi.mocked(fetch).mockImplementation(async (input, init) => {
+    if (String(input).endsWith("/sql")) return Response.json({ message: "no", code: "42P01" }, { status: 400 });
+    await scheduler.wait(300);
+    return simulated(input, init);
+  });
+  const refused = await read(id, token);
+  expectRefusal(refused);
+  expect(refused.log["why"]).toMatch(/^bad_signature: unknown_key; sql_error: 42P01/);
+});
+
 test("an error that no step foresaw is in the log with its place, though the token was refused after it", async () => {
   const { sign, read } = await start({ JWT_LEEWAY_SECONDS: 0 });
   const token = await sign(old, 5);

@@ -391,7 +391,7 @@ describe("waits for one run", () => {
     await finish(id);
     expect(JSON.parse((await stayed).body)).toMatchObject({ status: "completed" });
     expect((await proxy.received()) - before).toBe(1);
-    const [line] = lines.all().filter((each) => each.includes("client_left"));
+    const [line] = lines.all().filter((each) => each.includes(id) && each.includes("client_left"));
     expect(JSON.parse(line ?? "{}")).toMatchObject({ run_id: id, status: 499, code: "client_left" });
   });
 
@@ -416,4 +416,23 @@ test("a clock that jumps back lengthens a wait by its own time at most", async (
   clock.advance(-120);
   const first = await Promise.race([waiting.then(() => "the wait ended"), pause(10_500).then(() => "it goes on")]);
   expect(first).toBe("the wait ended");
+});
+
+test("a clock that jumps back a little ends no wait with a failure", async () => {
+  const { app } = await openDatabase();
+  const id = await insertRun();
+  await read(app, id, "");
+  await pause(60_000);
+  const waiting = read(app, id, "wait=5");
+  await pause(300);
+  const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
+  vi.mocked(fetch).mockImplementation(async (input, init) => {
+    // As long as a quick query.
+    await pause(5);
+    init?.signal?.throwIfAborted();
+    return simulated(input, init);
+  });
+  clock.advance(-2);
+  await finish(id);
+  expect((await waiting).response.status).toBe(200);
 });
