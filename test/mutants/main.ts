@@ -8,14 +8,14 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type TestModule, type Vitest, createVitest } from "vitest/node";
+import { type TestModule, type TestSpecification, type Vitest, createVitest } from "vitest/node";
 import { MUTANTS } from "./mutants.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const LEFT_OUT = /\/(node_modules|\.git|\.wrangler|dist|bench)(\/|$)/;
 /** For a machine that does other work, too. */
 const TIMEOUT_MS = 900_000;
-const OPTIONS = { watch: false, bail: 1, project: ["workerd", "node"], reporters: [{}] };
+const OPTIONS = { watch: false, project: ["workerd", "node"], reporters: [{}] };
 
 const word = process.argv[2] ?? "";
 const isCheck = word === "--check";
@@ -109,14 +109,38 @@ function describe(named: Verdict, all: Verdict | undefined): string {
 
 type Verdict = "passed" | "failed" | "unknown";
 
-/** Runs test files, or all of them. A test that only took too long doesn't count as failed. */
-async function judge(vitest: Vitest, paths?: string[]): Promise<{ verdict: Verdict; detail: string }> {
-  const files = await vitest.globTestSpecifications(paths);
+interface Result {
+  verdict: Verdict;
+  /** Which tests failed, or why there is no verdict. */
+  detail: string;
+}
+
+/** Runs these test files one by one, up to the first that fails; without any, all at once. */
+async function judge(vitest: Vitest, paths?: string[]): Promise<Result> {
+  if (paths === undefined) return judgeRun(vitest, await vitest.globTestSpecifications());
+  let result: Result = { verdict: "unknown", detail: "no test file" };
+  for (const path of paths) {
+    const files = await vitest.globTestSpecifications([path]);
+    result = await judgeRun(
+      vitest,
+      files.filter(({ moduleId }) => moduleId.endsWith(`/${path}`)),
+    );
+    if (result.verdict !== "passed") break;
+  }
+  return result;
+}
+
+/** A test that only took too long doesn't count as failed. */
+async function judgeRun(vitest: Vitest, files: TestSpecification[]): Promise<Result> {
+  // vitest keeps the results of earlier runs.
+  vitest.state.filesMap.clear();
   for (const { moduleId } of files) vitest.invalidateFile(moduleId);
   const run = vitest.runTestSpecifications(files, true).then(({ testModules }) => testModules);
   const modules = await Promise.race([run, sleep(TIMEOUT_MS)]);
   if (modules === undefined) return { verdict: "unknown", detail: `took more than ${TIMEOUT_MS} ms` };
-  if (modules.length === files.length && modules.every(hasPassed)) return { verdict: "passed", detail: "" };
+  if (files.length > 0 && modules.length === files.length && modules.every(hasPassed)) {
+    return { verdict: "passed", detail: "" };
+  }
   const failed = modules.flatMap(({ children }) => [...children.allTests("failed")]);
   const message = (errors: readonly { message: string }[] = []) => errors.map((error) => error.message).join();
   const real = failed.filter((test) => !message(test.result().errors).includes("timed out in"));
@@ -126,7 +150,7 @@ async function judge(vitest: Vitest, paths?: string[]): Promise<{ verdict: Verdi
   return { verdict: real.length > 0 ? "failed" : "unknown", detail: detail.join("; ").slice(0, 500) };
 }
 
-/** Not if it was cut short, or if its tests didn't run. */
+/** Not if its tests didn't run. */
 function hasPassed(module: TestModule): boolean {
   const tests = [...module.children.allTests()];
   return module.state() === "passed" && tests.some((test) => test.result().state === "passed");
