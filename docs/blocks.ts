@@ -6,6 +6,7 @@ import { tabulateFaults } from "./faults.ts";
 import { type Block, formatTable } from "./generated.ts";
 import fields from "./data/log-fields.json" with { type: "json" };
 import { createReferenceBlocks } from "./reference.ts";
+import { tabulateSettings } from "./settings.ts";
 import { stripTypes } from "./strip-types.ts";
 
 const LOOP = `${import.meta.dirname}/../examples/typescript/wait-for-run.ts`;
@@ -17,7 +18,12 @@ export async function createBlocks(): Promise<Map<string, Block>> {
     transitions: { markdown: await showTransitions() },
     "wait-for-run": { markdown: `\`\`\`js JavaScript\n${stripTypes(await readFile(LOOP, "utf8"))}\n\`\`\`` },
   };
-  const tables = { ...tabulateFaults(), "log-fields": tabulateLogFields(), alerts: tabulateAlerts() };
+  const tables = {
+    ...tabulateFaults(),
+    "log-fields": tabulateLogFields(),
+    alerts: tabulateAlerts(),
+    settings: tabulateSettings(),
+  };
   for (const [name, markdown] of Object.entries(tables)) blocks[name] = { markdown };
   return new Map(Object.entries(blocks));
 }
