@@ -1,7 +1,8 @@
 // The protocol of Neon's HTTP endpoint, as @neondatabase/serverless speaks it: POST /sql with one statement, or with several
 // that are one transaction. Values are Postgres's own text, rows are arrays; errors carry Postgres's fields.
 // Leaves out features of the driver that this project doesn't use: JSON values, rows as objects, isolation levels, tokens, CORS.
-import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
+// Beyond the protocol, curl may log in with -u role:password.
+import { type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { messages } from "@electric-sql/pglite";
 import { type Database, type StatementResult, withSession } from "./database.ts";
@@ -64,7 +65,7 @@ async function respond(
   request: IncomingMessage,
 ): Promise<object | undefined> {
   if (request.method !== "POST" || request.url !== "/sql") throw new Refusal("only POST /sql is served here");
-  const role = authenticate(passwords, String(request.headers["neon-connection-string"]));
+  const role = authenticate(passwords, readConnectionString(request.headers));
   const batchOption = Object.keys(request.headers).find((header) => header.startsWith("neon-batch-"));
   if (batchOption !== undefined) throw new Refusal(`${batchOption} isn't supported here`);
   const payload = JSON.parse(await text(request)) as Query | { queries: Query[] };
@@ -83,6 +84,12 @@ async function respond(
     await run("commit");
     return { results };
   });
+}
+
+function readConnectionString({ authorization = "", ...headers }: IncomingHttpHeaders): string {
+  const given = headers["neon-connection-string"];
+  if (given !== undefined || !authorization.startsWith("Basic ")) return String(given);
+  return `postgresql://${atob(authorization.slice("Basic ".length))}@127.0.0.1/${DATABASE_NAME}`;
 }
 
 /** Returns the role. Errors have Neon's words and Postgres's codes. */
