@@ -22,14 +22,12 @@ async function copy(code: Element | null): Promise<string> {
 }
 
 for (const place of document.querySelectorAll<HTMLElement>("[data-copy]")) {
-  const button = document.createElement("button");
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "copy" });
   const name = `Copy: ${place.dataset["copy"]}`;
   const show = (word: string, label: string) => {
     button.textContent = word;
     button.setAttribute("aria-label", label);
   };
-  button.type = "button";
-  button.className = "copy";
   show("Copy", name);
   button.addEventListener("click", async () => {
     const word = await copy(findCode(place));

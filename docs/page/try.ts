@@ -3,17 +3,7 @@
 import "./page.ts";
 import { field, find, setField } from "./try/elements.ts";
 import { fetchRun } from "./try/exchange.ts";
-import {
-  type Fields,
-  REDIRECT_URI,
-  type Resource,
-  isLocal,
-  leaveForIssuer,
-  readIssuer,
-  readResource,
-  redeem,
-  takePendingLogIn,
-} from "./try/log-in.ts";
+import * as issuers from "./try/log-in.ts";
 import { type Form, describeRequest } from "./try/request.ts";
 import { cleanToken } from "./try/session.ts";
 import { type State, render } from "./try/view.ts";
@@ -29,7 +19,7 @@ let state: State = {
 };
 /** The request under way. */
 let underWay: AbortController | undefined;
-let resource: Promise<Resource> | undefined;
+let resource: Promise<issuers.Resource> | undefined;
 
 function update(change: Partial<State>): void {
   state = { ...state, ...change };
@@ -37,6 +27,7 @@ function update(change: Partial<State>): void {
 }
 
 const say = (text: string) => update({ logIn: { text, isError: false } });
+
 function complain(error: unknown): void {
   const { name, message } = error as Error;
   const text = name === "Error" ? message : `The log-in fails: ${message}. Get a token elsewhere and paste it.`;
@@ -46,13 +37,8 @@ function complain(error: unknown): void {
 function readForm(): Form {
   const token = cleanToken(field("token").value);
   if (token !== field("token").value) field("token").value = token;
-  return {
-    token,
-    runId: field("run_id").value,
-    tag: field("tag").value,
-    isConditional: field("tag").checked,
-    waits: field("wait").checked,
-  };
+  const { value: tag, checked: isConditional } = field("tag");
+  return { token, runId: field("run_id").value, tag, isConditional, waits: field("wait").checked };
 }
 
 /** So that the address leads back to this run. */
@@ -76,44 +62,36 @@ async function send(): Promise<void> {
   if (!mine.signal.aborted) update({ exchange: ended });
 }
 
-function cancel(): void {
-  underWay?.abort();
-  if (state.exchange.kind === "sending") update({ exchange: { kind: "canceled", request: state.exchange.request } });
-}
-
 /** The button that was pressed may go, so the focus moves to the panel. */
 function sendAgain(): void {
   find("#response").focus({ preventScroll: true });
   void send();
 }
 
-/** Reads once what the API says of its tokens, and after a failure again. */
-async function loadResource(): Promise<Resource> {
-  resource ??= readResource();
+/** Reads what the API says of its tokens and fills the form's empty fields: once, and again after a failure. */
+async function loadResource(): Promise<issuers.Resource> {
+  resource ??= issuers.readResource().then((loaded) => {
+    const { clientId: client_id, scope } = loaded;
+    const defaults = { client_id, scope, parameters: `${new URLSearchParams({ resource: loaded.resource })}` };
+    for (const [name, value] of Object.entries(defaults)) field(name).value ||= value;
+    update({ issuer: loaded.issuer });
+    return loaded;
+  });
   resource.catch(() => (resource = undefined));
-  const loaded = await resource;
-  const defaults = {
-    client_id: loaded.clientId,
-    scope: loaded.scope,
-    parameters: new URLSearchParams({ resource: loaded.resource }).toString(),
-  };
-  for (const [name, value] of Object.entries(defaults)) if (field(name).value === "") field(name).value = value;
-  update({ issuer: loaded.issuer });
-  return loaded;
+  return resource;
 }
 
 async function logIn(): Promise<void> {
   say("One moment…");
   const { issuer } = await loadResource();
-  const fields: Fields = { client_id: "", scope: "", parameters: "", run_id: "" };
-  for (const name of Object.keys(fields) as (keyof Fields)[]) fields[name] = field(name).value;
-  if (fields.client_id === "") {
+  const [client_id = "", scope = "", parameters = "", run_id = ""] = issuers.FIELDS.map((name) => field(name).value);
+  if (client_id === "") {
     find<HTMLDetailsElement>("#log-in-settings").open = true;
     field("client_id").focus();
     throw new Error("This deployment names no client for this page. Enter one, or paste a token.");
   }
   say(`On the way to ${new URL(issuer).host}…`);
-  await leaveForIssuer(issuer, fields, state.form.token !== "");
+  await issuers.leaveForIssuer(issuer, { client_id, scope, parameters, run_id }, state.form.token !== "");
 }
 
 function forget(): void {
@@ -123,99 +101,87 @@ function forget(): void {
 }
 
 /** Takes up a log-in that comes back from the issuer. */
-async function finishLogIn(returned: URLSearchParams): Promise<void> {
-  const pending = takePendingLogIn();
-  for (const [name, value] of Object.entries(pending?.fields ?? {})) setField(name, value);
+async function finishLogIn(returned: URLSearchParams, pending: issuers.PendingLogIn | undefined): Promise<void> {
   writeAddress();
   // Nothing can be scrolled to or have the focus before the page is drawn.
   await new Promise(requestAnimationFrame);
   find("#try-it").scrollIntoView();
   find("#log-in").focus({ preventScroll: true });
-  if (pending?.state !== returned.get("state") || pending === undefined)
+  if (pending === undefined || pending.state !== returned.get("state"))
     throw new Error("This log-in didn't begin in this tab. Log in again.");
   say("One moment…");
   const { issuer } = await loadResource();
-  setField("token", await redeem(issuer, returned, pending));
+  for (const name of issuers.FIELDS) field(name).value = pending.fields[name];
+  setField("token", await issuers.redeem(issuer, returned, pending));
   say("");
   find("#send").focus();
 }
 
-/** The local issuer names the runs that the local stack has. */
+/** The local stack's issuer names the stack's runs; another local issuer names none. */
 async function offerSeededRuns(): Promise<void> {
-  const { issuer } = await loadResource();
-  const { seeded_runs: runs = [] } = await readIssuer(issuer);
-  const chips = runs.map(([id, description]) => {
-    const chip = document.createElement("button");
-    chip.type = "button";
-    chip.className = "chip";
-    chip.textContent = description;
+  const { seeded_runs: runs = [] } = await issuers.readIssuer(state.issuer);
+  for (const [id, description] of runs) {
+    const shape = { type: "button", className: "chip", textContent: description } as const;
+    const chip = Object.assign(document.createElement("button"), shape);
     chip.addEventListener("click", () => {
       setField("run_id", id);
       writeAddress();
     });
-    return chip;
-  });
-  find("#seeded-runs").append(...chips);
-  find("#seeded-runs").hidden = chips.length === 0;
+    find("#seeded-runs").append(chip);
+    find("#seeded-runs").hidden = false;
+  }
 }
 
 function listen(): void {
-  const onClick = (selector: string, act: () => unknown) => find(selector).addEventListener("click", () => void act());
-  find("#try").addEventListener("input", () => update({ form: readForm() }));
-  field("run_id").addEventListener("input", () => {
-    // The tag belongs to another run.
-    Object.assign(field("tag"), { value: "", checked: false });
-  });
+  const on = (selector: string, type: string, act: () => unknown) =>
+    find(selector).addEventListener(type, (event) => {
+      if (type === "submit") event.preventDefault();
+      void act();
+    });
+  on("#try", "input", () => update({ form: readForm() }));
+  // The tag belongs to another run.
+  field("run_id").addEventListener("input", () => Object.assign(field("tag"), { value: "", checked: false }));
   field("run_id").addEventListener("change", writeAddress);
-  find("#request-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    void send();
-  });
-  find("#log-in-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    logIn().catch(complain);
-  });
-  onClick("#log-in-again", async () => logIn().catch(complain));
-  onClick("#log-out", () => {
+  on("#request-form", "submit", send);
+  on("#log-in-form", "submit", async () => logIn().catch(complain));
+  on("#log-in-again", "click", async () => logIn().catch(complain));
+  on("#log-out", "click", () => {
     forget();
     find("#log-in").focus();
   });
-  onClick("#cancel", () => {
-    cancel();
+  on("#cancel", "click", () => {
+    underWay?.abort();
+    if (state.exchange.kind === "sending") update({ exchange: { ...state.exchange, kind: "canceled" } });
     find("#send").focus();
   });
-  onClick("#again", sendAgain);
-  onClick("#again-with-tag", () => {
+  on("#again", "click", sendAgain);
+  on("#again-with-tag", "click", () => {
     if (state.exchange.kind !== "response") return;
     field("tag").checked = true;
     setField("tag", state.exchange.headers.get("etag") ?? "");
     sendAgain();
   });
-  find("#indent").addEventListener("change", () => update({ isIndented: find<HTMLInputElement>("#indent").checked }));
+  on("#indent", "change", () => update({ isIndented: find<HTMLInputElement>("#indent").checked }));
   // The browser may keep the page as it is, and show it again by its back button.
   addEventListener("pagehide", forget);
   addEventListener("pageshow", ({ persisted }) => {
-    if (!persisted) return;
-    takePendingLogIn();
-    say("");
+    if (persisted) issuers.takePendingLogIn();
+    if (persisted) say("");
   });
   setInterval(() => render(state), 1_000);
 }
 
 async function start(): Promise<void> {
   const query = new URLSearchParams(location.search);
+  const pending = issuers.takePendingLogIn();
   find("#no-script").hidden = true;
   for (const part of ["#try", "#request", "#response"]) find(part).hidden = false;
-  find("#redirect-uri").textContent = REDIRECT_URI;
+  find("#redirect-uri").textContent = issuers.REDIRECT_URI;
   listen();
-  setField("run_id", query.get("run_id") ?? EXAMPLE_RUN_ID);
-  if (query.has("state")) await finishLogIn(query);
-  else {
-    takePendingLogIn();
-    await loadResource();
-  }
-  // Another local issuer has no such runs.
-  if (isLocal) await offerSeededRuns().catch(() => {});
+  const isReturn = query.has("state");
+  setField("run_id", (isReturn ? pending?.fields.run_id : query.get("run_id")) ?? EXAMPLE_RUN_ID);
+  await (isReturn ? finishLogIn(query, pending) : loadResource()).catch(complain);
+  if (issuers.isLocal) await offerSeededRuns().catch(() => {});
 }
 
-await start().catch(complain);
+await start();

@@ -4,6 +4,9 @@ const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[-\d][\d.eE+-]*|true|false|null|[{}[\],:
 /** More tokens are indented, but not colored: an element for each would hold up the page. */
 const MAX_COLORED_TOKENS = 20_000;
 
+const color = (textContent: string, kind: string) =>
+  Object.assign(document.createElement("span"), { className: `hljs-${kind}`, textContent });
+
 export interface Layouts {
   asSent: Node;
   indented: Node;
@@ -40,11 +43,4 @@ function nameKind(token: string, isKey: boolean): string {
   if (token.startsWith('"')) return isKey ? "attr" : "string";
   if (/^[-\d]/.test(token)) return "number";
   return /^[tfn]/.test(token) ? "literal" : "";
-}
-
-function color(token: string, kind: string): HTMLElement {
-  const span = document.createElement("span");
-  span.className = `hljs-${kind}`;
-  span.textContent = token;
-  return span;
 }

@@ -2,7 +2,9 @@
 // and the form's fields without the token; the return from the issuer removes them. Every Error has a sentence for the reader.
 import type { AuthorizationServer } from "oauth4webapi";
 
-export type Fields = Record<"client_id" | "scope" | "parameters" | "run_id", string>;
+/** What of the form outlives the issuer's page. */
+export const FIELDS = ["client_id", "scope", "parameters", "run_id"] as const;
+type Fields = Record<(typeof FIELDS)[number], string>;
 
 /** What this API says of its tokens (RFC 9728). */
 export interface Resource {
@@ -12,7 +14,7 @@ export interface Resource {
   scope: string;
 }
 
-interface PendingLogIn {
+export interface PendingLogIn {
   state: string;
   verifier: string;
   fields: Fields;
@@ -94,9 +96,14 @@ export async function leaveForIssuer(issuer: string, fields: Fields, asAnother: 
 
 /** The log-in that this tab began, if there is one: it can be taken up only once. */
 export function takePendingLogIn(): PendingLogIn | undefined {
-  const pending = sessionStorage.getItem(STORAGE_KEY);
-  sessionStorage.removeItem(STORAGE_KEY);
-  return pending === null ? undefined : (JSON.parse(pending) as PendingLogIn);
+  try {
+    const pending = sessionStorage.getItem(STORAGE_KEY);
+    sessionStorage.removeItem(STORAGE_KEY);
+    return pending === null ? undefined : (JSON.parse(pending) as PendingLogIn);
+  } catch {
+    // A browser may forbid the storage.
+    return undefined;
+  }
 }
 
 /** Swaps the code that the issuer sent back for a token. */

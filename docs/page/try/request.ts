@@ -25,10 +25,6 @@ export function describeRequest({ token, runId, tag, isConditional, waits }: For
   };
 }
 
-export function isSameRequest(one: RunRequest, other: RunRequest): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
 /** The program for each tab, by the tab's label. */
 export function writePrograms({ path, headers }: RunRequest): Record<string, string> {
   const url = location.origin + path;

@@ -20,9 +20,7 @@ const SOURCES: [pattern: RegExp, text: string][] = [
   [/; fwd=/, "read from the database"],
 ];
 
-export function describeStatus(status: number): string {
-  return `${status} ${PHRASES[status] ?? ""}`.trim();
-}
+export const describeStatus = (status: number) => `${status} ${PHRASES[status] ?? ""}`.trim();
 
 /** With a space that never breaks a line. */
 export function formatMilliseconds(milliseconds: number): string {

@@ -2,7 +2,7 @@
 // shows one half of one state and one half of another.
 import { find } from "./elements.ts";
 import type { Exchange } from "./exchange.ts";
-import { type Form, describeRequest, isSameRequest, writePrograms } from "./request.ts";
+import { type Form, describeRequest, writePrograms } from "./request.ts";
 import { describeNextStep, describeResult, describeStatus, readProblem } from "./result.ts";
 import { describeSession, readSession } from "./session.ts";
 
@@ -21,7 +21,7 @@ export function render({ form, isIndented, exchange, issuer, logIn }: State): vo
   const request = describeRequest(form);
   const sent = exchange.kind === "idle" ? request : exchange.request;
   const isSending = exchange.kind === "sending";
-  const isStale = !isSending && !isSameRequest(sent, request);
+  const isStale = !isSending && JSON.stringify(sent) !== JSON.stringify(request);
   const response = exchange.kind === "response" ? exchange : undefined;
   // While a request is under way, the response before it stays, dimmed, so that nothing moves.
   const shown = isSending ? exchange.previous : response;
@@ -78,16 +78,9 @@ function put(selector: string, content: string | Node): void {
 }
 
 function describe(exchange: Exchange): string {
-  switch (exchange.kind) {
-    case "idle":
-      return "The response appears here.";
-    case "sending":
-      return "Prefer" in exchange.request.headers ? "Waiting for the end of the run…" : "Sending…";
-    case "canceled":
-      return "Canceled: there is no response.";
-    case "failed":
-      return exchange.reason;
-    case "response":
-      return describeResult(exchange).join(" · ");
-  }
+  if (exchange.kind === "response") return describeResult(exchange).join(" · ");
+  if (exchange.kind === "failed") return exchange.reason;
+  if (exchange.kind === "canceled") return "Canceled: there is no response.";
+  if (exchange.kind === "idle") return "The response appears here.";
+  return "Prefer" in exchange.request.headers ? "Waiting for the end of the run…" : "Sending…";
 }

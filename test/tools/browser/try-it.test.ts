@@ -101,6 +101,21 @@ describe("a log-in", () => {
     });
   });
 
+  test("sends the parameters that the reader left in the settings, and no others", async () => {
+    await site.visit("/docs", async (page) => {
+      await page.locator("#log-in-settings summary").click();
+      expect(await page.getByLabel("More parameters").inputValue()).toMatch(/^resource=http/);
+      await page.getByLabel("More parameters").fill("ui_locales=cs");
+      await page.getByLabel("Scope").fill("");
+      const leaving = page.waitForRequest((request) => request.isNavigationRequest());
+      await page.locator("#log-in").click();
+      const sent = new URL((await leaving).url()).searchParams;
+      expect([...sent.keys()].toSorted()).toEqual(
+        "client_id code_challenge code_challenge_method redirect_uri response_type state ui_locales".split(" "),
+      );
+    });
+  });
+
   test("that did not begin here, or returns with another state, gives no token", async () => {
     await site.visit("/docs?code=x&state=y", async (page) => {
       expect(page.url()).not.toContain("code=");
