@@ -238,8 +238,8 @@ class CrewRuns:
         """Fail the runs that started longer ago than the limit; return their number.
 
         The limit must be longer than the slowest crew takes. With pending_limit, runs
-        that were accepted longer ago and haven't started fail, too; without it, clients
-        poll a run that no worker will start for ever.
+        that were accepted longer ago and haven't started fail, too. Otherwise clients
+        poll a run forever that no worker will start.
         """
         limits = {"limit": limit, "pending_limit": pending_limit}
         return self._write(GIVE_UP, SHORT_PATIENCE, **limits)
@@ -341,9 +341,9 @@ def text_of(output: object) -> str:
     """Return the text of what a crew, a flow or a callback returned.
 
     This is the raw text of a CrewOutput, and JSON of other values if possible. Raises
-    TypeError for a stream, and for a coroutine that wasn't awaited.
+    TypeError for a stream, a coroutine that wasn't awaited, and a flow that paused.
     """
-    if isinstance(output, (AsyncIterable, Awaitable)):
+    if isinstance(output, (AsyncIterable, Awaitable, BaseException)):
         raise TypeError(f"{type(output).__name__} isn't a result yet")
     raw = getattr(output, "raw", output)
     if isinstance(raw, str):

@@ -1,4 +1,4 @@
-// examples/python/app.py as it stands, with a real PostgreSQL and the real Worker: from the POST to the webhook to the lookup, with
+// examples/python/app.py and webhooks.py as they stand, with a real PostgreSQL and the real Worker: from the POST to the webhook to the lookup, with
 // forged tokens, a killed worker and a repeated webhook. Only the crew is a stand-in.
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";

@@ -62,11 +62,11 @@ try:
     server.execute((ROOT / "schema.sql").read_text(encoding="utf-8"))
     server.execute("alter role crew_runs_reader login")
     page = (ROOT / "docs" / "writing-runs.md").read_text(encoding="utf-8")
-    app = (ROOT / "examples" / "python" / "app.py").read_text(encoding="utf-8")
+    sender = (ROOT / "examples" / "python" / "webhooks.py").read_text(encoding="utf-8")
     for sql in (
         *re.findall(r"```sql\n(create role [^`]*)```", page),
         *re.findall(
-            r"^    create table .*?(?=\n\"\"\")", app, re.DOTALL | re.MULTILINE
+            r"^    create table .*?(?=\n\"\"\")", sender, re.DOTALL | re.MULTILINE
         ),
     ):
         server.execute(sql)

@@ -388,7 +388,7 @@ class CrewRunsTest(WithTable):
             self.runs.kickoff(run_id, Crew(self.stop_server))
         self.assertEqual(pauses, sorted(pauses))
         self.assertGreater(now_seconds, 5 * 60)
-        self.assertGreater(len(pauses), 10)
+        self.assertGreater(pauses[-1], pauses[0])
 
     def test_an_error_of_the_crew_is_raised_though_the_database_is_gone(self) -> None:
         runs = self.make_runs(patience=NO_PATIENCE)
@@ -420,10 +420,11 @@ class CrewRunsTest(WithTable):
             raise ZeroDivisionError
         self.assert_ended(run_id, result="done")
 
-    def test_a_stream_or_a_forgotten_await_fails_the_run(self) -> None:
+    def test_what_isnt_a_result_yet_fails_the_run(self) -> None:
         coroutine = Crew().akickoff()
         self.addCleanup(coroutine.close)
-        for output in (StreamingOutput(), coroutine):
+        # A flow that pauses for a person returns an exception.
+        for output in (StreamingOutput(), coroutine, RuntimeError("paused")):
             run_id = self.accept()
             with (
                 self.assertRaisesRegex(TypeError, "isn't a result"),
