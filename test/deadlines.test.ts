@@ -1,6 +1,7 @@
 // If one part hangs, the rest keeps working, and every response arrives within its request's time: its wait and
 // REQUEST_TIMEOUT_MS. Time is simulated.
 import { beforeEach, expect, test, vi } from "vitest";
+import { Failure } from "../src/failure.ts";
 import { type Hang, controlClock, hangFetches } from "./support/clock.ts";
 import { insertRun } from "./support/database.ts";
 import { openIssuer } from "./support/issuer.ts";
@@ -89,6 +90,25 @@ test("a wait that is cut short by its token has as much less time", async () => 
   await reading;
   // The wait is three seconds and a fraction of the fourth is over.
   expect(Date.now() - startedMs).toBeLessThanOrEqual(12_000);
+});
+
+test("a wait for which the isolate never has room fails within its time", async () => {
+  const issuer = await openIssuer([key]);
+  const app = createTestApp({ ...issuer.variables, REQUEST_TIMEOUT_MS: 1_500 });
+  const token = await issuer.sign();
+  const id = await insertRun({ status: "running" });
+  const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
+  vi.mocked(fetch).mockImplementation((input, init) =>
+    String(input).endsWith("/sql") ? Promise.reject(new Failure("overloaded")) : simulated(input, init),
+  );
+  for (const chance of [0, 0.5, 0.99]) {
+    vi.spyOn(Math, "random").mockReturnValue(chance);
+    const startedMs = Date.now();
+    const response = await read(app, id, token, 1);
+    vi.mocked(Math.random).mockRestore();
+    expect(Date.now() - startedMs).toBeLessThanOrEqual(2_500);
+    expect(await response.json()).toMatchObject({ code: "overloaded" });
+  }
 });
 
 const read = (app: TestApp, id: string, token: string, wait: number) =>

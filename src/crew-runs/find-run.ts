@@ -13,8 +13,8 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 3_000;
 const PAUSE_GROWTH = 1.5;
 const LIMITER_TIMEOUT_MS = 400;
-/** Between the last polls of a wait for which the isolate has no room: random, so that those of a crowd don't meet again. */
-const pauseForRoomMs = () => 500 + 500 * Math.random();
+/** At most, between the last polls of a wait for which the isolate has no room. */
+const ROOM_PAUSE_MS = 1_000;
 
 /** Which run is read, for whom, and how long the reader waits for it to change. */
 export interface Query {
@@ -71,7 +71,8 @@ export function createRunFinder(
       const found = await poll(query, isLast);
       notes.waited_ms = Date.now() - waitStartedMs;
       if (found !== undefined) return { ...found, hasWaited: true };
-      if (isLast) await scheduler.wait(pauseForRoomMs(), signal && { signal });
+      // Random, so that the polls of a crowd don't meet again.
+      if (isLast) await scheduler.wait(ROOM_PAUSE_MS * (0.5 + 0.5 * Math.random()), signal && { signal });
     }
   }
 
@@ -96,8 +97,9 @@ export function createRunFinder(
       const read = await readWhole(query, 1);
       return isNews(read.run, query) ? read : undefined;
     } catch (error) {
-      if (!(error instanceof Failure) || request.signal?.aborted || timeLeftMs(request) === 0) throw error;
-      if (isWhole ? error.code === "overloaded" : error.details.isTransient === true) return undefined;
+      const isTransient =
+        error instanceof Failure && (isWhole ? error.code === "overloaded" : error.details.isTransient);
+      if (isTransient && timeLeftMs(request) > (isWhole ? ROOM_PAUSE_MS : 0)) return undefined;
       throw error;
     }
   }

@@ -223,8 +223,8 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/crew-runs/find-run.ts", "if (ifNoneMatch === undefined) {\n", "if (false) {\n", "crew-runs/long-polls"],
   [
     "src/crew-runs/find-run.ts",
-    "error.details.isTransient === true",
-    "error.details.isTransient !== true",
+    ": error.details.isTransient)",
+    ": !error.details.isTransient)",
     "crew-runs/long-polls",
   ],
   [
@@ -255,8 +255,14 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/crew-runs/find-run.ts", 'isWhole ? error.code === "overloaded" :', "isWhole ? false :", "crew-runs/long-polls"],
   [
     "src/crew-runs/find-run.ts",
-    "if (isLast) await scheduler.wait(pauseForRoomMs(), signal && { signal });",
+    "if (isLast) await scheduler.wait(ROOM_PAUSE_MS * (0.5 + 0.5 * Math.random()), signal && { signal });",
     "",
     "crew-runs/long-polls",
+  ],
+  [
+    "src/crew-runs/find-run.ts",
+    "timeLeftMs(request) > (isWhole ? ROOM_PAUSE_MS : 0)",
+    "timeLeftMs(request) > 0",
+    "deadlines",
   ],
 ];
