@@ -85,11 +85,13 @@ export function createKeySet(settings: Settings, cache: DataCenterCache, waitUnt
     if (flight.isBusy || hasFailed(BACKOFF_MS)) return;
     const task = async () => {
       try {
+        // Their age counts from here: what the issuer withdraws during the fetch may still be part of it.
+        const fetchedMs = Date.now();
         const text = await fetchText(JWKS_URL);
-        remember(text, Date.now());
+        remember(text, fetchedMs);
         lastFetch = { endedMs: Date.now() };
         notes.key_set = "fetched";
-        const headers = { "x-fetched-ms": String(Date.now()) };
+        const headers = { "x-fetched-ms": String(fetchedMs) };
         waitUntil(cache.write(origin, await pathOfCopy(), text, headers, JWKS_MAX_STALE_SECONDS));
       } catch (cause) {
         // A SyntaxError quotes the reply.

@@ -3,10 +3,15 @@
 // (`handle_cross_request_promise_resolution`): so each caller awaits a promise of its own.
 import { isRecent } from "./clock.ts";
 
+interface Flight {
+  startedMs: number;
+  /** Those that await its end; also of requests that were cut off, so it goes with the flight. */
+  waiting: (() => void)[];
+}
+
 export class SingleFlight {
   readonly #timeoutMs: number;
-  #flight: { startedMs: number } | undefined;
-  readonly #waiting = new Set<() => void>();
+  #flight: Flight | undefined;
 
   /** A task counts as cut off `timeoutMs` after its start, because its request may have ended without a word. */
   constructor(timeoutMs: number) {
@@ -20,13 +25,12 @@ export class SingleFlight {
   /** Runs the task, or waits for the end of the one under way. The task must not reject. */
   async run(task: () => Promise<void>): Promise<void> {
     if (this.isBusy) return this.join(this.#timeoutMs, this.#timeoutMs);
-    const flight = { startedMs: Date.now() };
+    const flight: Flight = { startedMs: Date.now(), waiting: [] };
     this.#flight = flight;
     await task();
     // One that outlived its time has a successor.
-    if (this.#flight !== flight) return;
-    this.#flight = undefined;
-    for (const end of this.#waiting) end();
+    if (this.#flight === flight) this.#flight = undefined;
+    for (const end of flight.waiting) end();
   }
 
   /** Waits for the end of the task under way, until `patienceMs` after its start, and for no longer than `limitMs` from now. */
@@ -36,8 +40,7 @@ export class SingleFlight {
     const leftMs = Math.min(endMs - Date.now(), limitMs);
     if (leftMs <= 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.add(resolve);
+    this.#flight.waiting.push(resolve);
     await Promise.race([promise, scheduler.wait(leftMs)]);
-    this.#waiting.delete(resolve);
   }
 }

@@ -1,6 +1,6 @@
 // Keys older than ten minutes: they are refetched in parallel with the read of the run, and no response leaves before the new
 // keys confirm the token. What then becomes of the response: gate.test.ts.
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
@@ -92,6 +92,20 @@ test("a withdrawn key reads nothing hours after a failure of the issuer", async 
   await withdraw();
   clock.advance(2 * 3_600);
   expect((await read(await insertRun())).status).toBe(401);
+});
+
+test("the age of keys counts from the start of their fetch", async () => {
+  clock.advance(TWENTY_MINUTES);
+  const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
+  vi.mocked(fetch).mockImplementationOnce(async (...request) => {
+    const response = await simulated(...request);
+    await scheduler.wait(900);
+    return response;
+  });
+  expect((await read(cachedRun)).status).toBe(200);
+  await withdraw();
+  clock.advance(599.5);
+  expect((await read(cachedRun)).status).toBe(401);
 });
 
 test("a clock that jumps back lengthens no bound: keys and cached runs of the future have expired", async () => {

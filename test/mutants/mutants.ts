@@ -146,7 +146,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/auth/key-set.ts", "if (!areUsable()) remember(new", "remember(new", "auth/key-set"],
   ["src/auth/key-set.ts", "flight.isBusy || hasFailed", "hasFailed", "auth/key-set"],
   ["src/auth/key-set.ts", "waitUntil(flight.run(task));", "void flight.run(task);", "auth/key-set node/client-gone"],
-  ["src/isolate/single-flight.ts", "if (this.#flight !== flight) return;", "", "isolate/single-flight"],
+  ["src/isolate/single-flight.ts", "if (this.#flight === flight) this", "this", "isolate/single-flight"],
   ["src/isolate/single-flight.ts", "Math.min(patienceMs, this.#timeoutMs)", "patienceMs", "isolate/single-flight"],
   [
     "src/isolate/single-flight.ts",
