@@ -25,7 +25,10 @@ export interface RequestScope {
   readonly origin: string;
   /** When it began, in milliseconds since the epoch. */
   startedMs: number;
-  /** Everything that the response waits for ends within this time of the start. 0 until a route sets it, and once it gives up. */
+  /**
+   * Attempts, pauses and polls end within this time of the start. 0 until a route sets it, and once it gives up. Then only a lookup
+   * in the data-center cache may follow, under a second.
+   */
   timeoutMs: number;
   /** Fires when the client leaves. Only long polls set it. */
   signal?: AbortSignal;
