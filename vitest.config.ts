@@ -20,6 +20,8 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
         const { variables } = inject("localStack");
         // Where wrangler looks for the secrets that wrangler.toml requires.
         process.env["DATABASE_URL"] = variables.DATABASE_URL;
+        // Otherwise wrangler says so once per file.
+        process.env["WRANGLER_LOG"] ??= "warn";
         return {
           wrangler: { configPath: "./wrangler.toml" },
           // Keeps workerd from reporting each connection that a test breaks on purpose.

@@ -135,6 +135,8 @@ async function spawnWrangler({ port, variables }: WorkerProcessOptions, director
     env: {
       ...process.env,
       ...QUIET_ENVIRONMENT,
+      // The Worker's lines are part of it.
+      WRANGLER_LOG: "log",
       DATABASE_URL,
       CLOUDFLARE_CF_FETCH_ENABLED: "false",
       // Its temporary files go with the folder.
