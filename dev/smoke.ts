@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { type Finding, explainError, formatFinding, hint, ok, skipped } from "./checklist.ts";
 import { SEEDED_RUNS } from "./seeded-runs.ts";
 import { startLocalStack } from "./local-stack.ts";
+import { showProgress } from "./progress.ts";
 import { Misconfigured, type SmokeTarget, listChecks } from "./smoke/contract.ts";
 
 const START_TIMEOUT_MS = 60_000;
@@ -57,7 +58,9 @@ async function report(target: SmokeTarget): Promise<boolean> {
 }
 
 async function reportLocal(): Promise<boolean> {
-  const { url, authorizationServer, close } = await startLocalStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
+  const hideProgress = showProgress("starting the local stack");
+  const signal = AbortSignal.timeout(START_TIMEOUT_MS);
+  const { url, authorizationServer, close } = await startLocalStack({ signal }).finally(hideProgress);
   try {
     const token = await authorizationServer.fetchToken("owner");
     const strangerToken = await authorizationServer.fetchToken("stranger");
