@@ -1,52 +1,42 @@
 // Tokens that must be accepted: a policy that refuses valid users would be wrong too.
-import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
-import { bearer, createTestApp } from "../support/test-app.ts";
-import { forge } from "../support/forged-token.ts";
-import { expectInvalidToken, observe } from "../support/refusal.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openFaultProxy } from "../support/fault-proxy.ts";
-import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
-import { openIssuer } from "../support/issuer.ts";
+import { forge } from "../support/forged-token.ts";
+import { type Reader, createReader } from "../support/reader.ts";
+import { expectInvalidToken } from "../support/refusal.ts";
 import { type SigningKey, makeKey } from "../support/signing.ts";
-import type { TestIssuer } from "../support/test-issuer.ts";
 
 type Members = Record<string, unknown>;
 
 const NOW = Math.floor(Date.now() / 1_000);
-const AUDIENCE = inject("localStack").variables.JWT_AUDIENCE;
-
-let rsa: SigningKey;
-let ec: SigningKey;
-let ed: SigningKey;
-let issuer: TestIssuer;
-let lure: FaultProxy;
-let id: string;
-
 const clock = controlClock();
 beforeEach(() => clock.stopAt(NOW * 1_000));
 
-beforeAll(async () => {
-  [rsa, ec, ed] = await Promise.all([makeKey("RS256"), makeKey("ES256"), makeKey("EdDSA")]);
-  issuer = await openIssuer([ec, rsa, ed]);
-  lure = await openFaultProxy({ text: `{"keys":[]}` });
-  id = await insertRun({ owner_id: "owner" });
-});
+const [rsa, ec, ed] = await Promise.all([makeKey("RS256"), makeKey("ES256"), makeKey("EdDSA")]);
+const reader = await createReader({ keys: [ec, rsa, ed] });
+const { issuer } = reader;
+const AUDIENCE = issuer.variables.JWT_AUDIENCE;
+/** Serves a key set that nobody should fetch. */
+const otherKeys = await openFaultProxy({ text: `{"keys":[]}` });
+const id = await insertRun();
 
-async function expectIn(authorization: string, variables: Members = issuer.variables, run = id): Promise<void> {
-  const response = await createTestApp(variables).fetch(`/api/crew-runs/${run}`, { headers: { authorization } });
-  expect(response.status).toBe(200);
-  expect(await response.json()).toMatchObject({ id: run });
-  expect(response.headers.get("server-timing")).toContain("auth;desc=verified");
+/** That the token reads the run in a new isolate. */
+async function expectIn(token: string, from: Reader = reader, run = id, scheme = "Bearer "): Promise<void> {
+  const { status, body, log } = await from.restart().read(run, { headers: { authorization: scheme + token } });
+  expect(status).toBe(200);
+  expect(JSON.parse(body)).toMatchObject({ id: run });
+  expect(log["auth"]).toBe("verified");
 }
 
 /** That a token gets in which `key` signed, at an issuer that publishes the key with these members. */
 async function expectKeyIn(key: SigningKey, members: Members, algorithm = key.algorithm): Promise<void> {
-  const other = await openIssuer([republish(key, members)]);
+  const other = await createReader({ keys: [republish(key, members)] });
   const header = { alg: algorithm, typ: "at+jwt", kid: key.jwk.kid };
-  const claims = { iss: other.variables.JWT_ISSUER, aud: AUDIENCE, sub: "owner", iat: NOW, exp: NOW + 300 };
-  await expectIn(`Bearer ${await forge(header, claims, key, algorithm)}`, other.variables);
+  const claims = { iss: other.issuer.variables.JWT_ISSUER, aud: AUDIENCE, sub: "owner", iat: NOW, exp: NOW + 300 };
+  await expectIn(await forge(header, claims, key, algorithm), other);
 }
 
 /** The same key, published with other members; undefined removes one. */
@@ -73,29 +63,36 @@ describe("a token gets in", () => {
   });
 
   test.for(["bearer ", "BEARER ", "Bearer    ", "  Bearer "])("after %j", async (scheme) => {
-    await expectIn(`${scheme}${await issuer.sign()} `);
+    await expectIn(`${await issuer.sign()} `, reader, id, scheme);
   });
 
   const types = ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "JWT", "jwt", "application/jwt"];
   test.for([...types, undefined])("with the typ %s", async (typ) => {
-    await expectIn(`Bearer ${await issuer.sign({}, { header: { typ } })}`);
+    await expectIn(await issuer.sign({}, { header: { typ } }));
   });
 
   test("with the typ at+jwt if JWT_REQUIRE_AT_JWT is on", async () => {
-    await expectIn(`Bearer ${await issuer.sign()}`, { ...issuer.variables, JWT_REQUIRE_AT_JWT: "true" });
+    await expectIn(await issuer.sign(), reader.restart({ JWT_REQUIRE_AT_JWT: "true" }));
   });
 
   test.for(["web, mobile", "web mobile"])("for either of two audiences, JWT_AUDIENCE being %j", async (both) => {
     for (const aud of ["web", "mobile", ["other", "mobile"]]) {
-      await expectIn(`Bearer ${await issuer.sign({ aud })}`, { ...issuer.variables, JWT_AUDIENCE: both });
+      await expectIn(await issuer.sign({ aud }), reader.restart({ JWT_AUDIENCE: both }));
     }
   });
 
   test("with a header that points to other keys, which are not fetched", async () => {
-    const header = { jku: lure.url, x5u: lure.url, jwk: rsa.jwk, x5c: ["MIIB"], x5t: "x", iss: lure.url };
-    await expectIn(`Bearer ${await issuer.sign({}, { header })}`);
-    await expectKeyIn(ec, { x5c: ["MIIB"], x5t: "x", x5u: lure.url, issuer: lure.url, ext: "?" });
-    expect(await lure.received()).toBe(0);
+    const header = {
+      jku: otherKeys.url,
+      x5u: otherKeys.url,
+      jwk: rsa.jwk,
+      x5c: ["MIIB"],
+      x5t: "x",
+      iss: otherKeys.url,
+    };
+    await expectIn(await issuer.sign({}, { header }));
+    await expectKeyIn(ec, { x5c: ["MIIB"], x5t: "x", x5u: otherKeys.url, issuer: otherKeys.url, ext: "?" });
+    expect(await otherKeys.received()).toBe(0);
   });
 
   test.for<[string, Members]>([
@@ -110,7 +107,7 @@ describe("a token gets in", () => {
     ["there are unknown claims", { "https://x.test/y": { z: [1] }, __proto__x: 1 }],
     ["there are groups that make it 8 KB long", { groups: "g".repeat(5_700) }],
   ])("whose claims say: %s", async ([, changes]) => {
-    await expectIn(`Bearer ${await issuer.sign(changes)}`);
+    await expectIn(await issuer.sign(changes));
   });
 
   test.for<Members>([
@@ -120,7 +117,7 @@ describe("a token gets in", () => {
     { typ: "JWT" },
     { token_use: "access" },
   ])("that is a plain JWT with the claims %j", async (changes) => {
-    await expectIn(`Bearer ${await issuer.sign(changes, { header: { typ: "JWT" } })}`);
+    await expectIn(await issuer.sign(changes, { header: { typ: "JWT" } }));
   });
 
   test.for(["s".repeat(255), "o'brien\" -- ;", "üñí 用户 😀", " x ", "../admins", "..", "%2e%2e", "__proto__"])(
@@ -128,9 +125,8 @@ describe("a token gets in", () => {
     async (sub) => {
       const [own, foreign] = await Promise.all([insertRun({ owner_id: sub }), insertRun()]);
       const token = await issuer.sign({ sub });
-      await expectIn(`Bearer ${token}`, issuer.variables, own);
-      const app = createTestApp(issuer.variables);
-      expect((await app.fetch(`/api/crew-runs/${foreign}`, { headers: bearer(token) })).status).toBe(404);
+      await expectIn(token, reader, own);
+      expect((await reader.read(foreign, { token })).status).toBe(404);
     },
   );
 });
@@ -139,38 +135,31 @@ describe("a token without a key id", () => {
   const header = { kid: undefined };
 
   test("gets in by the only key that fits, with an id or without", async () => {
-    await expectIn(`Bearer ${await issuer.sign({}, { header })}`);
-    await expectIn(`Bearer ${await issuer.sign({}, { header, key: ed })}`);
-    const other = await openIssuer([republish(ec, { kid: undefined })]);
-    await expectIn(`Bearer ${await other.sign({}, { header })}`, other.variables);
+    await expectIn(await issuer.sign({}, { header }));
+    await expectIn(await issuer.sign({}, { header, key: ed }));
+    const other = await createReader({ keys: [republish(ec, { kid: undefined })] });
+    await expectIn(await other.issuer.sign({}, { header }), other);
   });
 
   test("gets in by any of the first four keys that fit, and by no other", async () => {
     const keys = await Promise.all(Array.from({ length: 5 }, () => makeKey("ES256")));
-    const other = await openIssuer(keys);
+    const other = await createReader({ keys });
     for (const [at, key] of keys.entries()) {
-      const token = await other.sign({}, { header, key });
-      if (at < 4) await expectIn(`Bearer ${token}`, other.variables);
-      else {
-        const fetchRun = () => createTestApp(other.variables).fetch(`/api/crew-runs/${id}`, { headers: bearer(token) });
-        expectInvalidToken(await observe(fetchRun), "bad_signature: unknown_key");
-      }
+      const token = await other.issuer.sign({}, { header, key });
+      if (at < 4) await expectIn(token, other);
+      else expectInvalidToken(await other.read(id, { token }), "bad_signature: unknown_key");
     }
   });
 
   test("gets in by a new key as soon as the set may be fetched again, and by the old one no more", async () => {
     const [old, next] = await Promise.all([makeKey("ES256"), makeKey("ES256")]);
-    const other = await openIssuer([old]);
-    const app = createTestApp(other.variables);
-    const read = async (key: SigningKey) => {
-      const headers = bearer(await other.sign({}, { header, key }));
-      return (await app.fetch(`/api/crew-runs/${id}`, { headers })).status;
-    };
-    expect(await read(old)).toBe(200);
-    await other.publish([next.jwk]);
+    const other = await createReader({ keys: [old] });
+    const statusOf = async (key: SigningKey) =>
+      (await other.read(id, { token: await other.issuer.sign({}, { header, key }) })).status;
+    expect(await statusOf(old)).toBe(200);
+    await other.issuer.publish([next.jwk]);
     clock.advance(11);
-    expect(await read(next)).toBe(200);
-    expect(await read(old)).toBe(401);
+    expect([await statusOf(next), await statusOf(old)]).toEqual([200, 401]);
   });
 });
 
@@ -195,14 +184,14 @@ describe("a key gets its tokens in", () => {
       { ...ec.jwk, kid: 7 },
       { ...anonymous, d: "AAAA" },
     ];
-    const other = await openIssuer([ec, ed, rsa]);
-    await other.publish([...nothing, ...neighbours, ec.jwk, ed.jwk, rsa.jwk, ...neighbours]);
-    for (const key of [ec, ed, rsa]) await expectIn(`Bearer ${await other.sign({}, { key })}`, other.variables);
+    const other = await createReader();
+    await other.issuer.publish([...nothing, ...neighbours, ec.jwk, ed.jwk, rsa.jwk, ...neighbours]);
+    for (const key of [ec, ed, rsa]) await expectIn(await other.issuer.sign({}, { key }), other);
   });
 
   test("under an id that it shares with another key", async () => {
     const twin = await makeKey("ES256", { kid: ec.jwk.kid });
-    const other = await openIssuer([twin, ec]);
-    for (const key of [twin, ec]) await expectIn(`Bearer ${await other.sign({}, { key })}`, other.variables);
+    const other = await createReader({ keys: [twin, ec] });
+    for (const key of [twin, ec]) await expectIn(await other.issuer.sign({}, { key }), other);
   });
 });

@@ -2,45 +2,36 @@
 // admin get in, and what the same issuer signs for another purpose does not.
 import { beforeAll, describe, expect, test } from "vitest";
 import documentation from "../../docs/providers.md?raw";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { forge } from "../support/forged-token.ts";
-import { PROVIDERS, type Provider, USER } from "./providers.ts";
-import { expectInvalidToken, observe } from "../support/refusal.ts";
 import { insertRun } from "../support/database.ts";
-import { openIssuer } from "../support/issuer.ts";
+import { forge } from "../support/forged-token.ts";
+import { type Reader, createReader } from "../support/reader.ts";
+import { expectInvalidToken } from "../support/refusal.ts";
 import { type SigningKey, makeKey } from "../support/signing.ts";
+import { PROVIDERS, type Provider, USER } from "./providers.ts";
 
 type Members = Record<string, unknown>;
 
 const DOCUMENTED = readDocumentation(documentation);
 
-let keys: Record<Provider["algorithm"], SigningKey>;
-let own: string;
-/** A run of another user. */
-let foreign: string;
-
-beforeAll(async () => {
-  const [rs256, es256, edDsa] = await Promise.all([makeKey("RS256"), makeKey("ES256"), makeKey("EdDSA")]);
-  keys = { RS256: rs256, ES256: es256, EdDSA: edDsa };
-  own = await insertRun({ owner_id: USER });
-  foreign = await insertRun({ owner_id: crypto.randomUUID() });
-});
+const [RS256, ES256, EdDSA] = await Promise.all([makeKey("RS256"), makeKey("ES256"), makeKey("EdDSA")]);
+const keys: Record<Provider["algorithm"], SigningKey> = { RS256, ES256, EdDSA };
+const own = await insertRun({ owner_id: USER });
+const foreign = await insertRun({ owner_id: crypto.randomUUID() });
 
 describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin, nearMisses }) => {
   const settings = DOCUMENTED.get(name) ?? {};
-  let start: () => TestApp;
+  const key = keys[algorithm];
+  let reader: Reader;
 
   beforeAll(async () => {
-    const key = keys[algorithm];
-    const issuer = await openIssuer([]);
+    const { JWKS_URL: _, ...others } = settings;
+    reader = await createReader({ settings: { JWT_AUDIENCE: undefined, ...others }, keys: [] });
     // Some publish a key for encryption next to it.
     const forEncryption = { ...key.jwk, use: "enc", alg: "RSA-OAEP" };
-    await issuer.publish([forEncryption, { ...key.jwk, ...jwk }]);
-    start = () => createTestApp({ ...settings, JWKS_URL: issuer.variables.JWKS_URL });
+    await reader.issuer.publish([forEncryption, { ...key.jwk, ...jwk }]);
   });
 
   function issue(claimChanges: Members = {}, headerChanges: Members = {}): Promise<string> {
-    const key = keys[algorithm];
     const iat = Math.floor(Date.now() / 1_000);
     const times = { iat, nbf: iat, auth_time: iat, exp: iat + 300 };
     return forge(
@@ -50,11 +41,7 @@ describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin,
     );
   }
 
-  async function read(token: string, id: string): Promise<number> {
-    const response = await start().fetch(`/api/crew-runs/${id}`, { headers: bearer(token) });
-    await response.body?.cancel();
-    return response.status;
-  }
+  const read = async (token: string, id: string) => (await reader.read(id, { token })).status;
 
   test("the user reads the own run and no other, the admin any", async () => {
     expect(await read(await issue(), own)).toBe(200);
@@ -69,13 +56,12 @@ describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin,
       expect(await read(token, own)).toBe(outcome === 404 ? 200 : outcome);
       return;
     }
-    const observed = await observe(() => start().fetch(`/api/crew-runs/${own}`, { headers: bearer(token) }));
-    expectInvalidToken(observed, outcome, settings["REQUIRED_SCOPE"]);
+    expectInvalidToken(await reader.read(own, { token }), outcome, settings["REQUIRED_SCOPE"]);
   });
 
   test("docs/providers.md has its settings, and they are sound", async () => {
     expect(settings["JWKS_URL"]).toMatch(/^https:/);
-    expect((await createTestApp(settings).fetch("/api/crew-runs/x")).status).toBe(401);
+    expect((await reader.restart(settings).read("x", { as: "nobody" })).status).toBe(401);
   });
 });
 

@@ -29,7 +29,6 @@ const API = "https://api.example.com";
 const APP = "https://app.example.com";
 const ADMIN = "crew-runs:admin";
 const CLIENT = "client1";
-const OTHER_API = "https://other.example.com";
 const AUTH0 = "https://example.eu.auth0.com/";
 const TENANT = "5c4f3f1e-64c3-4c39-a5b2-3f1c6ad6b0e8";
 const ENTRA = `https://login.microsoftonline.com/${TENANT}/v2.0`;
@@ -61,8 +60,6 @@ export const PROVIDERS: readonly Provider[] = [
     nearMisses: [
       ["its ID token", AUD, { aud: CLIENT, scope: undefined, sid: "s1" }],
       ["its ID token, asked for with a nonce", "wrong_kind: nonce", { aud: CLIENT, scope: undefined, nonce: "n1" }],
-      ["a token for its user info only", AUD, { aud: `${AUTH0}userinfo` }],
-      ["an issuer without the slash", ISS, { iss: AUTH0.slice(0, -1) }],
       ["the right as a scope that a client asked for", 404, { scope: `openid ${ADMIN}` }],
       ["the right in a claim of its own", 404, { [`${API}/permissions`]: [ADMIN], roles: [ADMIN] }],
     ],
@@ -83,9 +80,6 @@ export const PROVIDERS: readonly Provider[] = [
     admin: { scp: ["openid", ADMIN] },
     nearMisses: [
       ["its ID token", AT_HASH, ID_TOKEN],
-      ["a token of the organisation's own server", ISS, { iss: "https://example.okta.com" }],
-      ["a token of another custom server", ISS, { iss: "https://example.okta.com/oauth2/aus1example" }],
-      ["a token for another audience", AUD, { aud: "api://other" }],
       ["a client's own token, without a user", "no_subject: uid", { uid: undefined }],
       ["the right as a group", 404, { groups: ["Everyone", ADMIN] }],
     ],
@@ -100,9 +94,6 @@ export const PROVIDERS: readonly Provider[] = [
     nearMisses: [
       ["the ID token of a client of the same registration", "wrong_kind: nonce", { scp: undefined, nonce: "n" }],
       ["the same without a nonce", 403, { scp: undefined, azp: undefined }],
-      ["a token of the version 1 endpoint", ISS, { iss: `https://sts.windows.net/${TENANT}/`, ver: "1.0" }],
-      ["a token of another tenant", ISS, { iss: ENTRA.replace(TENANT, USER), tid: USER }],
-      ["a token for Microsoft Graph", AUD, { aud: "00000003-0000-0000-c000-000000000000" }, { nonce: "n1" }],
       ["the right as a group or a directory role", 404, { groups: [ADMIN], wids: [ADMIN] }],
     ],
   },
@@ -126,7 +117,6 @@ export const PROVIDERS: readonly Provider[] = [
       ["its refresh token, had it an asymmetric signature", TYP_CLAIM, { aud: "crew-runs", typ: "Refresh" }],
       ["its logout token", TYP, { typ: "Logout", events: {} }, { typ: "logout+jwt" }],
       ["a token without the audience mapper", AUD, { aud: "account" }],
-      ["a token of another realm", ISS, { iss: "https://id.example.com/realms/master" }],
       ["a token bound to a key", "wrong_kind: sender-constrained", { typ: "DPoP", cnf: { jkt: "0ZcOCORZNYy" } }],
       ["the right as a role of another client", 404, { resource_access: { web: { roles: [ADMIN] } } }],
       ["the right as a scope or a group", 404, { scope: ADMIN, groups: [ADMIN] }],
@@ -140,9 +130,7 @@ export const PROVIDERS: readonly Provider[] = [
     admin: { "cognito:groups": ["users", ADMIN] },
     nearMisses: [
       ["its ID token", "wrong_kind: token_use", { aud: COGNITO_CLIENT, client_id: undefined, token_use: "id" }],
-      ["a token of another client of the pool", "wrong_audience: client_id", { client_id: "2example" }],
       ["our client in aud instead", "wrong_audience: client_id", { client_id: undefined, aud: COGNITO_CLIENT }],
-      ["a token of another pool", ISS, { iss: "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Example34" }],
       ["the right where users may write", 404, { "custom:groups": ADMIN, "cognito:roles": [ADMIN], username: ADMIN }],
     ],
   },
@@ -153,10 +141,8 @@ export const PROVIDERS: readonly Provider[] = [
     claims: { azp: APP, sts: "active", sub: USER, v: 2, o: { id: "org_1", rol: "member" }, metadata: {} },
     admin: { metadata: { roles: [ADMIN] } },
     nearMisses: [
-      ["a token for another site of the instance", "wrong_audience: azp", { azp: "https://evil.example.com" }],
       ["a token made for no site", "wrong_audience: azp", { azp: undefined }],
       ["the ID token of an OAuth application", AT_HASH, { ...ID_TOKEN, azp: CLIENT }],
-      ["a token of the development instance", ISS, { iss: "https://example-1.clerk.accounts.dev" }],
       ["the right in an organisation, which a user may found", 404, { o: { id: "org_1", rol: ADMIN, per: ADMIN } }],
       ["the right in an organisation, by the older claims", 404, { org_role: ADMIN, org_permissions: [ADMIN] }],
       ["the right in metadata that users may write", 404, { unsafe_metadata: { roles: [ADMIN] } }],
@@ -170,9 +156,7 @@ export const PROVIDERS: readonly Provider[] = [
     admin: { app_metadata: { roles: [ADMIN] } },
     nearMisses: [
       ["an old project's public key", ISS, { iss: "supabase", sub: undefined, aud: undefined }],
-      ["a token of another project", ISS, { iss: "https://otherprojectabcdefgh.supabase.co/auth/v1" }],
       ["the ID token of an OAuth client", AT_HASH, ID_TOKEN],
-      ["another audience", AUD, { aud: "anon" }],
       ["the right in metadata that users may write", 404, { user_metadata: { roles: [ADMIN] } }],
       ["the right as the database role", 404, { role: ADMIN, app_metadata: { role: ADMIN } }],
     ],
@@ -184,8 +168,6 @@ export const PROVIDERS: readonly Provider[] = [
     claims: { role: "authenticated", id: USER, sub: USER, aud: NEON },
     admin: { role: "admin" },
     nearMisses: [
-      ["a token of another project", ISS, { iss: NEON.replace("12345678", "87654321") }],
-      ["a token for another audience", AUD, { aud: `${NEON}/neondb/auth` }],
       ["the right as a role in an organisation, which a user may found", 404, { o: { id: "org1", role: "admin" } }],
       ["the right in what users may write", 404, { name: "admin", user_metadata: { role: "admin" } }],
     ],
@@ -199,7 +181,6 @@ export const PROVIDERS: readonly Provider[] = [
     admin: { role: "admin" },
     nearMisses: [
       ["its ID token", AT_HASH, ID_TOKEN],
-      ["a token for another audience", AUD, { aud: API }],
       ["the right among roles joined by commas", 404, { role: "user,admin" }],
       ["the right in what users may write", 404, { name: "admin", scope: "admin" }],
     ],
@@ -213,7 +194,6 @@ export const PROVIDERS: readonly Provider[] = [
     admin: { scope: `openid ${ADMIN}` },
     nearMisses: [
       ["a token of the JWT plugin, with the same issuer and keys", TYP, { scope: undefined }, { typ: undefined }],
-      ["a token for another resource", AUD, { aud: OTHER_API }],
     ],
   },
   {
@@ -223,8 +203,6 @@ export const PROVIDERS: readonly Provider[] = [
     claims: { sub: USER, org_id: "org_01HR", role: "member", roles: ["member"], permissions: ["posts:read"] },
     admin: { permissions: ["posts:read", ADMIN] },
     nearMisses: [
-      ["a token of another client", ISS, { iss: WORKOS.replace("01EXAMPLE", "01ANOTHER") }],
-      ["a token whose issuer does not name the client", ISS, { iss: "https://api.workos.com" }],
       ["a token of Connect", ISS, { iss: AUTHKIT, aud: CLIENT, scope: ADMIN }, { typ: "at+jwt" }],
       ["the right as a role or an entitlement", 404, { role: ADMIN, roles: [ADMIN], entitlements: [ADMIN] }],
       ["the right of an impersonator", 404, { act: { permissions: [ADMIN] } }],
@@ -249,7 +227,6 @@ export const PROVIDERS: readonly Provider[] = [
     admin: { [ZITADEL_ROLES]: { [ADMIN]: ZITADEL_ORG } },
     nearMisses: [
       ["its ID token, which has the same audience", AT_HASH, { ...ID_TOKEN, aud: [CLIENT, ZITADEL_PROJECT] }],
-      ["a token for another project", AUD, { aud: ["305167777777777777"] }],
       ["the right in the client's own project", 404, { "urn:zitadel:iam:org:project:roles": { [ADMIN]: {} } }],
       ["the right as the name of an organisation", 404, { [ZITADEL_ROLES]: { user: { [ADMIN]: ADMIN } } }],
       ["the right in metadata", 404, { "urn:zitadel:iam:user:metadata": { roles: ADMIN } }],
@@ -264,7 +241,6 @@ export const PROVIDERS: readonly Provider[] = [
     nearMisses: [
       ["its ID token", AT_HASH, ID_TOKEN],
       ["a token without an audience", AUD, { aud: [] }],
-      ["a token for another audience", AUD, { aud: [OTHER_API] }],
       ["the right in the consent's extra claims", 404, { ext: { scp: [ADMIN], scope: ADMIN }, roles: [ADMIN] }],
     ],
   },

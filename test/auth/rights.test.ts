@@ -1,28 +1,19 @@
 // The rights that a token grants. A right is a whole word in one of the claims for rights; nothing similar grants it.
-import { beforeAll, describe, expect, test } from "vitest";
-import { bearer, createTestApp } from "../support/test-app.ts";
-import { expectInsufficientScope, expectInvalidToken, expectNoCredentials, observe } from "../support/refusal.ts";
+import { describe, expect, test } from "vitest";
 import { insertRun } from "../support/database.ts";
-import { openIssuer } from "../support/issuer.ts";
-import { makeKey } from "../support/signing.ts";
-import type { TestIssuer } from "../support/test-issuer.ts";
+import { createReader } from "../support/reader.ts";
+import { expectInsufficientScope, expectInvalidToken, expectNoCredentials } from "../support/refusal.ts";
 
 const ADMIN = "crew-runs:admin";
 
-let issuer: TestIssuer;
-/** Another user's run. */
-let path: string;
+const reader = await createReader();
+const { issuer } = reader;
+const foreignRun = await insertRun({ owner_id: "another-user" });
 
-beforeAll(async () => {
-  issuer = await openIssuer([await makeKey("ES256")]);
-  path = `/api/crew-runs/${await insertRun({ owner_id: "another-user" })}`;
-});
-
-async function readForeign(claims: Record<string, unknown>, variables: Record<string, string> = {}): Promise<number> {
-  const headers = bearer(await issuer.sign({ scope: undefined, ...claims }));
-  const response = await createTestApp({ ...issuer.variables, ...variables }).fetch(path, { headers });
-  await response.body?.cancel();
-  return response.status;
+/** The status of a read of another user's run, with these claims and in a new isolate. */
+async function readForeign(claims: Record<string, unknown>, settings: Record<string, string> = {}): Promise<number> {
+  const token = await issuer.sign({ scope: undefined, ...claims });
+  return (await reader.restart(settings).read(foreignRun, { token })).status;
 }
 
 describe("every run is shown to a reader with the admin right", () => {
@@ -83,9 +74,8 @@ describe("no foreign run is shown to a reader who has, instead of the right,", (
 
   test("it in the token's header, in the query, a header or a cookie of the request", async () => {
     const token = await issuer.sign({ scope: undefined }, { header: { scope: ADMIN, scp: [ADMIN] } });
-    const headers = { ...bearer(token), "x-scope": ADMIN, cookie: `scope=${ADMIN}` };
-    const response = await createTestApp(issuer.variables).fetch(`${path}?scope=${ADMIN}`, { headers });
-    expect(response.status).toBe(404);
+    const headers = { "x-scope": ADMIN, cookie: `scope=${ADMIN}` };
+    expect((await reader.read(`${foreignRun}?scope=${ADMIN}`, { token, headers })).status).toBe(404);
   });
 });
 
@@ -132,8 +122,8 @@ describe("rights in claims that the operator chose", () => {
 });
 
 describe("with REQUIRED_SCOPE", () => {
-  const required = { REQUIRED_SCOPE: "crew-runs:read" };
-  const start = () => createTestApp({ ...issuer.variables, ...required });
+  const REQUIRED_SCOPE = "crew-runs:read";
+  const strict = reader.restart({ REQUIRED_SCOPE });
 
   test.for<[string, unknown]>([
     ["no scope", undefined],
@@ -141,32 +131,23 @@ describe("with REQUIRED_SCOPE", () => {
     ["a longer one", "crew-runs:read2 crew-runs:read:own"],
     ["it in another case", "Crew-Runs:Read"],
   ])("%s is a 403 that names it", async ([, scope]) => {
-    const headers = bearer(await issuer.sign({ scope }));
-    const observed = await observe(() => start().fetch(path, { headers }));
-    expectInsufficientScope(observed, required.REQUIRED_SCOPE);
+    expectInsufficientScope(await strict.read(foreignRun, { token: await issuer.sign({ scope }) }), REQUIRED_SCOPE);
   });
 
   test("it is a 404 for a foreign run and a 200 for the own one", async () => {
-    const headers = bearer(await issuer.sign({ scope: "openid crew-runs:read" }));
-    const app = start();
-    expect((await app.fetch(path, { headers })).status).toBe(404);
-    const own = `/api/crew-runs/${await insertRun({ owner_id: "owner" })}`;
-    expect((await app.fetch(own, { headers })).status).toBe(200);
+    const token = await issuer.sign({ scope: "openid crew-runs:read" });
+    expect((await strict.read(foreignRun, { token })).status).toBe(404);
+    expect((await strict.read(await insertRun(), { token })).status).toBe(200);
   });
 
   test("a reader without it gets a 403 before the id is checked, each time", async () => {
-    const headers = bearer(await issuer.sign({ scope: "openid" }));
-    const app = start();
-    for (const id of ["no-uuid", crypto.randomUUID(), "no-uuid"]) {
-      const response = await app.fetch(`/api/crew-runs/${id}`, { headers });
-      expect(response.status).toBe(403);
-    }
+    const token = await issuer.sign({ scope: "openid" });
+    for (const id of ["no-uuid", foreignRun, "no-uuid"]) expect((await strict.read(id, { token })).status).toBe(403);
   });
 
   test("a bad token and no token are still 401s", async () => {
-    expectNoCredentials(await observe(() => start().fetch(path)), required.REQUIRED_SCOPE);
-    const headers = bearer(await issuer.sign({ exp: 1 }));
-    const observed = await observe(() => start().fetch(path, { headers }));
-    expectInvalidToken(observed, "expired: exp", required.REQUIRED_SCOPE);
+    expectNoCredentials(await strict.read(foreignRun, { as: "nobody" }), REQUIRED_SCOPE);
+    const token = await issuer.sign({ exp: 1 });
+    expectInvalidToken(await strict.read(foreignRun, { token }), "expired: exp", REQUIRED_SCOPE);
   });
 });

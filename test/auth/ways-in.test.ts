@@ -1,76 +1,59 @@
 // Ways in that a reader of the source would try: through remembered tokens and cached runs, and by the path, the method and the names
 // of claims. None of them works.
-import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { expectInvalidToken, expectNoCredentials, expectNoLeak, observe } from "../support/refusal.ts";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
-import { openDatabaseProxy } from "../support/fault-proxy.ts";
-import { openIssuer } from "../support/issuer.ts";
-import { type SigningKey, makeKey } from "../support/signing.ts";
-import type { TestIssuer } from "../support/test-issuer.ts";
+import { type Reader, createReader } from "../support/reader.ts";
+import { expectInvalidToken, expectNoCredentials, expectNoLeak } from "../support/refusal.ts";
+import { makeKey } from "../support/signing.ts";
 
-const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "secret-of-the-run" } as const;
-
-let key: SigningKey;
-let issuer: TestIssuer;
-let id: string;
+const key = await makeKey("ES256");
+const reader = await createReader({ keys: [key] });
+const { issuer } = reader;
+const id = await insertRun();
 let startMs: number;
 
 const clock = controlClock();
-
-beforeAll(async () => {
-  key = await makeKey("ES256");
-  issuer = await openIssuer([key]);
-  id = await insertRun({ owner_id: "owner" });
-});
-
 beforeEach(() => {
   startMs = Date.now();
   clock.stopAt(startMs);
 });
 
-async function read(app: TestApp, token: string, run: string = id, init: RequestInit = {}): Promise<number> {
-  const headers = { ...init.headers, ...bearer(token) };
-  const response = await app.fetch(`/api/crew-runs/${run}`, { ...init, headers });
-  await response.body?.cancel();
-  return response.status;
-}
+const statusOf = async (from: Reader, token: string, run = id) => (await from.read(run, { token })).status;
 
 describe("a token that is remembered", () => {
   test("is refused from the second on that it expires", async () => {
-    const app = createTestApp(issuer.variables);
+    const { read } = reader.restart();
     const exp = Math.floor(startMs / 1_000) + 60;
     const token = await issuer.sign({ exp });
-    expect(await read(app, token)).toBe(200);
+    expect((await read(id, { token })).status).toBe(200);
     clock.stopAt((exp + 10) * 1_000 - 1);
-    expect(await read(app, token)).toBe(200);
+    expect((await read(id, { token })).status).toBe(200);
     clock.stopAt((exp + 10) * 1_000);
     // Before the run is read, not only when the response leaves.
-    const observed = await observe(() => app.fetch(`/api/crew-runs/${id}`, { headers: bearer(token) }));
-    expectInvalidToken(observed, "expired: exp");
+    expectInvalidToken(await read(id, { token }), "expired: exp");
     // Nor does a clock that is set back bring it back unseen: it is verified anew.
     clock.stopAt(startMs);
-    expect(await read(app, token)).toBe(200);
+    expect((await read(id, { token })).log["auth"]).toBe("verified");
   });
 
   test("is not known to a deployment with other settings", async () => {
     const token = await issuer.sign();
-    expect(await read(createTestApp(issuer.variables), token)).toBe(200);
-    for (const other of [
+    expect(await statusOf(reader, token)).toBe(200);
+    for (const settings of [
       { JWT_AUDIENCE: "https://other.example.com" },
       { JWT_ISSUER: "https://other.example.com" },
       { JWT_ALGORITHMS: "RS256" },
       { SUBJECT_CLAIM: "uid" },
     ]) {
-      expect(await read(createTestApp({ ...issuer.variables, ...other }), token)).toBe(401);
+      expect(await statusOf(reader.restart(settings), token)).toBe(401);
     }
   });
 });
 
 test("many requests at once each get their own response, on a cold isolate and on a warm one", async () => {
   const attacker = await makeKey("ES256", { kid: key.jwk.kid });
-  const app = createTestApp(issuer.variables);
+  const isolate = reader.restart();
   const tokens = await Promise.all([
     issuer.sign(),
     issuer.sign({ sub: "another-user" }),
@@ -80,46 +63,37 @@ test("many requests at once each get their own response, on a cold isolate and o
   ]);
   const round = Array.from({ length: 8 }, () => tokens).flat();
   for (let time = 0; time < 2; time += 1) {
-    const statuses = await Promise.all(round.map((token) => read(app, token)));
+    const statuses = await Promise.all(round.map((token) => statusOf(isolate, token)));
     expect(statuses).toEqual(round.map((_, at) => [200, 404, 401, 401, 200][at % 5]));
   }
 });
 
 describe("a cached run", () => {
   let run: string;
-
   beforeAll(async () => {
-    run = await insertRun({ ...FINISHED, owner_id: "owner" });
+    run = await insertRun({ status: "completed", result: "secret-of-the-run" });
   });
 
   const subjects = "..|admins|../admins|%2E%2E/admins|of/owner|Owner|owner |own%65r|owner/|owner?|owner#".split("|");
 
   test("is shown to nobody whose subject looks like its owner's or like a place in the cache", async () => {
-    const warm = createTestApp(issuer.variables);
-    const owner = await issuer.sign();
-    const admin = await issuer.sign({ sub: "x", scope: "crew-runs:admin" });
-    for (const token of [owner, admin]) expect(await read(warm, token, run)).toBe(200);
-    await warm.settle();
-    for (const app of [warm, createTestApp(issuer.variables)]) {
-      for (const sub of subjects) {
-        expect(await read(app, await issuer.sign({ sub }), run)).toBe(404);
-      }
+    const warm = reader.restart();
+    for (const as of ["owner", "admin"] as const) expect((await warm.read(run, { as })).status).toBe(200);
+    await warm.app.settle();
+    for (const isolate of [warm, reader.restart()]) {
+      for (const sub of subjects) expect(await statusOf(isolate, await issuer.sign({ sub }), run)).toBe(404);
     }
-    const response = await createTestApp(issuer.variables).fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
-    expect(response.headers.get("server-timing")).toContain("cache;desc=hit");
+    expect((await reader.restart().read(run)).log).toMatchObject({ cache: "hit", cache_layer: "data_center" });
   });
 
   test.for(["no token", "a bad token"])("is not revealed by a condition, with %s", async (which) => {
-    const app = createTestApp(issuer.variables);
-    const owner = await issuer.sign();
-    const cached = await app.fetch(`/api/crew-runs/${run}`, { headers: bearer(owner) });
-    const etag = cached.headers.get("etag") ?? "";
-    const credentials = which === "no token" ? {} : bearer(await issuer.sign({ exp: 1 }));
+    const { read } = reader.restart();
+    const etag = (await read(run)).headers.get("etag") ?? "";
+    const credentials = which === "no token" ? { as: "nobody" as const } : { token: await issuer.sign({ exp: 1 }) };
     for (const tag of [etag, "*"]) {
-      const headers = { ...credentials, "if-none-match": tag, prefer: "wait=60" };
-      const response = await app.fetch(`/api/crew-runs/${run}`, { headers });
-      expect(response.status).toBe(401);
-      expect(response.headers.has("etag")).toBe(false);
+      const headers = { "if-none-match": tag, prefer: "wait=60" };
+      const result = await read(run, { ...credentials, headers });
+      expect([result.status, result.headers.has("etag")]).toEqual([401, false]);
     }
   });
 });
@@ -133,10 +107,8 @@ const PATHS = `
 
 describe("without a token", () => {
   test.for(PATHS.trim().split(/\s+/))("%s reveals nothing of a run, by whatever method", async (pattern) => {
-    const database = await openDatabaseProxy();
     const CORS_ORIGINS = "https://app.example.com";
-    const app = createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, CORS_ORIGINS });
-    const received = await issuer.proxy.received();
+    const { app, read, database, issuer: asked } = await createReader({ settings: { CORS_ORIGINS } });
     const headers = {
       origin: CORS_ORIGINS,
       "access-control-request-method": "GET",
@@ -145,81 +117,64 @@ describe("without a token", () => {
       "x-forwarded-user": "owner",
     };
     for (const method of ["GET", "HEAD", "POST", "OPTIONS", "QUERY"]) {
-      const { response, body } = await observe(() => app.fetch(pattern.replaceAll("ID", id), { method, headers }));
-      expect([204, 401, 404, 405]).toContain(response.status);
+      const { status, body } = await read(pattern.replaceAll("ID", id), { as: "nobody", method, headers });
+      expect([204, 401, 404, 405]).toContain(status);
       expect(body).not.toContain("owner");
     }
     await app.settle();
-    expect(await database.received()).toBe(0);
-    // A request without a credential has no business with the issuer.
-    expect(await issuer.proxy.received()).toBe(received);
+    // A request without a credential has no business with the database or the issuer.
+    expect([await database.received(), await asked.proxy.received()]).toEqual([0, 0]);
   });
 
   test("a run that exists, one that doesn't and an invalid id are refused alike, with a bad token as well", async () => {
-    const app = createTestApp(issuer.variables);
     for (const run of [id, crypto.randomUUID(), "no-uuid", "x".repeat(4_000), "%00", "%"]) {
-      expectNoCredentials(await observe(() => app.fetch(`/api/crew-runs/${run}`)));
-      const head = await app.fetch(`/api/crew-runs/${run}`, { method: "HEAD" });
-      expect([head.status, await head.text()]).toEqual([401, ""]);
-      expect(await read(app, "a.b.c", run)).toBe(401);
+      expectNoCredentials(await reader.read(run, { as: "nobody" }));
+      const head = await reader.read(run, { as: "nobody", method: "HEAD" });
+      expect([head.status, head.body]).toEqual([401, ""]);
+      expect(await statusOf(reader, "a.b.c", run)).toBe(401);
     }
   });
 });
 
 describe("a claim that the operator chose", () => {
   test.for(["__proto__", "constructor", "toString"])("is not one that every object has: %s", async (name) => {
-    const send = async (variables: Record<string, string>) => {
-      const app = createTestApp({ ...issuer.variables, ...variables });
-      const headers = bearer(await issuer.sign());
-      return observe(() => app.fetch(`/api/crew-runs/${id}`, { headers }));
-    };
-    expectInvalidToken(await send({ SUBJECT_CLAIM: name }), `no_subject: ${name}`);
+    expectInvalidToken(await reader.restart({ SUBJECT_CLAIM: name }).read(id), `no_subject: ${name}`);
     for (const audience of ["Object", "function", "[object", "undefined", name]) {
-      expectInvalidToken(await send({ AUDIENCE_CLAIM: name, JWT_AUDIENCE: audience }), `wrong_audience: ${name}`);
+      const { read } = reader.restart({ AUDIENCE_CLAIM: name, JWT_AUDIENCE: audience });
+      expectInvalidToken(await read(id), `wrong_audience: ${name}`);
     }
   });
 
   test("counts alone: neither a path to it nor the usual claim replaces it", async () => {
-    const aud = inject("localStack").variables.JWT_AUDIENCE;
+    const { JWT_AUDIENCE: aud } = issuer.variables;
     const token = await issuer.sign({ act: { sub: "owner", aud }, uid: undefined, azp: undefined });
     for (const SUBJECT_CLAIM of ["act.sub", "uid"]) {
-      expect(await read(createTestApp({ ...issuer.variables, SUBJECT_CLAIM }), token)).toBe(401);
+      expect(await statusOf(reader.restart({ SUBJECT_CLAIM }), token)).toBe(401);
     }
     for (const AUDIENCE_CLAIM of ["act.aud", "azp"]) {
-      expect(await read(createTestApp({ ...issuer.variables, AUDIENCE_CLAIM }), token)).toBe(401);
+      expect(await statusOf(reader.restart({ AUDIENCE_CLAIM }), token)).toBe(401);
     }
   });
 });
 
-describe("the log", () => {
-  test.for([
-    ["omit", undefined],
-    ["hash", "4c1029697ee358715d3a14a2add817c4"],
-    ["plain", "owner"],
-  ] as const)(
-    "names the reader as LOG_SUBJECT says (%s), and contains nothing of the token",
-    async ([policy, name]) => {
-      const app = createTestApp({ ...issuer.variables, LOG_SUBJECT: policy });
-      const token = await issuer.sign();
-      for (const auth of ["verified", "remembered"]) {
-        const observed = await observe(() => app.fetch(`/api/crew-runs/${id}`, { headers: bearer(token) }));
-        expect(observed.response.status).toBe(200);
-        expectNoLeak({ ...observed, body: "" }, [token]);
-        const line: { subject?: string } = JSON.parse(observed.lines[0] ?? "");
-        expect(line).toMatchObject({ auth, status: 200 });
-        expect(line.subject).toBe(name?.slice(0, 16));
-      }
-    },
-  );
+test.for([
+  ["omit", undefined],
+  ["hash", "4c1029697ee35871"],
+  ["plain", "owner"],
+] as const)("the log names the reader as LOG_SUBJECT says: %s", async ([LOG_SUBJECT, subject]) => {
+  const { read } = reader.restart({ LOG_SUBJECT });
+  for (const auth of ["verified", "remembered"]) {
+    const { status, log } = await read(id);
+    expect([status, log["auth"], log["subject"]]).toEqual([200, auth, subject]);
+  }
+});
 
-  test("contains nothing of a token in a wrong place", async () => {
-    const app = createTestApp(issuer.variables);
-    const token = await issuer.sign();
-    const headers = { "x-request-id": token, traceparent: token, referer: token, "user-agent": token, cookie: token };
-    for (const path of [`/api/crew-runs/${token}`, `/api/crew-runs/${id}?access_token=${token}`, `/${token}`]) {
-      const observed = await observe(() => app.fetch(path, { headers }));
-      expect([401, 404]).toContain(observed.response.status);
-      expectNoLeak(observed, [token]);
-    }
-  });
+test("the log contains nothing of a token in a wrong place", async () => {
+  const token = await issuer.sign();
+  const headers = { "x-request-id": token, traceparent: token, referer: token, "user-agent": token, cookie: token };
+  for (const path of [`/api/crew-runs/${token}`, `/api/crew-runs/${id}?access_token=${token}`, `/${token}`]) {
+    const result = await reader.read(path, { as: "nobody", headers });
+    expect([401, 404]).toContain(result.status);
+    expectNoLeak(result, [token]);
+  }
 });
