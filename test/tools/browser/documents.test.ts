@@ -321,6 +321,11 @@ test("the language is chosen once, for all samples of all pages, and nothing mov
     await page.getByRole("link", { name: "Polling", exact: true }).first().click();
     await page.waitForURL("**/docs/polling");
     expect(new Set(await chosen())).toEqual(new Set(["Go"]));
+    // The script comes late.
+    await page.route("**/docs/assets/*.js", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await route.continue();
+    });
     await page.goto(`${site.stack.url}/docs`, { waitUntil: "networkidle" });
     const shift = await page.evaluate(async () => {
       const { promise, resolve } = Promise.withResolvers<number>();

@@ -54,6 +54,15 @@ async function send(page: Page, id?: string): Promise<string> {
   return readResult(page);
 }
 
+/** Opens the page with the owner's token in its field. */
+async function visitAsOwner(use: (page: Page) => Promise<void>, expectedMessages: RegExp[] = []): Promise<void> {
+  const prepare = async (page: Page) => {
+    await tokenField(page).fill(await fetchToken("owner"));
+    await use(page);
+  };
+  await site.visit("/docs#try-it", prepare, { expectedMessages });
+}
+
 /** Holds the API's responses until the returned function is called. */
 async function hold(page: Page): Promise<() => Promise<void>> {
   const held = Promise.withResolvers<void>();
@@ -134,7 +143,7 @@ describe("a log-in", () => {
       const where = page.getByText(`at ${new URL(site.stack.authorizationServer.issuer).host}`);
       await where.waitFor();
       await logIn(page, "owner");
-      expect(await session(page).textContent()).toMatch(/^owner · expires in (59:5\d|1:00:00)$/);
+      expect(await session(page).textContent()).toMatch(/^owner · expires in (5\d:\d\d|1:00:00)$/);
       const first = await session(page).textContent();
       await expect.poll(async () => session(page).textContent(), PATIENCE).not.toBe(first);
       await tokenField(page).fill(await fetchToken("admin"));
@@ -164,8 +173,9 @@ describe("a log-in that fails says why, and what to do", () => {
       await page.route(METADATA, async (route) => route.abort());
       await page.reload({ waitUntil: "networkidle" });
       await expectMessage(page, /^The API doesn't respond, .*\. Check the network/);
+      const failing = page.waitForEvent("requestfailed");
       await page.locator("#log-in").click();
-      await page.waitForTimeout(200);
+      await failing;
       await expectMessage(page, /^The API doesn't respond/);
       // After the outage a click is enough.
       await page.unroute(METADATA);
@@ -306,8 +316,7 @@ describe("a token", () => {
   });
 
   test("goes when the reader leaves, also past the browser's back button; the run's id stays", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await page.getByLabel("Run id").fill(PENDING);
       await page.getByRole("link", { name: "Polling", exact: true }).first().click();
       await page.waitForURL("**/docs/polling");
@@ -375,8 +384,7 @@ describe("a request", () => {
   });
 
   test("keeps the panel as high as it was while it is under way", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await send(page, OWN);
       const measure = async () => [
         await panel(page).evaluate((one) => one.clientHeight),
@@ -418,8 +426,7 @@ describe("a request", () => {
   });
 
   test("writes its run's id to the address, which leads back to the run", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await send(page, RUNNING);
       expect(page.url()).toBe(`${site.stack.url}/docs?run_id=${RUNNING}#try-it`);
       await page.reload({ waitUntil: "networkidle" });
@@ -438,8 +445,7 @@ describe("a request", () => {
   });
 
   test("counts only if it is the latest: the one before it is given up", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await page.getByLabel("Run id").fill(RUNNING);
       await waitBox(page).check();
       const aborted = page.waitForEvent("requestfailed");
@@ -457,8 +463,7 @@ describe("a request", () => {
   });
 
   test("that waits counts its seconds and can be canceled; the response says how long it waited", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await page.getByLabel("Run id").fill(PENDING);
       await waitBox(page).check();
       await button(page, "Send").click();
@@ -468,7 +473,7 @@ describe("a request", () => {
       expect(await panel(page).getAttribute("data-state")).toBe("canceled");
       expect(await readResult(page)).toMatch(/^Canceled/);
       expect(await page.evaluate(() => document.activeElement?.id)).toBe("send");
-      expect(await send(page)).toMatch(/^200 OK 3\.\d s/);
+      expect(await send(page)).toMatch(/^200 OK [\d.]+ s/);
       await page.getByText("Not finished after a wait of 3 s: send again now.").waitFor();
       expect(await panel(page).getByText("running").count()).toBe(0);
     });
@@ -476,8 +481,7 @@ describe("a request", () => {
 
   test("that waits ends with the run", async () => {
     const id = await insertRunBy(site.stack.database, { status: "running" });
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await page.getByLabel("Run id").fill(id);
       await waitBox(page).check();
       await button(page, "Send").click();
@@ -502,8 +506,7 @@ describe("a response", () => {
       return { body: await (await fetch(`${site.stack.url}/api/crew-runs/${id}`, { headers })).text() };
     })();
     expect(big.length).toBeGreaterThan(300_000);
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       expect(await send(page, OWN)).toMatch(/^200/);
       expect(await send(page, id)).toMatch(/^200/);
       const shown = (await body(page).textContent()) ?? "";
@@ -529,8 +532,7 @@ describe("a response", () => {
   });
 
   test("goes once the form describes another request: dimmed, with its own curl line", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await send(page, OWN);
       const [stale, sent] = [page.locator("#response.stale"), page.locator("#sent-curl")];
       expect(await sent.isVisible()).toBe(false);
@@ -565,8 +567,7 @@ describe("a response", () => {
       completed_at: "2036-01-01T00:00:00Z",
       result: "x".repeat(1_000),
     });
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       expect(await send(page, id)).toMatch(
         /^200 OK [\d.]+ m?s · 1\.\d KB · read from the database · database [\d.]+ m?s$/,
       );
@@ -584,8 +585,7 @@ describe("a response", () => {
   });
 
   test("can be asked for again with its ETag: a 304 says that the copy is current", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       await send(page, OWN);
       await button(page, "Send again with this ETag").click();
       await page.getByText("304 Not Modified").waitFor();
@@ -606,9 +606,8 @@ describe("a response", () => {
   });
 
   test("of an unfinished run counts Retry-After down, and can be asked for again at any time", async () => {
-    const id = await insertRunBy(site.stack.database, { created_at: new Date(Date.now() - 80_000).toISOString() });
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    const id = await insertRunBy(site.stack.database, { created_at: new Date(Date.now() - 600_000).toISOString() });
+    await visitAsOwner(async (page) => {
       await send(page, id);
       const readSeconds = async () =>
         Number(/send again in (\d+)\ss/.exec((await page.locator("#advice").textContent()) ?? "")?.[1] ?? Number.NaN);
@@ -646,7 +645,7 @@ describe("a response", () => {
       );
       expect(await send(page, OWN)).toMatch(/^503 Service Unavailable/);
       const advice = (await page.locator("#response p.next").first().innerText()).replaceAll(/\s+/g, " ");
-      expect(advice).toMatch(/^database_unavailable: .*\. Send again in [345] s\.$/);
+      expect(advice).toMatch(/^database_unavailable: .*\. Send again in \d s\.$/);
       expect(advice.match(/again/g)?.length).toBe(1);
       await panel(page).getByRole("link", { name: "database_unavailable" }).click();
       await page.waitForURL("**/docs/errors#database_unavailable");
@@ -656,8 +655,7 @@ describe("a response", () => {
   });
 
   test("of an example on the page is the run that its id finds", async () => {
-    await site.visit("/docs", async (page) => {
-      await tokenField(page).fill(await fetchToken("owner"));
+    await visitAsOwner(async (page) => {
       for (const state of ["completed", "running", "pending", "failed"]) {
         const example = (await page.locator(`#runs [aria-label^="${state}, "] code`).textContent()) ?? "";
         const [, id = ""] = /"id": "([^"]+)"/.exec(example) ?? [];
