@@ -25,7 +25,7 @@ const RESULTS = join(ROOT_DIRECTORY, "bench/results");
 const UNFINISHED = join(ROOT_DIRECTORY, "dist/bench.json");
 const SETUP_SECONDS = 20;
 /** A part that takes longer hangs. */
-const LIMIT_FACTOR = 10;
+const LIMIT_FACTOR = 5;
 
 const USAGE = `npm run bench -- [PART…] [OPTION…]
 
