@@ -1,57 +1,36 @@
 // For random headers, claims and encodings: no token is accepted without the issuer's signature, a signed one is accepted exactly if
 // the policy allows it, and none makes the Worker fail.
 import fc from "fast-check";
-import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { encode, forge, toBase64url } from "../support/forged-token.ts";
 import { controlClock } from "../support/clock.ts";
-import { insertRun } from "../support/database.ts";
-import { openIssuer } from "../support/issuer.ts";
-import { type SigningKey, makeKey } from "../support/signing.ts";
+import { encode, forge, toBase64url } from "../support/forged-token.ts";
+import { createReader } from "../support/reader.ts";
+import { makeKey } from "../support/signing.ts";
 
 type Members = Record<string, unknown>;
 
 /** In the title, so that every run says it. To repeat a run, write its seed here. */
 const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
-const ADMIN = "crew-runs:admin";
-const ISSUER_KEY_ID = "issuer-key";
-/** Not an id: an accepted token gets a 422, any other a 401. */
-const NO_RUN = "/api/crew-runs/no-id";
-
-const ISSUER = "https://issuer.test/properties";
-const { JWT_AUDIENCE: AUDIENCE } = inject("localStack").variables;
 /** The clock stands here. */
 const NOW = Math.floor(Date.now() / 1_000);
 const [PAST, SOON] = [NOW - 300, NOW + 300];
-const GOOD_HEADER: Members = { alg: "ES256", typ: "at+jwt", kid: ISSUER_KEY_ID };
-const GOOD_CLAIMS: Members = { iss: ISSUER, aud: AUDIENCE, sub: "owner", exp: SOON, iat: NOW };
-
-let ec: SigningKey;
-let attacker: SigningKey;
-let app: TestApp;
-/** Another user's run: 200 for an admin, else 404. */
-let path: string;
-
 const clock = controlClock();
 beforeEach(() => clock.stopAt(NOW * 1_000));
 
-beforeAll(async () => {
-  ec = await makeKey("ES256", { kid: ISSUER_KEY_ID });
-  attacker = await makeKey("ES256", { kid: ISSUER_KEY_ID });
-  const { variables } = await openIssuer([ec, await makeKey("EdDSA"), await makeKey("RS256")]);
-  app = createTestApp({ ...variables, JWT_ISSUER: ISSUER });
-  path = `/api/crew-runs/${await insertRun({ owner_id: "another-user" })}`;
-  // The keys are known from here on: what follows meets them.
-  expect(await send(`Bearer ${await forge(GOOD_HEADER, GOOD_CLAIMS, ec)}`)).toBe(422);
-});
+const ISSUER_KEY_ID = "issuer-key";
+const ec = await makeKey("ES256", { kid: ISSUER_KEY_ID });
+const attacker = await makeKey("ES256", { kid: ISSUER_KEY_ID });
+const { read, issuer } = await createReader({ keys: [ec, await makeKey("EdDSA"), await makeKey("RS256")] });
+const { JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE } = issuer.variables;
+const GOOD_HEADER: Members = { alg: "ES256", typ: "at+jwt", kid: ISSUER_KEY_ID };
+const GOOD_CLAIMS: Members = { iss: ISSUER, aud: AUDIENCE, sub: "owner", exp: SOON, iat: NOW };
 
-async function send(authorization: string, target: string = NO_RUN): Promise<number> {
-  const response = await app.fetch(target, { headers: { authorization } });
-  await response.body?.cancel();
-  const challenge = response.headers.get("www-authenticate") ?? "";
-  expect(challenge.startsWith("Bearer ")).toBe(response.status === 401);
-  return response.status;
+/** Reads what is no id: an accepted token gets a 422, any other a 401. */
+async function send(token: string): Promise<number> {
+  const { status, headers } = await read("no-id", { token });
+  expect(headers.has("www-authenticate")).toBe(status === 401);
+  return status;
 }
 
 const check = <T>(runs: number, property: fc.IAsyncProperty<T>) => fc.assert(property, { seed: SEED, numRuns: runs });
@@ -97,12 +76,6 @@ const CLAIMS: fc.Arbitrary<Members> = fc
       exp: mostly(SOON, PAST, "soon", 0, -1, 1e308),
       nbf: mostly(undefined, PAST, SOON, "now", null),
       iat: mostly(PAST, SOON, undefined, 1e308),
-      scope: fc.oneof(
-        fc.constantFrom("read", ADMIN, `x ${ADMIN}`, `${ADMIN}x`, [ADMIN], { [ADMIN]: 1 }, ADMIN.toUpperCase()),
-        fc.jsonValue({ maxDepth: 2 }),
-      ),
-      scp: mostly(undefined, ADMIN, [ADMIN], [[ADMIN]], [`x ${ADMIN}`], { x: ADMIN }),
-      roles: mostly(undefined, [ADMIN]),
       token_use: mostly(undefined, "access", "id"),
       typ: mostly(undefined, "Bearer", "ID"),
       nonce: mostly(undefined, "n"),
@@ -151,15 +124,6 @@ const lower = (value: unknown) => (typeof value === "string" ? value.toLowerCase
 const isPlain = (text: string) =>
   text.isWellFormed() && [...text].every((letter) => letter >= " " && !(letter >= "\u007f" && letter < "\u00a0"));
 
-function isAdmin(payload: Members): boolean {
-  return ["scope", "scp", "permissions"].some((name) => {
-    const value = Object.hasOwn(payload, name) ? payload[name] : undefined;
-    if (typeof value === "string") return ` ${value} `.includes(` ${ADMIN} `);
-    // The names of an object never count in these claims.
-    return Array.isArray(value) && value.includes(ADMIN);
-  });
-}
-
 // Generous, for a machine that is busy with other things.
 describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
   test("what the issuer signed gets in exactly where the policy says so", async () => {
@@ -167,21 +131,11 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
     const property = fc.asyncProperty(HEADERS, CLAIMS, async (header, payload) => {
       const isIn = isAcceptable(header, payload);
       outcomes.set(isIn, (outcomes.get(isIn) ?? 0) + 1);
-      expect(await send(`Bearer ${await forge(header, payload, ec)}`, NO_RUN)).toBe(isIn ? 422 : 401);
+      expect(await send(await forge(header, payload, ec))).toBe(isIn ? 422 : 401);
     });
     await check(600, property);
     // So that the property isn't true for lack of cases.
     for (const isIn of [true, false]) expect(outcomes.get(isIn)).toBeGreaterThan(20);
-  });
-
-  test("what the issuer signed shows a foreign run exactly where it holds the right as a whole word", async () => {
-    const property = fc.asyncProperty(CLAIMS, async (template) => {
-      const { scope, scp, permissions, roles } = template;
-      const payload = { ...GOOD_CLAIMS, scope, scp, permissions, roles };
-      const token = await forge(GOOD_HEADER, payload, ec);
-      expect(await send(`Bearer ${token}`, path)).toBe(isAdmin(payload) ? 200 : 404);
-    });
-    await check(80, property);
   });
 
   test("nobody gets in with a signature of somebody else's, or none", async () => {
@@ -190,55 +144,21 @@ describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
       const input = `${encode(header)}.${encode(payload)}`;
       const signature = way === 0 ? "" : toBase64url(junk);
       const token = way < 3 ? `${input}.${signature}` : await forge(header, payload, attacker);
-      expect(await send(`Bearer ${token}`)).toBe(401);
+      expect(await send(token)).toBe(401);
     });
     await check(400, property);
   });
 
-  test("nobody gets in with a payload of any bytes, be it signed by the issuer", async () => {
-    const texts = fc.oneof(fc.json(), fc.string({ unit: "binary" }), fc.constantFrom("", "{}", "[]", "null"));
-    const payloads = fc.oneof(texts, fc.uint8Array({ maxLength: 64 }));
-    const property = fc.asyncProperty(payloads, async (payload) => {
-      expect(await send(`Bearer ${await forge(GOOD_HEADER, payload, ec)}`)).toBe(401);
-      expect(await send(`Bearer ${await forge(payload, GOOD_CLAIMS, ec)}`)).toBe(401);
-    });
-    await check(150, property);
-  });
-
   test("a good token with one character changed, gone or added does not get in, even where the good one is known", async () => {
     const token = await forge(GOOD_HEADER, GOOD_CLAIMS, ec);
-    expect(await send(`Bearer ${token}`)).toBe(422);
+    expect(await send(token)).toBe(422);
     const letters = fc.constantFrom(...'ABCDwxyz0189-_.=+/ ~,"{%');
     const property = fc.asyncProperty(fc.nat(token.length), letters, fc.nat(2), async (at, letter, way) => {
       const after = token.slice(at + (way === 0 ? 0 : 1));
       const changed = `${token.slice(0, at)}${way === 2 ? "" : letter}${after}`;
       if (changed.trim() === token) return;
-      expect(await send(`Bearer ${changed}`)).toBe(401);
+      expect(await send(changed)).toBe(401);
     });
     await check(500, property);
-  });
-
-  test("no header value at all is more than a 401", async () => {
-    const latin = fc.string({ unit: fc.integer({ min: 32, max: 255 }).map((code) => String.fromCharCode(code)) });
-    const schemes = fc.constantFrom("", "Bearer", "Bearer ", "Basic ", "DPoP ", "Bearer\t", "Bearer Bearer ");
-    const dotted = fc.array(fc.base64String(), { maxLength: 6 }).map((parts) => parts.join("."));
-    const property = fc.asyncProperty(schemes, fc.oneof(latin, dotted), async (scheme, text) => {
-      expect(await send(scheme + text)).toBe(401);
-    });
-    await check(400, property);
-  });
-
-  test("no path is a way around", async () => {
-    const segment = fc.oneof(
-      fc.webSegment(),
-      fc.constantFrom("", ".", "..", "%2e", "%2F", "api", "crew-runs", "%00", "%"),
-    );
-    const property = fc.asyncProperty(fc.array(segment, { maxLength: 4 }), fc.boolean(), async (segments, below) => {
-      const target = `${below ? path : "/api/crew-runs"}/${segments.join("/")}`;
-      const response = await app.fetch(target, { headers: bearer("a.b.c") });
-      expect([401, 404]).toContain(response.status);
-      expect(await response.text()).not.toContain("another-user");
-    });
-    await check(200, property);
   });
 });

@@ -1,42 +1,48 @@
 // What an isolate remembers of tokens is bounded: their number, their length, and one spelling each.
 import { expect, test } from "vitest";
-import { catchLines } from "../support/log-lines.ts";
-import { createTestApp } from "../support/test-app.ts";
-import { openIssuer } from "../support/issuer.ts";
-import { makeKey } from "../support/signing.ts";
-
-const lines = catchLines();
-const path = `/api/crew-runs/no-uuid`;
+import { createReader } from "../support/reader.ts";
 
 async function prepare() {
-  const issuer = await openIssuer([await makeKey("ES256")]);
-  const app = createTestApp(issuer.variables);
-  const send = async (authorization: string) => {
-    const response = await app.fetch(path, { headers: { authorization } });
-    expect(response.status).toBe(422);
-    const id = response.headers.get("x-request-id") ?? "";
-    return JSON.parse(lines.all().findLast((line) => line.includes(id)) ?? "{}").auth;
-  };
-  return { issuer, send };
+  const { issuer, read } = await createReader();
+  /** How the token was checked: `verified` or `remembered`. */
+  const check = async (authorization: string) => (await read("no-uuid", { headers: { authorization } })).log["auth"];
+  return { issuer, check };
 }
 
 test("a token is remembered until 2,000 others came, and no longer", { timeout: 60_000 }, async () => {
-  const { issuer, send } = await prepare();
+  const { issuer, check } = await prepare();
   const first = `Bearer ${await issuer.sign()}`;
-  expect(await send(first)).toBe("verified");
-  expect(await send(first)).toBe("remembered");
-  for (let count = 1; count < 2_000; count += 1) await send(`Bearer ${await issuer.sign()}`);
-  expect(await send(first)).toBe("remembered");
-  await send(`Bearer ${await issuer.sign()}`);
-  expect(await send(first)).toBe("verified");
+  expect([await check(first), await check(first)]).toEqual(["verified", "remembered"]);
+  for (let count = 1; count < 2_000; count += 1) await check(`Bearer ${await issuer.sign()}`);
+  expect(await check(first)).toBe("remembered");
+  await check(`Bearer ${await issuer.sign()}`);
+  expect(await check(first)).toBe("verified");
 });
 
-test("a token with more blanks before it, or a very long one, is verified each time", async () => {
-  const { issuer, send } = await prepare();
+test("a token with more blanks before it is verified each time, and the same one in another case is another", async () => {
+  const { issuer, check } = await prepare();
   const token = await issuer.sign();
-  const long = await issuer.sign({ groups: "g".repeat(2_000) });
-  for (const authorization of [`Bearer  ${token}`, `Bearer   ${token}`, `Bearer ${long}`]) {
-    expect(await send(authorization)).toBe("verified");
-    expect(await send(authorization)).toBe("verified");
+  for (const scheme of ["Bearer  ", "Bearer   "]) {
+    expect([await check(scheme + token), await check(scheme + token)]).toEqual(["verified", "verified"]);
   }
+  for (const scheme of ["Bearer ", "bearer ", "BEARER "]) {
+    expect([await check(scheme + token), await check(scheme + token)]).toEqual(["verified", "remembered"]);
+  }
+});
+
+test("a header is remembered up to 2,048 characters", async () => {
+  const { issuer, check } = await prepare();
+  /** A token that makes the header so long: by its claims, and by its own header if they leave a gap. */
+  async function makeHeader(length: number): Promise<string> {
+    for (let padding = 1_050; padding < 1_150; padding += 1) {
+      for (const header of [{}, { x: "" }, { xy: "" }]) {
+        const authorization = `Bearer ${await issuer.sign({ groups: "g".repeat(padding) }, { header })}`;
+        if (authorization.length === length) return authorization;
+      }
+    }
+    throw new Error(`no token makes a header of ${length} characters`);
+  }
+  const [longest, longer] = [await makeHeader(2_048), await makeHeader(2_049)];
+  expect([await check(longest), await check(longest)]).toEqual(["verified", "remembered"]);
+  expect([await check(longer), await check(longer)]).toEqual(["verified", "verified"]);
 });
