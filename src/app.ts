@@ -2,15 +2,14 @@
 import type { Context } from "hono";
 import { Hono } from "hono/tiny";
 import { getCrewRun } from "./crew-runs/route.ts";
-import type { AppEnv, Bindings } from "./env.ts";
 import { Failure, respondWithFailure, toFailure } from "./failure.ts";
 import { grantOrigins } from "./http/cors.ts";
 import { getHealth, getReadiness } from "./http/health.ts";
 import { getMissingPage } from "./http/missing-page.ts";
 import { logRequests } from "./http/request-log.ts";
 import { METADATA_PATH, METADATA_ROUTE, getResourceMetadata } from "./http/resource-metadata.ts";
-import type { WaitUntil } from "./request.ts";
-import { type Service, createService } from "./service.ts";
+import type { AppEnv, WaitUntil } from "./request.ts";
+import { type Bindings, type Service, createService } from "./service.ts";
 import { readSettings } from "./settings.ts";
 
 /** The application. Its state lives as long as the isolate. Without usable settings, routes that need none still work. */
@@ -37,13 +36,13 @@ export function createApp(env: Bindings, waitUntil: WaitUntil): Hono<AppEnv> {
   }
 
   function respond(c: Context<AppEnv>, failure: Failure): Response {
-    const { origin, notes } = c.get("request");
+    const { id, origin, notes } = c.get("request");
     // If a read failed and then its token's confirmation, the response is the confirmation's, and the log has both causes.
     const read = failure.cause instanceof Error ? toFailure(failure.cause) : undefined;
     notes.code = failure.code;
     notes.why = [failure.details.why, read?.details.why].filter(Boolean).join("; ") || undefined;
     notes.stack = failure.details.stack ?? read?.details.stack;
-    return respondWithFailure(failure, c.get("requestId"), origin + METADATA_PATH, REQUIRED_SCOPE);
+    return respondWithFailure(failure, id, origin + METADATA_PATH, REQUIRED_SCOPE);
   }
 }
 

@@ -21,6 +21,8 @@ export interface Reader {
 }
 
 export interface RequestScope {
+  /** Its id, in the response and in the log. */
+  readonly id: string;
   /** The request's origin, where it finds and leaves entries of the data-center cache. Empty if its Host is unusable. */
   readonly origin: string;
   /** When it began, in milliseconds since the epoch. */
@@ -33,6 +35,11 @@ export interface RequestScope {
   /** Fires when the client leaves. Only long polls set it. */
   signal?: AbortSignal;
   readonly notes: Notes;
+}
+
+/** What Hono's context carries: `logRequests` sets it. */
+export interface AppEnv {
+  Variables: { request: RequestScope };
 }
 
 /** The milliseconds that the request has left, of `spanMs` since its start; 0 if none. If the clock jumps back, it starts anew. */

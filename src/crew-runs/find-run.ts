@@ -39,11 +39,7 @@ const waitLeftMs = ({ request, waitMs }: Query) => timeLeftMs(request, waitMs);
 const isNews = ({ isFinal, etag }: Run, { ifNoneMatch }: Query) =>
   isFinal || (ifNoneMatch !== undefined && !matches(ifNoneMatch, etag));
 
-export function createRunFinder(
-  store: CrewRunStore,
-  cachedRuns: CachedRuns,
-  rateLimiter: RateLimit | undefined,
-): FindRun {
+export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rateLimiter?: RateLimit): FindRun {
   return (query) =>
     findRun(query).catch((error: unknown) => {
       throw query.request.signal?.aborted ? new Failure("client_left") : error;
@@ -52,11 +48,11 @@ export function createRunFinder(
   async function findRun(query: Query): Promise<FoundRun> {
     const { id, reader, request } = query;
     const cached = await cachedRuns.find(id, reader, request.origin);
-    if (cached !== undefined) return noteHit(cached, request);
+    if (cached !== undefined) return cached;
     request.notes.cache = "miss";
     if (!(await isWithinLimit(query))) throw new Failure("rate_limited");
-    const read = await (query.waitMs > 0 ? poll(query, true) : readWhole(query));
-    if (read !== undefined && (isNews(read.run, query) || waitLeftMs(query) === 0)) return read;
+    const first = await (query.waitMs > 0 ? poll(query, true) : read(query, true));
+    if (first !== undefined && (isNews(first.run, query) || waitLeftMs(query) === 0)) return first;
     // Not awaited here: a suspended function keeps its variables, and this one has a record of megabytes.
     return waitForNews(query);
   }
@@ -77,25 +73,18 @@ export function createRunFinder(
   }
 
   /**
-   * Looks once for news, for a client that waits. A whole poll is uncounted, makes all attempts and returns the run as it is. Undefined
-   * if there is no news, or if the fault should pass before the wait is over; after a whole poll, only if this isolate had no room
-   * for the reply.
+   * Looks once for news, for a client that waits. A whole poll is uncounted and returns the run as it is. Undefined if there is no
+   * news, or if the fault should pass before the wait is over; after a whole poll, only if this isolate had no room for the reply.
    */
   async function poll(query: Query, isWhole: boolean): Promise<FoundRun | undefined> {
-    const { id, reader, ifNoneMatch, request } = query;
+    const { id, reader, request } = query;
     // Another wait for the same run may have found it finished.
     const cached = cachedRuns.findInMemory(id, reader);
-    if (cached !== undefined) return noteHit(cached, request);
+    if (cached !== undefined) return cached;
     if (!isWhole && !(await isWithinLimit(query))) return undefined;
     try {
-      if (isWhole) return await readWhole(query);
-      // If only its end is news, an unfinished run stays in the database.
-      if (ifNoneMatch === undefined) {
-        const run = await store.findFinished(id, reader, request, 1);
-        return run && (await cachedRuns.add(run, reader, request.origin));
-      }
-      const read = await readWhole(query, 1);
-      return isNews(read.run, query) ? read : undefined;
+      const found = await read(query, isWhole);
+      return isWhole || (found && isNews(found.run, query)) ? found : undefined;
     } catch (error) {
       const isTransient =
         error instanceof Failure && (isWhole ? error.code === "overloaded" : error.details.isTransient);
@@ -104,18 +93,23 @@ export function createRunFinder(
     }
   }
 
-  /** Reads the run from the database. While that fails, from the data center: another isolate may have cached it. */
-  async function readWhole({ id, reader, request }: Query, attempts?: number): Promise<FoundRun> {
+  /**
+   * Reads the run from the database. While that fails, from the data center: another isolate may have cached it. A read that isn't
+   * whole makes one attempt, and leaves an unfinished run in the database if only its end is news: undefined.
+   */
+  async function read({ id, reader, ifNoneMatch, request }: Query, isWhole: boolean): Promise<FoundRun | undefined> {
+    const find = isWhole || ifNoneMatch !== undefined ? store.find : store.findFinished;
     try {
-      const run = await store.find(id, reader, request, attempts);
-      if (run === undefined) throw new Failure("run_not_found");
-      return await cachedRuns.add(run, reader, request.origin);
+      const run = await find(id, reader, request, isWhole ? undefined : 1);
+      if (run !== undefined) return await cachedRuns.add(run, reader, request.origin);
     } catch (error) {
       const isOutage = error instanceof Failure && error.code === "database_unavailable";
       const found = isOutage ? await cachedRuns.findShared(id, reader, request.origin) : undefined;
       if (found === undefined) throw error;
-      return noteHit(found, request);
+      return found;
     }
+    if (find === store.find) throw new Failure("run_not_found");
+    return undefined;
   }
 
   /** Counts a query before it reaches the database. If the limiter fails or hangs, it passes: it is a brake, not a gate. */
@@ -128,9 +122,4 @@ export function createRunFinder(
       return true;
     }
   }
-}
-
-function noteHit(found: FoundRun, { notes }: RequestScope): FoundRun {
-  Object.assign(notes, { cache: "hit", cache_layer: found.layer });
-  return found;
 }

@@ -1,9 +1,8 @@
 // GET /api/crew-runs/{run_id}, from top to bottom: the token, the id, the run, the token once more, the response.
 import type { Context } from "hono";
 import type { Authenticate } from "../auth/authenticator.ts";
-import type { AppEnv } from "../env.ts";
 import { Failure } from "../failure.ts";
-import { timeLeftMs } from "../request.ts";
+import { type AppEnv, timeLeftMs } from "../request.ts";
 import type { Settings } from "../settings.ts";
 import type { FoundRun } from "./cached-runs.ts";
 import type { FindRun } from "./find-run.ts";
@@ -60,6 +59,8 @@ export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, f
 
 function respondWithRun(c: Context<AppEnv>, found: FoundRun, ttlSeconds: number, waitSeconds: number): Response {
   const { run, layer, hasWaited } = found;
+  const request = c.get("request");
+  if (layer !== undefined) Object.assign(request.notes, { cache: "hit", cache_layer: layer });
   const isSame = matches(c.req.header("if-none-match"), run.etag);
   const isCacheable = run.isFinal && ttlSeconds > 0;
   // Handed over at once: each `Headers.set` crosses into the runtime.
@@ -71,7 +72,7 @@ function respondWithRun(c: Context<AppEnv>, found: FoundRun, ttlSeconds: number,
   // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
   if (layer !== undefined) headers["age"] = String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000)));
   if (!run.isFinal) {
-    const wasWholeWait = hasWaited === true && timeLeftMs(c.get("request"), waitSeconds * 1_000) === 0;
+    const wasWholeWait = hasWaited === true && timeLeftMs(request, waitSeconds * 1_000) === 0;
     headers["retry-after"] = String(wasWholeWait ? 0 : suggestRetrySeconds(run.createdMs));
   }
   if (hasWaited === true) headers["preference-applied"] = `wait=${waitSeconds}`;

@@ -3,7 +3,7 @@
 // a header. hono/cors would respond to every OPTIONS request with 204; here, only a preflight of a listed origin is one.
 import type { MiddlewareHandler } from "hono";
 import { createMiddleware } from "hono/factory";
-import type { AppEnv } from "../env.ts";
+import type { AppEnv } from "../request.ts";
 
 const EXPOSED_HEADERS =
   "ETag, Retry-After, X-Request-Id, WWW-Authenticate, Age, Cache-Status, Preference-Applied, Server-Timing";

@@ -2,10 +2,9 @@
 import type { Context } from "hono";
 import type { KeySet } from "../auth/key-set.ts";
 import type { CrewRunStore } from "../crew-runs/postgres/store.ts";
-import type { AppEnv } from "../env.ts";
 import { isRecent } from "../isolate/clock.ts";
 import { SingleFlight } from "../isolate/single-flight.ts";
-import type { RequestScope } from "../request.ts";
+import type { AppEnv, RequestScope } from "../request.ts";
 import type { Settings } from "../settings.ts";
 
 const HEADERS = { "cache-control": "no-store" };
@@ -39,11 +38,7 @@ export async function getReadiness(c: Context<AppEnv>, check: CheckReadiness | u
  * awake: only READY_CHECKS_DATABASE lets it send a query, one at a time. A key set is `ok` if usable keys are at hand, whether or
  * not the issuer could be reached now.
  */
-export function createReadinessCheck(
-  { READY_CHECKS_DATABASE }: Settings,
-  store: CrewRunStore,
-  keySet: KeySet,
-): CheckReadiness {
+export function createReadinessCheck(settings: Settings, store: CrewRunStore, keySet: KeySet): CheckReadiness {
   const flight = new SingleFlight(CHECK_TIMEOUT_MS);
   let parts: Parts = { database: "unavailable", key_set: "unavailable" };
   let checkedMs = Number.NEGATIVE_INFINITY;
@@ -51,7 +46,7 @@ export function createReadinessCheck(
   return async (request) => {
     if (isRecent(checkedMs, MEMORY_SECONDS * 1_000)) return parts;
     await flight.run(async () => {
-      const probe = READY_CHECKS_DATABASE ? store.probe(request) : undefined;
+      const probe = settings.READY_CHECKS_DATABASE ? store.probe(request) : undefined;
       const [database, keys] = await Promise.allSettled([probe, keySet.get("check", request)]);
       parts = { database: probe === undefined ? "not_checked" : stateOf(database), key_set: stateOf(keys) };
       checkedMs = Date.now();

@@ -1,9 +1,9 @@
 // The page that says that a page under /docs doesn't exist. Whoever doesn't ask for HTML gets the API's response instead.
 import type { Context } from "hono";
-import type { AppEnv, Bindings } from "../env.ts";
 import { Failure } from "../failure.ts";
+import type { AppEnv } from "../request.ts";
 
-export async function getMissingPage(c: Context<AppEnv>, assets: Bindings["ASSETS"]): Promise<Response> {
+export async function getMissingPage(c: Context<AppEnv>, assets: Fetcher | undefined): Promise<Response> {
   if (assets === undefined || !c.req.header("accept")?.includes("text/html")) throw new Failure("not_found");
   const page = await assets.fetch(new URL("/docs/404", c.req.url));
   const response = new Response(page.body, { status: 404, headers: page.headers });

@@ -3,8 +3,7 @@
 import type { MiddlewareHandler } from "hono";
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
-import type { AppEnv } from "../env.ts";
-import type { Notes, WaitUntil } from "../request.ts";
+import type { AppEnv, Notes, WaitUntil } from "../request.ts";
 
 /** Another id is replaced: this one may be part of a header, a log line and a shell command. */
 const SAFE_REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -15,10 +14,9 @@ export const logRequests = (version: string | undefined, waitUntil: WaitUntil): 
   createMiddleware<AppEnv>(async (c, next) => {
     const startedMs = Date.now();
     const given = c.req.header("x-request-id");
-    const requestId = given !== undefined && SAFE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
+    const id = given !== undefined && SAFE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
     const notes: Notes = {};
-    c.set("requestId", requestId);
-    c.set("request", { origin: originOf(c.req.url), startedMs, timeoutMs: 0, notes });
+    c.set("request", { id, origin: originOf(c.req.url), startedMs, timeoutMs: 0, notes });
 
     // Without this, a client that resets its connection would end the request before its log line is written.
     const ended = Promise.withResolvers<void>();
@@ -30,7 +28,7 @@ export const logRequests = (version: string | undefined, waitUntil: WaitUntil): 
     }
     const ms = Date.now() - startedMs;
     const { status, headers } = c.res;
-    headers.set("x-request-id", requestId);
+    headers.set("x-request-id", id);
     headers.set("x-content-type-options", "nosniff");
     headers.set("referrer-policy", "no-referrer");
     headers.set("server-timing", describeTiming(notes, ms));
@@ -40,7 +38,7 @@ export const logRequests = (version: string | undefined, waitUntil: WaitUntil): 
     const route = routePath(c, -1);
     const line = JSON.stringify({
       level: status >= 500 ? "error" : "info",
-      request_id: requestId,
+      request_id: id,
       trace_id: TRACEPARENT.exec(c.req.header("traceparent") ?? "")?.[1],
       method: c.req.method,
       route: route === "/*" ? undefined : route,

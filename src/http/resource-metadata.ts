@@ -1,6 +1,6 @@
 // Protected resource metadata (RFC 9728): where a client learns which authorization server issues tokens for this API.
 import type { Context } from "hono";
-import type { AppEnv } from "../env.ts";
+import type { AppEnv } from "../request.ts";
 import { Failure } from "../failure.ts";
 import type { Settings } from "../settings.ts";
 

@@ -3,8 +3,8 @@
 import { Hono } from "hono/tiny";
 import { expect, inject, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
-import type { AppEnv } from "../../src/env.ts";
 import { logRequests } from "../../src/http/request-log.ts";
+import type { AppEnv } from "../../src/request.ts";
 import { controlClock } from "../support/clock.ts";
 import { listLines } from "../support/console.ts";
 import { insertRun } from "../support/database.ts";

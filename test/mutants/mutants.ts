@@ -202,12 +202,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/failure.ts", 'error.stack?.replace(error.message, "")', "error.stack", "http/request-log"],
   ["src/crew-runs/record.ts", "issues.slice(0, MAX_NAMED_FIELDS)", "issues", "crew-runs/record"],
   // A wait.
-  [
-    "src/crew-runs/find-run.ts",
-    "if (cached !== undefined) return noteHit(cached, request);\n    if (!",
-    "if (!",
-    "crew-runs/long-polls",
-  ],
+  ["src/crew-runs/find-run.ts", "if (cached !== undefined) return cached;\n    if (!", "if (!", "crew-runs/long-polls"],
   [
     "src/crew-runs/find-run.ts",
     "if (!isWhole && !(await isWithinLimit(query))) return undefined;",
@@ -220,19 +215,14 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "",
     "crew-runs/rate-limit",
   ],
-  ["src/crew-runs/find-run.ts", "if (ifNoneMatch === undefined) {\n", "if (false) {\n", "crew-runs/long-polls"],
+  ["src/crew-runs/find-run.ts", "isWhole || ifNoneMatch !== undefined ?", "isWhole || true ?", "crew-runs/long-polls"],
   [
     "src/crew-runs/find-run.ts",
     ": error.details.isTransient)",
     ": !error.details.isTransient)",
     "crew-runs/long-polls",
   ],
-  [
-    "src/crew-runs/find-run.ts",
-    "store.findFinished(id, reader, request, 1)",
-    "store.findFinished(id, reader, request)",
-    "crew-runs/long-polls",
-  ],
+  ["src/crew-runs/find-run.ts", "request, isWhole ? undefined : 1)", "request)", "crew-runs/long-polls"],
   [
     "src/crew-runs/find-run.ts",
     "throw query.request.signal?.aborted ? new",
