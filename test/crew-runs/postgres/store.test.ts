@@ -171,7 +171,7 @@ describe("all attempts together", () => {
     const settings = readSettings({ ...variables, NEON_FETCH_ENDPOINT: `${faultProxyServer}/sql` });
     if (!settings.ok) throw new Error("the local stack's settings are refused");
     const notes = { db_attempts: 3, db_ms: 1_000, db_faults: "timeout" };
-    const request = { origin: "", startedMs: Date.now(), timeoutMs: 9_000, notes };
+    const request = { id: "", origin: "", startedMs: Date.now(), timeoutMs: 9_000, notes };
     const reader = { subject: "owner", isAdmin: false };
     await createCrewRunStore(settings.settings).find(crypto.randomUUID(), reader, request);
     expect(notes).toMatchObject({ db_attempts: 4, db_faults: "timeout" });
