@@ -40,10 +40,14 @@ const REQUIREMENTS: [section: string, key: string, value: string | boolean | str
   ["secrets", "required", ["DATABASE_URL"], "Otherwise a deployment can lack the password."],
 ];
 
+const TEMPLATE = "wrangler.toml";
+/** The operator's copy of it. */
+const OWN_FILE = "wrangler.production.toml";
+
 /** The operator's copy of wrangler.toml, or wrangler.toml itself as long as there is no copy. */
 export function findConfigFile(): string {
-  const own = join(ROOT_DIRECTORY, "wrangler.production.toml");
-  return existsSync(own) ? own : join(ROOT_DIRECTORY, "wrangler.toml");
+  const own = join(ROOT_DIRECTORY, OWN_FILE);
+  return existsSync(own) ? own : join(ROOT_DIRECTORY, TEMPLATE);
 }
 
 /** Never throws for a mistake of the operator: that becomes a finding. */
@@ -69,11 +73,14 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
     findings.push(bad(`DATABASE_URL is in ${name}, a file that is committed`, remedy));
   }
   findings.push(...checkRequirements(raw, name));
-  for (const other of globSync("wrangler*.toml", { cwd: dirname(path) }).filter((each) => each !== name)) {
+  const files = globSync("wrangler*.toml", { cwd: dirname(path) });
+  // The template isn't deployed.
+  const isDeployed = (file: string, { vars: variables }: RawConfig) =>
+    Boolean(variables?.["JWT_ISSUER"]) && !(file === TEMPLATE && files.includes(OWN_FILE));
+  for (const other of isDeployed(name, raw) ? files.filter((file) => file !== name) : []) {
     try {
       const { rawConfig } = readRawConfig({ config: join(dirname(path), other) });
-      // The template isn't deployed.
-      if (rawConfig.vars?.["JWT_ISSUER"]) findings.push(...compareFiles(raw, name, rawConfig, other));
+      if (isDeployed(other, rawConfig)) findings.push(...compareFiles(raw, name, rawConfig, other));
     } catch {
       // To be found when that file is checked.
     }

@@ -29,6 +29,8 @@ const stack = await startUpstreams();
 const { DATABASE_URL, JWT_ISSUER, JWKS_URL } = stack.variables;
 const token = await stack.authorizationServer.fetchToken("owner");
 const directory = await mkdtemp(join(tmpdir(), "doctor-"));
+// What was once filled in, before there was a copy, isn't deployed.
+await writeFile(join(directory, "wrangler.toml"), `name = "x"\n[vars]\nJWT_ISSUER = "https://x"`);
 /** Responses by path; a path without one hangs. */
 const responses = new Map<string, { status: number; text: string }>();
 /** By path, those of the last request. */
