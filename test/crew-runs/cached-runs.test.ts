@@ -1,241 +1,300 @@
-// Cached runs survive their database: what is cached, for whom, for how long, and at what price.
-// No order of events makes a cached run too old or shows it to others: test/histories/.
-import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
-import type { Run } from "../../src/crew-runs/record.ts";
+// Cached runs survive their database: what is cached, for whom, for how long, and at what cost. To a stranger, a run of another
+// user is the same response and the same work as a missing one, whatever is cached.
+// No order of events makes a cached run too old or shows it to others: test/histories/. A cache that fails: isolate/.
+import { describe, expect, inject, test, vi } from "vitest";
 import { createCachedRuns } from "../../src/crew-runs/cached-runs.ts";
+import { createMemoryCache } from "../../src/crew-runs/memory-cache.ts";
+import type { Run } from "../../src/crew-runs/record.ts";
 import { type DataCenterCache, createDataCenterCache } from "../../src/isolate/data-center-cache.ts";
 import { readSettings } from "../../src/settings.ts";
-import { createMemoryCache } from "../../src/crew-runs/memory-cache.ts";
-import { expectFault } from "../support/documented-fault.ts";
-import { catchLines } from "../support/log-lines.ts";
-import { readRun } from "../support/read-run.ts";
-import { type TestApp, createTestApp } from "../support/test-app.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun, updateRun } from "../support/database.ts";
-import { openDatabaseProxy } from "../support/fault-proxy.ts";
-import { type User, fetchToken, openIssuer } from "../support/issuer.ts";
-import { makeKey } from "../support/signing.ts";
+import { expectFault } from "../support/documented-fault.ts";
+import { untilHeld } from "../support/fault-proxy-protocol.ts";
+import { type Reader, createReader } from "../support/reader.ts";
 
-const lines = catchLines();
 const clock = controlClock();
-const TTL_SECONDS = 60;
-
-const read = async (app: TestApp, id: string, user: User = "owner", headers: Record<string, string> = {}) =>
-  readRun(app, id, await fetchToken(user), lines, headers);
-
-/** A database on a proxy, and isolates that read from it. */
-async function openDatabase(variables: Record<string, string | number> = {}) {
-  const proxy = await openDatabaseProxy();
-  const start = () =>
-    createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, FINISHED_RUN_TTL_SECONDS: TTL_SECONDS, ...variables });
-  return { proxy, start, queries: async () => await proxy.received() };
-}
-
+const createMinuteReader = () => createReader({ settings: { FINISHED_RUN_TTL_SECONDS: 60 } });
 const insertFinished = () => insertRun({ status: "completed", result: "done" });
 
+type Options = Parameters<Reader["read"]>[1];
+
+/** Reads a run, and counts its lookups and writes in the data-center cache. Leaves out what differs from request to request. */
+async function readCounted({ app, read }: Reader, id: string, options?: Options) {
+  const calls = [vi.spyOn(Cache.prototype, "match"), vi.spyOn(Cache.prototype, "put")].map(({ mock }) => mock.calls);
+  const before = calls.map(({ length }) => length);
+  const { status, headers, body, log, queries } = await read(id, options);
+  await app.settle();
+  const [lookups, puts] = calls.map((each, at) => each.slice(before[at]).filter(([key]) => String(key).includes(id)));
+  return {
+    status,
+    headers: [...headers].filter(([name]) => !["x-request-id", "server-timing"].includes(name)),
+    body: body.replace(/"request_id":"[^"]*"/, ""),
+    logged: [...Object.keys(log), log["db_faults"]],
+    queries,
+    lookups: lookups?.length,
+    puts: puts?.length,
+  };
+}
+
 describe("a finished run that was read once", () => {
-  test("is served without a query, to its owner and to admins, with its age", async () => {
-    const { start, queries } = await openDatabase();
-    const app = start();
+  test("is served from memory, else from the data center, to its owner and to admins, with its age and its tag", async () => {
+    const reader = await createMinuteReader();
     const id = await insertFinished();
-    const first = await read(app, id);
-    expect(first.response.headers.get("cache-status")).toBe("crew-runs; fwd=uri-miss; stored");
-    expect(first.response.headers.get("age")).toBeNull();
-    const etag = first.response.headers.get("etag") ?? "";
+    const first = await reader.read(id);
+    expect([first.queries, first.headers.get("age")]).toEqual([1, null]);
+    expect(first.headers.get("cache-status")).toBe("crew-runs; fwd=uri-miss; stored");
+    await reader.app.settle();
     clock.advance(7);
-    for (const user of ["owner", "admin"] as const) {
-      const cached = await read(app, id, user);
-      expect(cached.response.status).toBe(200);
-      expect(cached.body).toBe(first.body);
-      expect(cached.response.headers.get("etag")).toBe(etag);
-      expect(cached.response.headers.get("age")).toBe("7");
-      expect(cached.response.headers.get("cache-status")).toBe("crew-runs; hit; detail=isolate");
-      expect(cached.response.headers.get("cache-control")).toBe("private, max-age=60");
-      expect(cached.log).toMatchObject({ cache: "hit", cache_layer: "isolate" });
-      expect(cached.log).not.toHaveProperty("db_attempts");
+    const etag = first.headers.get("etag") ?? "";
+    const layers = { isolate: reader, "data-center": reader.restart() };
+    for (const [layer, { read }] of Object.entries(layers)) {
+      for (const as of ["owner", "admin"] as const) {
+        const { status, headers, body, log, queries } = await read(id, { as });
+        expect([status, body, queries]).toEqual([200, first.body, 0]);
+        expect(Object.fromEntries(headers)).toMatchObject({ etag, age: "7", "cache-control": "private, max-age=60" });
+        // An admin's entry is another one, but the isolate now has the run.
+        const expected = layer === "data-center" && as === "owner" ? layer : "isolate";
+        expect(headers.get("cache-status")).toBe(`crew-runs; hit; detail=${expected}`);
+        expect(log).toMatchObject({ cache: "hit", cache_layer: expected.replace("-", "_") });
+        expect(log).not.toHaveProperty("db_attempts");
+      }
     }
-    const { response } = await read(app, id, "owner", { "if-none-match": etag });
-    expect([response.status, response.headers.get("age")]).toEqual([304, "7"]);
-    expect(await queries()).toBe(1);
+    const same = await reader.read(id, { headers: { "if-none-match": etag } });
+    expect([same.status, same.headers.get("age"), same.queries]).toEqual([304, "7", 0]);
+  });
+
+  test("costs a lookup in the data center once, and two entries there", async () => {
+    const reader = await createMinuteReader();
+    const id = await insertFinished();
+    expect(await readCounted(reader, id)).toMatchObject({ lookups: 1, queries: 1, puts: 2 });
+    expect(await readCounted(reader, id)).toMatchObject({ lookups: 0, queries: 0, puts: 0 });
+    for (const as of ["owner", "admin"] as const) {
+      const cold = reader.restart();
+      expect(await readCounted(cold, id, { as })).toMatchObject({ status: 200, lookups: 1, queries: 0, puts: 0 });
+      expect(await readCounted(cold, id, { as })).toMatchObject({ status: 200, lookups: 0, queries: 0, puts: 0 });
+    }
   });
 
   test("stays readable while database and issuer are down, in its isolate and in one that has just started", async () => {
-    const issuer = await openIssuer([await makeKey("ES256")]);
-    const { proxy, start, queries } = await openDatabase(issuer.variables);
-    const token = await issuer.sign();
-    const warm = start();
+    const reader = await createMinuteReader();
     const id = await insertFinished();
-    const first = await readRun(warm, id, token, lines);
-    await warm.settle();
-    await Promise.all([proxy.fail({ kind: "drop" }), issuer.proxy.fail({ kind: "drop" })]);
-    for (const [isolate, layer] of [
-      [warm, "isolate"],
-      [start(), "data_center"],
-    ] as const) {
-      const cached = await readRun(isolate, id, token, lines);
+    const first = await reader.read(id);
+    await reader.app.settle();
+    await Promise.all([reader.database.fail({ kind: "drop" }), reader.issuer.proxy.fail({ kind: "drop" })]);
+    for (const isolate of [reader, reader.restart()]) {
+      const cached = await isolate.read(id);
       expectFault("both_down_cached_run", cached);
-      expect(cached.log["cache_layer"]).toBe(layer);
-      expect(cached.body).toBe(first.body);
-      expect(cached.response.headers.get("etag")).toBe(first.response.headers.get("etag"));
+      expect([cached.body, cached.queries]).toEqual([first.body, 0]);
     }
-    expect(await queries()).toBe(1);
   });
 
-  test.each(["100%", "李", 'o"brien', "é€😀"])("by the owner %j, is found by another isolate", async (owner) => {
-    const issuer = await openIssuer([await makeKey("ES256")]);
-    const { start, queries } = await openDatabase(issuer.variables);
-    const [one, other] = [start(), start()];
-    const id = await insertRun({ owner_id: owner, status: "completed", result: "done" });
-    const token = await issuer.sign({ sub: owner });
-    const first = await readRun(one, id, token, lines);
-    await one.settle();
-    const { body, log } = await readRun(other, id, token, lines);
+  test.each(["100%", "李", 'o"brien', "é€😀"])("by the owner %j, is found by another isolate", async (owner_id) => {
+    const reader = await createMinuteReader();
+    const id = await insertRun({ owner_id, status: "completed", result: "done" });
+    const token = await reader.issuer.sign({ sub: owner_id });
+    const first = await reader.read(id, { token });
+    await reader.app.settle();
+    const { body, log } = await reader.restart().read(id, { token });
     expect(log).toMatchObject({ cache: "hit", cache_layer: "data_center" });
     expect(body).toBe(first.body);
-    expect(await queries()).toBe(1);
   });
 
   test("in another isolate is found by one that has seen it unfinished, though the database is down", async () => {
-    const { proxy, start } = await openDatabase();
-    const [one, other] = [start(), start()];
+    const reader = await createMinuteReader();
+    const other = reader.restart();
     const id = await insertRun({ status: "running" });
-    await read(one, id);
+    await reader.read(id);
     await updateRun(id, "status = 'completed', result = 'done'");
-    await read(other, id);
-    await other.settle();
-    await proxy.fail({ kind: "drop" });
-    const { response, log } = await read(one, id);
-    expect(response.status).toBe(200);
+    await other.read(id);
+    await other.app.settle();
+    await reader.database.fail({ kind: "drop" });
+    const { status, log } = await reader.read(id);
+    expect(status).toBe(200);
     expect(log).toMatchObject({ cache: "hit", cache_layer: "data_center", db_attempts: 3 });
   });
 
   test("is read again after FINISHED_RUN_TTL_SECONDS, wherever a copy has been meanwhile", async () => {
-    const { start, queries } = await openDatabase();
-    const [one, other] = [start(), start()];
+    const reader = await createMinuteReader();
+    const other = reader.restart();
     const id = await insertFinished();
-    const age = async (isolate: TestApp) => (await read(isolate, id)).response.headers.get("age");
-    await age(one);
-    await one.settle();
+    const age = async ({ read }: Reader) => (await read(id)).headers.get("age");
+    await age(reader);
+    await reader.app.settle();
     clock.advance(40);
     expect(await age(other)).toBe("40");
-    clock.advance(19);
-    expect([await age(one), await age(other)]).toEqual(["59", "59"]);
-    expect(await queries()).toBe(1);
-    clock.advance(1);
-    expect(await age(one)).toBeNull();
-    await one.settle();
+    clock.advance(19.5);
+    expect([await age(reader), await age(other)]).toEqual(["59", "59"]);
+    clock.advance(0.5);
+    const again = await reader.read(id);
+    expect([again.queries, again.headers.get("age")]).toEqual([1, null]);
+    await reader.app.settle();
     expect(await age(other)).toBe("0");
-    expect(await queries()).toBe(2);
   });
 
   test("isn't found by a deployment for another database, issuer or claim", async () => {
-    const issuer = await openIssuer([await makeKey("ES256")]);
-    const { proxy, start } = await openDatabase(issuer.variables);
-    const app = start();
+    const reader = await createMinuteReader();
     const id = await insertFinished();
     const claims = { sub: "owner", uid: "owner" };
-    await readRun(app, id, await issuer.sign(claims), lines);
-    await app.settle();
-    const same = { ...issuer.variables, NEON_FETCH_ENDPOINT: proxy.url };
-    const password = new URL(inject("localStack").variables.DATABASE_URL);
-    password.searchParams.set("application_name", "another");
-    for (const [variables, expected] of [
-      [same, "hit"],
-      [{ ...same, DATABASE_URL: password.href }, "miss"],
-      [{ ...same, CF_VERSION_METADATA: { id: "another deployment" } }, "miss"],
-      [{ ...same, JWT_ISSUER: "https://issuer.test/another" }, "miss"],
-      [{ ...same, SUBJECT_CLAIM: "uid" }, "miss"],
+    await reader.read(id, { token: await reader.issuer.sign(claims) });
+    await reader.app.settle();
+    const url = new URL(inject("localStack").variables.DATABASE_URL);
+    url.searchParams.set("application_name", "another");
+    for (const [settings, cache] of [
+      [{}, "hit"],
+      [{ DATABASE_URL: url.href }, "miss"],
+      [{ CF_VERSION_METADATA: { id: "another deployment" } }, "miss"],
+      [{ JWT_ISSUER: "https://issuer.test/another" }, "miss"],
+      [{ SUBJECT_CLAIM: "uid" }, "miss"],
     ] as const) {
-      const token = await issuer.sign({ ...claims, iss: variables.JWT_ISSUER });
-      expect((await readRun(createTestApp(variables), id, token, lines)).log["cache"]).toBe(expected);
+      const iss = "JWT_ISSUER" in settings ? settings.JWT_ISSUER : reader.issuer.variables.JWT_ISSUER;
+      const token = await reader.issuer.sign({ ...claims, iss });
+      expect((await reader.restart(settings).read(id, { token })).log["cache"]).toBe(cache);
     }
   });
 });
 
 test.each([
-  ["an unfinished run", "running", TTL_SECONDS],
-  ["with FINISHED_RUN_TTL_SECONDS = 0, a finished run", "completed", 0],
-] as const)("%s is not cached", async (_, status, FINISHED_RUN_TTL_SECONDS) => {
-  const { start, queries } = await openDatabase({ FINISHED_RUN_TTL_SECONDS });
-  const app = start();
-  const put = vi.spyOn(Cache.prototype, "put");
+  // Looked up until it is known to be unfinished.
+  ["an unfinished run", "running", 60, [1, 0]],
+  ["with FINISHED_RUN_TTL_SECONDS = 0, a finished run", "completed", 0, [0, 0]],
+] as const)("%s is not cached", async (_, status, FINISHED_RUN_TTL_SECONDS, lookups) => {
+  const reader = await createReader({ settings: { FINISHED_RUN_TTL_SECONDS } });
   const id = await insertRun({ status });
-  for (const expected of [1, 2]) {
-    const { headers } = (await read(app, id)).response;
-    expect(headers.get("cache-control")).toBe("private, no-cache");
-    expect(headers.get("cache-status")).toBe("crew-runs; fwd=uri-miss");
-    expect(headers.get("age")).toBeNull();
-    expect(await queries()).toBe(expected);
+  for (const each of lookups) {
+    const result = await readCounted(reader, id);
+    expect(result).toMatchObject({ status: 200, queries: 1, puts: 0, lookups: each });
+    const headers = Object.fromEntries(result.headers);
+    expect(headers["cache-control"]).toBe("private, no-cache");
+    expect(headers["cache-status"]).toBe("crew-runs; fwd=uri-miss");
+    expect(headers).not.toHaveProperty("age");
   }
-  await app.settle();
-  expect(put.mock.calls.filter(([key]) => String(key).includes(id))).toEqual([]);
-  put.mockRestore();
 });
 
-describe("without a data-center cache", () => {
-  afterEach(() => {
-    vi.unstubAllGlobals();
-  });
-  // A look-up that fails stops all others for a minute: each test begins after the minutes of those before it.
-  let minutes = 0;
-  beforeEach(() => {
-    clock.advance((minutes += 1) * 61);
+describe("to a stranger, a run is a missing one: the same response, and the same work", () => {
+  test.each<[string, string, Record<string, string>]>([
+    ["plainly", "GET", {}],
+    ["with HEAD", "HEAD", {}],
+    ["with its very tag", "GET", { "if-none-match": "TAG" }],
+    ["with any tag", "GET", { "if-none-match": "*" }],
+    ["with its weak tag and a wait", "GET", { "if-none-match": "W/TAG", prefer: "wait=5" }],
+    ["with a wait", "GET", { prefer: "wait=5" }],
+    ["with a range", "GET", { range: "bytes=0-1" }],
+  ])("read %s", async (_, method, { ...headers }) => {
+    const reader = await createMinuteReader();
+    for (const status of ["running", "completed"] as const) {
+      const id = await insertRun({ status });
+      const tag = (await reader.read(id)).headers.get("etag") ?? "";
+      await reader.app.settle();
+      if (headers["if-none-match"]) headers["if-none-match"] = headers["if-none-match"].replace("TAG", tag);
+      for (const isolate of [reader, reader.restart()]) {
+        const options = { as: "stranger", method, headers } as const;
+        const foreign = await readCounted(isolate, id, options);
+        expect(foreign).toMatchObject({ status: 404, queries: 1, puts: 0 });
+        expect(foreign.body).toBe(method === "HEAD" ? "" : `{"detail":"Run not found","code":"run_not_found",}`);
+        expect(foreign).toEqual(await readCounted(isolate, crypto.randomUUID(), options));
+      }
+    }
   });
 
-  const gone = () => {
-    throw new Error("no cache here");
-  };
-  const broken = () => Promise.reject(new Error("broken"));
-  const open = (match: () => unknown, put: () => unknown = broken) => ({ open: async () => ({ match, put }) });
-  const brokenBody = async () =>
-    new Response(new ReadableStream({ pull: (controller) => controller.error(new Error("broken")) }));
-  const unheard: unknown[] = [];
-  addEventListener("unhandledrejection", ({ reason }) => unheard.push(reason));
+  test.each(["completed", "running"] as const)("though it is %s and the database is down", async (status) => {
+    const reader = await createMinuteReader();
+    const id = await insertRun({ status });
+    await reader.read(id);
+    await reader.database.fail({ kind: "drop" });
+    const foreign = await readCounted(reader, id, { as: "stranger" });
+    expect(foreign).toMatchObject({ status: 503, queries: 3 });
+    expect(foreign).toEqual(await readCounted(reader, crypto.randomUUID(), { as: "stranger" }));
+    expect(await readCounted(reader, id)).toMatchObject(
+      status === "completed" ? { status: 200, queries: 0 } : { status: 503, queries: 3 },
+    );
+  });
 
-  test.each([
-    ["not there", undefined],
-    ["there, and of no use", {}],
-    ["a method that throws", { open: gone }],
-    ["a method that fails", { open: broken }],
-    ["failing", open(broken)],
-    ["throwing", open(gone, gone)],
-    ["silent", open(() => new Promise(() => {}))],
-    ["broken in the middle of a body", open(brokenBody)],
-    ["full of what is no entry", open(async () => new Response("x"))],
-  ])("because it is %s, every request has its response, and runs are cached in memory", async (_, stub) => {
-    const issuer = await openIssuer([await makeKey("ES256")]);
-    const { start, queries } = await openDatabase(issuer.variables);
-    const token = await issuer.sign();
-    const id = await insertFinished();
-    vi.stubGlobal("caches", stub);
-    const app = start();
-    const first = await readRun(app, id, token, lines);
-    expect(first.response.status).toBe(200);
-    const cached = await readRun(app, id, token, lines);
-    expectFault("no_data_center_cache", cached);
-    expect(cached.log["cache_layer"]).toBe("isolate");
-    expect((await readRun(app, crypto.randomUUID(), token, lines)).response.status).toBe(404);
+  test("from the moment on at which it changed hands: by a tag, a cache or a wait", async () => {
+    const { read } = await createMinuteReader();
+    const id = await insertRun();
+    const tag = (await read(id)).headers.get("etag") ?? "";
+    const waiting = read(id, { headers: { prefer: "wait=1" } });
+    await scheduler.wait(200);
+    await updateRun(id, "owner_id = 'stranger'");
+    expect((await waiting).status).toBe(404);
+    expect((await read(id, { headers: { "if-none-match": tag } })).status).toBe(404);
+    const theirs = await read(id, { as: "stranger", headers: { "if-none-match": tag } });
+    expect([theirs.status, JSON.parse(theirs.body).owner_id]).toEqual([200, "stranger"]);
+  });
+});
+
+describe("the copies are the Worker's own:", () => {
+  test("no path of the public API reads or writes an entry of the data-center cache", async () => {
+    const put = vi.spyOn(Cache.prototype, "put");
+    const match = vi.spyOn(Cache.prototype, "match");
+    const { app, read } = await createMinuteReader();
+    const id = await insertRun({ status: "completed", result: "kept" });
+    await read(id);
     await app.settle();
-    expect(await queries()).toBe(2);
-    expect(unheard).toEqual([]);
-  });
-});
-
-test("a look-up in the data-center cache that failed is not repeated for a minute, and then is", async () => {
-  const { start } = await openDatabase();
-  const app = start();
-  clock.advance(3_000);
-  const match = vi.spyOn(Cache.prototype, "match").mockRejectedValue(new Error("broken"));
-  const lookUps = async () => {
+    const entries = put.mock.calls.map(([key, entry]) => [String(key), entry.headers.get("cache-control")] as const);
+    // The key set, and the run for its owner and for admins.
+    expect(entries.map(([key, control]) => [key.includes(id), control]).toSorted()).toEqual([
+      [false, "max-age=14400"],
+      [true, "max-age=60"],
+      [true, "max-age=60"],
+    ]);
+    const cache = await caches.open("crew-runs");
+    const readEntries = () => Promise.all(entries.map(async ([key]) => (await cache.match(key))?.text()));
+    const texts = await readEntries();
+    expect(texts.filter((text) => text?.includes("kept"))).toHaveLength(2);
+    put.mockClear();
     match.mockClear();
-    expect((await read(app, await insertRun())).response.status).toBe(200);
-    return match.mock.calls.length;
-  };
-  expect(await lookUps()).toBe(1);
-  expect(await lookUps()).toBe(0);
-  clock.advance(60);
-  expect(await lookUps()).toBe(1);
-  match.mockRestore();
+
+    const [origin, area] = ["https://api.test", "/.crew-runs/"];
+    for (const path of [...entries.map(([key]) => key.slice(origin.length)), area, `${area}x`]) {
+      for (const as of ["nobody", "owner"] as const) {
+        for (const method of ["GET", "HEAD", "PUT", "DELETE", "PURGE"]) {
+          const { status, body } = await read(path, { as, method });
+          expect(status).toBe(404);
+          if (method !== "HEAD") expect(JSON.parse(body)).toMatchObject({ code: "not_found" });
+        }
+      }
+    }
+    const documents = ["/", "/health", "/ready", "/.well-known/oauth-protected-resource", "/nowhere"];
+    const others = [...documents, `/api/crew-runs/${id}`];
+    for (const path of others) await read(path, { as: "nobody" });
+    await app.settle();
+    expect(put).not.toHaveBeenCalled();
+    expect(match).not.toHaveBeenCalled();
+    expect(await readEntries()).toEqual(texts);
+    for (const path of others) expect(await cache.match(origin + path)).toBeUndefined();
+  });
+
+  test("a response from memory has no header of the request before it", async () => {
+    const { read } = await createReader({ settings: { CORS_ORIGINS: "https://a.test https://b.test" } });
+    const id = await insertFinished();
+    await read(id);
+    for (const origin of ["https://a.test", "https://b.test", "https://evil.test"]) {
+      const { headers, queries } = await read(id, { headers: { origin, "x-request-id": origin.slice(8) } });
+      expect(queries).toBe(0);
+      expect(headers.get("vary")).toBe("Origin, Authorization");
+      expect(headers.get("access-control-allow-origin")).toBe(origin.includes("evil") ? null : origin);
+      expect(headers.get("x-request-id")).toBe(origin.slice(8));
+    }
+  });
+
+  test("a slow read does not put an older state of a finished run over a newer one", async () => {
+    const { app, database, read } = await createMinuteReader();
+    const id = await insertRun({ status: "completed", result: "first" });
+    const resultOf = async (as: "owner" | "admin") => JSON.parse((await read(id, { as })).body).result;
+    await read();
+    // The database's reply to the first reader is held. Meanwhile the run is corrected, and another reader gets it.
+    await database.fail({ kind: "hold-response", times: 1 });
+    const slow = resultOf("owner");
+    await untilHeld(database);
+    await updateRun(id, "result = 'corrected'");
+    expect(await resultOf("admin")).toBe("corrected");
+    await database.heal();
+    expect(await slow).toBe("first");
+    expect(await resultOf("admin")).toBe("corrected");
+    await app.settle();
+  });
 });
 
 describe("the memory cache", () => {
@@ -245,17 +304,18 @@ describe("the memory cache", () => {
     [...ids].filter((id) => memory.get(id) !== undefined).join("");
 
   test("evicts the run used least recently, and counts a run that is read again once", () => {
+    // Three of 10 KB, with two kilobytes more for each, are exactly as many as fit.
     const memory = createMemoryCache(36_864, 16_384);
     for (const id of "aabbbc") memory.set(makeRun(id, 10));
-    expect(has(memory, "a")).toBe("a");
+    expect(has(memory, "abca")).toBe("abca");
     memory.set(makeRun("d", 10));
     expect(has(memory, "abcd")).toBe("acd");
   });
 
   test("does not cache a run that is larger than its share", () => {
     const memory = createMemoryCache(36_864, 16_384);
-    memory.set(makeRun("a", 10));
-    memory.set(makeRun("b", 17));
+    memory.set(makeRun("a", 16));
+    memory.set(makeRun("b", 16 + 1 / 1_024));
     expect(has(memory, "ab")).toBe("a");
   });
 
@@ -271,30 +331,50 @@ describe("the caches by themselves", () => {
   const settings = readSettings({ ...inject("localStack").variables });
   if (!settings.ok) throw new Error("the local stack's settings are refused");
   const reader = { subject: "owner", isAdmin: false };
-  const rest = { ownerId: "owner", createdMs: 0, etag: `"x"`, body: new Uint8Array(1) };
-  const makeRun = (isFinal: boolean): Run => ({ ...rest, id: crypto.randomUUID(), isFinal, readMs: Date.now() });
-  const create = (cache: DataCenterCache, NEON_FETCH_ENDPOINT: string) =>
-    createCachedRuns({ ...settings.settings, NEON_FETCH_ENDPOINT }, cache, "v1", (work) => left.push(work));
+  const rest = { ownerId: "owner", createdMs: 0, etag: `"x"` };
+  const makeRun = (isFinal: boolean, bytes = 1): Run => ({
+    ...rest,
+    id: crypto.randomUUID(),
+    isFinal,
+    readMs: Date.now(),
+    body: new Uint8Array(bytes),
+  });
   const left: Promise<unknown>[] = [];
+  const create = (cache: DataCenterCache, NEON_FETCH_ENDPOINT = "https://one.test/sql") =>
+    createCachedRuns({ ...settings.settings, NEON_FETCH_ENDPOINT }, cache, "v1", (work) => left.push(work));
 
   test("a copy of another NEON_FETCH_ENDPOINT isn't found", async () => {
     const cache = createDataCenterCache();
     const run = makeRun(true);
-    await create(cache, "https://one.test/sql").add(run, reader, ORIGIN);
+    await create(cache).add(run, reader, ORIGIN);
     await Promise.all(left);
-    expect((await create(cache, "https://one.test/sql").find(run.id, reader, ORIGIN))?.layer).toBe("data_center");
+    expect((await create(cache).find(run.id, reader, ORIGIN))?.layer).toBe("data_center");
     expect(await create(cache, "https://two.test/sql").find(run.id, reader, ORIGIN)).toBeUndefined();
   });
 
+  test("a run of up to 2 MB is cached in memory, and 16 MB of runs", async () => {
+    const cachedRuns = create({ read: async () => undefined, write: async () => {} });
+    const largest = makeRun(true, 2_097_152);
+    const larger = makeRun(true, 2_097_153);
+    for (const run of [largest, larger]) await cachedRuns.add(run, reader, ORIGIN);
+    expect(cachedRuns.findInMemory(largest.id, reader)?.run).toBe(largest);
+    expect(cachedRuns.findInMemory(larger.id, reader)).toBeUndefined();
+    const runs = Array.from({ length: 9 }, () => makeRun(true, 2_097_152 - 2_048));
+    for (const run of runs) await cachedRuns.add(run, reader, ORIGIN);
+    const found = runs.map(({ id }) => cachedRuns.findInMemory(id, reader) !== undefined);
+    expect(found).toEqual([false, ...Array.from({ length: 8 }, () => true)]);
+  });
+
   test("the ids of runs seen unfinished are bounded: after 4,096 others a run is looked up in the data center again", async () => {
-    const cache = { ...createDataCenterCache(), read: vi.fn(async () => undefined) };
-    const cachedRuns = create(cache, "https://one.test/sql");
+    const read = vi.fn(async () => undefined);
+    const cachedRuns = create({ read, write: async () => {} });
     const run = makeRun(false);
     await cachedRuns.add(run, reader, ORIGIN);
+    for (let count = 0; count < 4_095; count += 1) await cachedRuns.add(makeRun(false), reader, ORIGIN);
     await cachedRuns.find(run.id, reader, ORIGIN);
-    expect(cache.read).toHaveBeenCalledTimes(0);
-    for (let count = 0; count < 4_096; count += 1) await cachedRuns.add(makeRun(false), reader, ORIGIN);
+    expect(read).toHaveBeenCalledTimes(0);
+    await cachedRuns.add(makeRun(false), reader, ORIGIN);
     await cachedRuns.find(run.id, reader, ORIGIN);
-    expect(cache.read).toHaveBeenCalledTimes(1);
+    expect(read).toHaveBeenCalledTimes(1);
   });
 });

@@ -1,11 +1,11 @@
-// The data-center cache as an optimisation: what fails or is slow in it costs no more than it must.
-// What is cached, and for whom: crew-runs/cached-runs.test.ts and crew-runs/data-center-copies.test.ts.
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+// The data-center cache as an optimization: what fails or is slow in it costs no more than it must.
+// What is cached, and for whom: crew-runs/cached-runs.test.ts.
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { type DataCenterCache, createDataCenterCache } from "../../src/isolate/data-center-cache.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
-import { fetchToken } from "../support/issuer.ts";
-import { bearer, createTestApp } from "../support/test-app.ts";
+import { expectFault } from "../support/documented-fault.ts";
+import { createReader } from "../support/reader.ts";
 
 const clock = controlClock();
 const { put } = Cache.prototype;
@@ -13,9 +13,6 @@ const { put } = Cache.prototype;
 // So that no real read takes too long on a busy machine.
 beforeEach(() => {
   clock.simulate();
-});
-afterEach(() => {
-  vi.restoreAllMocks();
 });
 
 const ORIGIN = "https://api.test";
@@ -130,45 +127,89 @@ test("an entry that can't be parsed is a miss of that entry alone, for a minute"
   expect(await read(cache, bad)).toBe("known");
 });
 
+test("so many slow entries are remembered that the isolate's memory isn't used up: 1,000", async () => {
+  const cache = createDataCenterCache();
+  const paths = Array.from({ length: 1_001 }, makePath);
+  vi.mocked(Cache.prototype.match).mockImplementation(async () => {
+    const entry = new Response("");
+    vi.spyOn(entry, "bytes").mockReturnValue(new Promise(() => {}));
+    return entry;
+  });
+  await Promise.all(paths.slice(0, 1_000).map((path) => read(cache, path)));
+  expect(await elapsed(read(cache, paths[0] ?? ""))).toBe(0);
+  await read(cache, paths[1_000] ?? "");
+  expect(await elapsed(read(cache, paths[0] ?? ""))).toBe(400);
+});
+
 test.each(["owner", "admin"] as const)(
   "if a copy of a finished run can't be written, the other still is, and %s finds it",
-  async (user) => {
+  async (as) => {
+    const reader = await createReader();
     const id = await insertRun({ status: "completed" });
-    const readAs = async (reader: "owner" | "admin", app = createTestApp()) => {
-      const response = await app.fetch(`/api/crew-runs/${id}`, { headers: bearer(await fetchToken(reader)) });
-      await response.text();
-      return response.headers.get("cache-status");
-    };
-    const isOther = (key: unknown) =>
-      String(key).includes(id) && String(key).endsWith("/admins") !== (user === "admin");
+    const isOther = (key: unknown) => String(key).includes(id) && String(key).endsWith("/admins") !== (as === "admin");
     vi.spyOn(Cache.prototype, "put").mockImplementation(async function (this: Cache, key, entry) {
       if (isOther(key)) return new Promise(() => {});
       return put.call(this, key, entry);
     });
-    void (await readAs("owner"));
+    await reader.read(id);
     // The write that never ends keeps the request's context open.
     await waitForReadTimeout();
-    expect(await readAs(user)).toBe("crew-runs; hit; detail=data-center");
+    expect((await reader.restart().read(id, { as })).log["cache_layer"]).toBe("data_center");
   },
 );
 
 test("each request finds and leaves entries under its own origin, whatever the isolate's first request had", async () => {
+  const reader = await createReader();
   const id = await insertRun({ status: "completed" });
-  const headers = bearer(await fetchToken("owner"));
-  const app = createTestApp();
-  const readFrom = async (origin: string, by = app) => {
-    const response = await by.fetch(`/api/crew-runs/${id}`, { headers }, origin);
-    await response.text();
-    await by.settle();
-    return response.headers.get("cache-status");
+  const readFrom = async (origin: string, by = reader.restart()) => {
+    const { headers } = await by.read(id, { origin });
+    await by.app.settle();
+    return headers.get("cache-status");
   };
   // The path makes the host `api.test,b`.
-  expect((await app.fetch(",b/health")).status).toBe(200);
-  expect(await readFrom("https://reader.workers.test")).toContain("stored");
-  expect(await readFrom("https://runs.test", createTestApp())).toContain("fwd=uri-miss");
+  expect((await reader.read("/health", { origin: "https://api.test,b" })).status).toBe(200);
+  expect(await readFrom("https://reader.workers.test", reader)).toContain("stored");
+  expect(await readFrom("https://runs.test")).toContain("fwd=uri-miss");
   for (const origin of ["https://reader.workers.test", "https://runs.test"]) {
-    expect(await readFrom(origin, createTestApp()), origin).toBe("crew-runs; hit; detail=data-center");
+    expect(await readFrom(origin), origin).toBe("crew-runs; hit; detail=data-center");
   }
+});
+
+describe("without a data-center cache", () => {
+  const gone = () => {
+    throw new Error("no cache here");
+  };
+  const broken = () => Promise.reject(new Error("broken"));
+  const open = (match: () => unknown, brokenPut: () => unknown = broken) => ({
+    open: async () => ({ match, put: brokenPut }),
+  });
+  const brokenBody = async () =>
+    new Response(new ReadableStream({ pull: (controller) => controller.error(new Error("broken")) }));
+  const unheard: unknown[] = [];
+  addEventListener("unhandledrejection", ({ reason }) => unheard.push(reason));
+
+  test.each([
+    ["not there", undefined],
+    ["there, and of no use", {}],
+    ["a method that throws", { open: gone }],
+    ["a method that fails", { open: broken }],
+    ["failing", open(broken)],
+    ["throwing", open(gone, gone)],
+    ["silent", open(() => new Promise(() => {}))],
+    ["broken in the middle of a body", open(brokenBody)],
+    ["full of what is no entry", open(async () => new Response("x"))],
+  ])("because it is %s, every request has its response, and runs are cached in memory", async (_, stub) => {
+    const { app, read: readRun } = await createReader();
+    const id = await insertRun({ status: "completed" });
+    vi.stubGlobal("caches", stub);
+    expect((await readRun(id)).status).toBe(200);
+    const cached = await readRun(id);
+    expectFault("no_data_center_cache", cached);
+    expect([cached.log["cache_layer"], cached.queries]).toEqual(["isolate", 0]);
+    expect((await readRun()).status).toBe(404);
+    await app.settle();
+    expect(unheard).toEqual([]);
+  });
 });
 
 test("without a usable Host the cache is as if empty, and no read counts as failed", async () => {

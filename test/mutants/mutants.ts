@@ -6,7 +6,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "src/crew-runs/record.ts",
     "reader.isAdmin || run.ownerId === reader.subject",
     "reader.subject !== undefined || run.ownerId === reader.subject",
-    "crew-runs/find-run crew-runs/cached-runs",
+    "crew-runs/cached-runs",
   ],
   ["src/crew-runs/postgres/store.ts", "owner_id::text = $2 OR", "$2::text <> '' OR", "crew-runs/postgres/store"],
   // Not here: a subject that isn't encoded in the cache's path. canSee refuses what another subject's path could lead to.
@@ -49,7 +49,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "JSON.stringify(about)",
     "crew-runs/cached-runs",
   ],
-  ["src/crew-runs/cached-runs.ts", "known.readMs > run.readMs", "false", "crew-runs/data-center-copies"],
+  ["src/crew-runs/cached-runs.ts", "known.readMs > run.readMs", "false", "crew-runs/cached-runs"],
   ["src/crew-runs/route.ts", "(Date.now() - run.readMs) / 1_000", "0", "crew-runs/cached-runs"],
   ["src/crew-runs/route.ts", "/ 1_000) - 1;", "/ 1_000);", "crew-runs/long-polls"],
   ["src/crew-runs/request-headers.ts", " || tags.includes(`W/${etag}`)", "", "crew-runs/request-headers"],

@@ -26,6 +26,8 @@ interface ReadOptions {
   token?: string;
   headers?: Record<string, string>;
   method?: string;
+  /** https://api.test by default. */
+  origin?: string;
 }
 
 export interface Reader {
@@ -68,12 +70,12 @@ function startReader(issuer: TestIssuer, database: FaultProxy, settings: object)
   }
 
   async function read(target: string = crypto.randomUUID(), options: ReadOptions = {}): Promise<ReadResult> {
-    const { as = "owner", method = "GET" } = options;
+    const { as = "owner", method = "GET", origin } = options;
     const token = options.token ?? (as === "nobody" ? undefined : await tokenOf(as));
     const headers = { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...options.headers };
     const path = target.startsWith("/") ? target : `/api/crew-runs/${target}`;
     const [queries, fetches] = [countFetches(database.url), countFetches(issuer.proxy.url)];
-    const response = await app.fetch(path, { method, headers });
+    const response = await app.fetch(path, { method, headers }, origin);
     const body = await response.text();
     const [log, ...more] = listLogLines(response.headers.get("x-request-id"));
     expect(more).toEqual([]);
