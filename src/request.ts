@@ -1,9 +1,7 @@
 // One request, as the steps below its route see it. Types, and the time that it has left. Knows nothing of HTTP.
 
-type FailureNote = "code" | "why" | "stack";
-type ReaderNote = "auth" | "subject" | "key_set" | "rate_limit";
-type RunNote = "run_id" | "cache" | "cache_layer" | "db_faults";
-type Texts = Record<FailureNote | ReaderNote | RunNote, string | undefined>;
+type Text = "auth" | "subject" | "key_set" | "rate_limit" | "run_id" | "cache" | "cache_layer" | "db_faults";
+type Texts = Record<Text | "code" | "why" | "stack", string | undefined>;
 type Numbers = Record<"db_attempts" | "db_ms" | "waited_ms", number>;
 
 /**
@@ -21,7 +19,7 @@ export interface Reader {
 }
 
 export interface RequestScope {
-  /** Its id, in the response and in the log. */
+  /** For the response and the log. */
   readonly id: string;
   /** The request's origin, where it finds and leaves entries of the data-center cache. Empty if its Host is unusable. */
   readonly origin: string;

@@ -1,23 +1,21 @@
 // Makes, once per isolate, what its requests share.
-import { type Authenticate, createAuthenticator } from "./auth/authenticator.ts";
+import { createAuthenticator } from "./auth/authenticator.ts";
 import { createKeySet } from "./auth/key-set.ts";
 import { createCachedRuns } from "./crew-runs/cached-runs.ts";
-import { type FindRun, createRunFinder } from "./crew-runs/find-run.ts";
+import { createRunFinder } from "./crew-runs/find-run.ts";
 import { createCrewRunStore } from "./crew-runs/postgres/store.ts";
+import type { Shared } from "./crew-runs/route.ts";
 import { type CheckReadiness, createReadinessCheck } from "./http/health.ts";
 import { createDataCenterCache } from "./isolate/data-center-cache.ts";
 import type { WaitUntil } from "./request.ts";
 import type { Settings } from "./settings.ts";
 
-/** `Env` is generated from wrangler.toml by `npm run types`; settings.ts checks its values. */
+/** `Env` is generated from wrangler.toml by `wrangler types`; settings.ts checks its values. */
 export interface Bindings extends Partial<Env> {
   RATE_LIMITER?: RateLimit;
 }
 
-export interface Service {
-  settings: Settings;
-  authenticate: Authenticate;
-  findRun: FindRun;
+export interface Service extends Shared {
   checkReadiness: CheckReadiness;
 }
 

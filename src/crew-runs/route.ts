@@ -12,8 +12,8 @@ import { readRunId } from "./run-id.ts";
 /** The cache that a response comes from, as the detail of `Cache-Status` (RFC 9211). */
 const CACHE_DETAILS = { isolate: "isolate", data_center: "data-center" };
 
-/** What the isolate's requests share. */
-interface Shared {
+/** What reads of runs share in an isolate. */
+export interface Shared {
   settings: Settings;
   authenticate: Authenticate;
   findRun: FindRun;
