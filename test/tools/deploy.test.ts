@@ -23,25 +23,16 @@ function run(args: string[], variables: Record<string, string> = {}): Promise<{ 
   });
 }
 
-test("a dry run reports the bundle, warns of nothing and lists what production has", async () => {
-  const { code, output } = await run(["dev/deploy.ts", "--dry-run", "--config=wrangler.toml", ...SETTINGS]);
-  expect(code, output).toBe(0);
-  for (const name of ["zod", "hono", "jose", "src"]) expect(output).toMatch(new RegExp(`[\\d.]+ %  ${name}$`, "m"));
-  expect(output).toMatch(/B {2}gzip\n[^]*env\.CF_VERSION_METADATA[^]*env\.JWT_AUDIENCE[^]*--dry-run: exiting now\./);
-  expect(output).not.toMatch(/WARNING/);
-});
-
-test.for([
-  [1_000, 1_000_000, 0, "! The bundle has more than 1,000 B compressed; above 1,000,000 B it can't be deployed."],
-  [500, 1_000, 1, "✗ The bundle has more than 1,000 B compressed."],
-] as const)("with limits of %i and %i bytes the exit code is %i", async ([warnBytes, failBytes, exitCode, verdict]) => {
+test.for<[warnBytes: number, failBytes: number, exitCode: number, patterns: RegExp[]]>([
+  [1_000, 1_000_000, 0, [/! The bundle has more than 1,000 B/, /%  zod\n[^]*B {2}gzip\n[^]*env\.CF_VERSION_METADATA/]],
+  [500, 1_000, 1, [/✗ The bundle has more than 1,000 B compressed\./, /B {2}gzip\n(?![^]*Total Upload)/]],
+])("with limits of %i and %i bytes a dry run's exit code is %i", async ([warnBytes, failBytes, exitCode, patterns]) => {
   const args = JSON.stringify(["--dry-run", "--config=wrangler.toml", ...SETTINGS]);
   const limits = JSON.stringify({ warnBytes, failBytes });
   const script = `import { deploy } from "./dev/deploy.ts"; process.exitCode = await deploy(${args}, ${limits});`;
   const { code, output } = await run(["--input-type=module", "--eval", script]);
-  expect(code).toBe(exitCode);
-  expect(output).toContain(verdict);
-  expect(output.includes("Total Upload")).toBe(exitCode === 0);
+  expect(code, output).toBe(exitCode);
+  for (const pattern of patterns) expect(output).toMatch(pattern);
 });
 
 test.for<[missing: string, args: string[], problems: string[]]>([
