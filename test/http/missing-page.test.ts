@@ -1,5 +1,6 @@
 // A path under /docs without a file: a page for browsers, the API's 404 for programs. The files themselves: test/tools/browser.
 import { expect, test } from "vitest";
+import { getMissingPage } from "../../src/http/missing-page.ts";
 import { createTestApp } from "../support/test-app.ts";
 
 const PAGE = "<!doctype html><h1>There is no such page</h1>";
@@ -19,6 +20,12 @@ test("a browser gets the page, with the headers of the site's files", async () =
     expect(response.headers.get("content-security-policy")).toBe("default-src 'none'");
     expect(response.headers.get("vary")).toBe("Accept, Authorization");
   }
+});
+
+test("a browser with a Host that no URL can have gets the page, too", async () => {
+  const request = { header: () => "text/html", url: "https://a b/docs/nothing" };
+  const response = await getMissingPage({ req: request } as never, ASSETS as never);
+  expect([response.status, await response.text()]).toEqual([404, PAGE]);
 });
 
 test("a program gets the API's 404, and so does everyone outside /docs", async () => {
