@@ -18,7 +18,7 @@ import { OWNER, type RunShape, insertRun } from "./runs.ts";
 import { type Upstream, startUpstream } from "./upstream.ts";
 
 /** The same for all Workers, whatever port they listen on: the data-center cache may depend on it. */
-const HOST = "runs.example.com";
+const HOST = "api.example.com";
 const ISSUER = "https://issuer.example.com";
 const AUDIENCE = "https://api.example.com";
 const TOKEN_SECONDS = 86_400;

@@ -79,7 +79,7 @@ function drawRow({ label, own, minimal, target }: Row, top: number, scale: numbe
     ["own", own, top],
     ["minimal", minimal, top + BAR_HEIGHT + 2],
   ] as const) {
-    // A bar of nothing would look like a figure that is missing.
+    // A bar of nothing would look like a missing figure.
     const end = BARS_LEFT + Math.max(2, value * scale);
     // The value stands clear of the target's mark.
     const isNearMark = kind === "own" && targetX > end - 4 && targetX < end + 56;

@@ -7,7 +7,7 @@ import { ROOT_DIRECTORY, runWrangler } from "./wrangler.ts";
 
 /**
  * Of the compressed bundle. The platform accepts megabytes, but a cold isolate parses all of them before its first response.
- * Between the two, a driver's update still deploys, and somebody has time to look.
+ * Between the two, a driver's update still deploys, and there is time to look.
  */
 const SIZE_LIMITS: SizeLimits = { warnBytes: 80 * 1_024, failBytes: 90 * 1_024 };
 const OUTPUT_DIRECTORY = join(ROOT_DIRECTORY, "dist/worker");

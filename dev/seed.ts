@@ -2,7 +2,7 @@
 import type { Database } from "./database.ts";
 import { EXAMPLE_ROWS, SEEDS, type SeededRun } from "./seeded-runs.ts";
 
-/** Inserts the seeded runs that are missing; a row that is there, however it has changed, stays as it is. */
+/** Inserts the missing seeded runs; a row that is there, however it has changed, stays as it is. */
 export async function seedRuns(database: Database): Promise<void> {
   const columns = Object.keys(EXAMPLE_ROWS.completed) as (keyof SeededRun)[];
   const isJson = (name: string) => name === "crew_config" || name === "task_input";

@@ -14,7 +14,7 @@ const HELP = `Usage: npm run smoke -- ORIGIN [--token TOKEN] [--run ID]... [--st
 
 Checks a deployment by requests that only read. Without a token and a run, the checks that need them are left out.
 
-  ORIGIN                  such as https://runs.example.com
+  ORIGIN                  such as https://api.example.com
   --token TOKEN           an access token (or the variable SMOKE_TOKEN)
   --run ID                a run that it may read, one of them finished (or SMOKE_RUN)
   --stranger-token TOKEN  a token that may not read the run (or SMOKE_STRANGER_TOKEN)

@@ -1,4 +1,4 @@
-// Generated blocks: what stands in a Markdown file between `<!-- generated: NAME -->` and `<!-- /generated -->`. They are
+// Generated blocks: the text in a Markdown file between `<!-- generated: NAME -->` and `<!-- /generated -->`. They are
 // committed, so that GitHub shows them; `npm run fix` renews them, and `npm run check` fails if one is stale.
 // blocks.ts has them all.
 

@@ -48,7 +48,7 @@ function renderPill(status: number | string): string {
 /** `name` is for screen readers: the element takes the focus, because it may scroll. */
 function renderCode({ language, code }: Omit<Sample, "label">, name: string): string {
   const html = hljs.getLanguage(language) ? hljs.highlight(code, { language }).value : escapeHtml(code);
-  // They have no color of their own, and are a fifth of the page.
+  // They have no color, and are a fifth of the page.
   const spare = html.replaceAll(/<span class="hljs-punctuation">(.*?)<\/span>/g, "$1");
   return `<pre tabindex="0" role="group" aria-label="${escapeHtml(name)}"><code>${spare}</code></pre>`;
 }

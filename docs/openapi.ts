@@ -9,7 +9,7 @@ import { type HeaderName, PARAMETERS, describeHeaders, listFailureHeaders, listH
 
 const SCHEMAS = { CrewRun, CrewConfig, AgentConfig, TaskConfig };
 
-/** A text for each field of each schema: one that is missing doesn't compile. */
+/** A text for each field of each schema: a missing one doesn't compile. */
 const FIELDS: { [Name in keyof typeof SCHEMAS]: Record<keyof z.infer<(typeof SCHEMAS)[Name]>, string> } =
   descriptions.fields;
 

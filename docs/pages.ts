@@ -28,7 +28,7 @@ export function addressOf(page: string): string {
   return page === REFERENCE ? "/docs" : `/docs/${page}`;
 }
 
-/** What stands between the markers of a block. */
+/** The text between the markers of a block. */
 const dropMarkers = (block: string) => block.split("\n").slice(1, -1).join("\n");
 
 /** The Markdown that is published: without markers, and without a host that isn't there. */

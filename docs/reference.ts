@@ -144,7 +144,7 @@ function renderEntries(entries: readonly Entry[], path: string): string {
   return `<dl class="fields">${items.join("")}</dl>`;
 }
 
-/** What can come after each state. */
+/** The states that can follow each state. */
 const NEXT: Record<string, string> = { pending: "`running` or `failed`", running: "`completed` or `failed`" };
 /** Fields that are null in some states. */
 const FILLED_LATER = ["started_at", "completed_at", "result", "error"];

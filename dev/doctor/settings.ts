@@ -22,7 +22,7 @@ interface GatheredSettings {
   findings: Finding[];
   /** Complete: harmless values replace broken ones, so that the rest can be checked. */
   settings: Settings;
-  /** The names of settings that are missing or malformed. */
+  /** The names of missing and malformed settings. */
   broken: ReadonlySet<string>;
   config: ConfigFile;
 }

@@ -1,4 +1,4 @@
-// An access token as the Worker will judge it, by the Worker's own code and the issuer's published keys. The token isn't sent
+// An access token as the Worker will check it, by the Worker's own code and the issuer's published keys. The token isn't sent
 // anywhere, and no finding contains it.
 import { type JWK, createLocalJWKSet } from "jose";
 import { inspectToken, readBearerToken, verifySignature } from "../../src/auth/access-token.ts";

@@ -1,4 +1,4 @@
-// What a deployment can break, as checks from outside: its host, its settings, its database, what stands in front of it. Each title
+// What a deployment can break, as checks from outside: its host, its settings, its database, anything in front of it. Each title
 // is a promise; the check throws if it is broken. None of them writes anything. The rest of the contract is the Worker's tests'.
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
@@ -6,7 +6,7 @@ import { type Finding, hint } from "../checklist.ts";
 import { BLOCKED, type Received, Session, expect } from "./session.ts";
 
 export interface SmokeTarget {
-  /** Such as `https://runs.example.com`. */
+  /** Such as `https://api.example.com`. */
   origin: string;
   /** Without it, only what needs no token is checked. */
   token?: string | undefined;

@@ -31,7 +31,7 @@ import webhooks
 from crew_runs import CrewRuns, RunLostError
 from report_crew import make_crew
 
-API = os.environ["API"]  # Where clients read runs: https://runs.example.com
+API = os.environ["API"]  # Where clients read runs: https://api.example.com
 DATABASE_URL = os.environ["WRITER_DATABASE_URL"]
 ISSUER, AUDIENCE = os.environ["JWT_ISSUER"], os.environ["JWT_AUDIENCE"]
 # Longer than the slowest crew takes, and than you are willing to wait for a worker.

@@ -20,7 +20,7 @@ const COMPACT_JWS = new RegExp(`^(${PART})\\.(${PART})\\.(${PART})$`);
 
 /** Claims that only other kinds of JWT carry: ID tokens (OpenID Connect Core §2, §3.3.2.11), logout and security event tokens (RFC 8417). */
 const FOREIGN_CLAIMS = ["at_hash", "c_hash", "s_hash", "events"];
-/** Claims in which rights are text only: the names of an object's members are no rights there. */
+/** Claims in which rights are text only: the names of an object's members grant nothing there. */
 const TEXT_CLAIMS = ["scope", "scp", "permissions"];
 
 /** A token whose header and claims fit; its signature is yet to be checked. */

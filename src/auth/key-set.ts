@@ -1,4 +1,4 @@
-// The issuer's key set, as this isolate knows it: when it is fetched, and how long it serves. Keys by their age:
+// The issuer's key set in this isolate: when it is fetched, and how long it serves. Keys by their age:
 //   fresh  under 8 minutes                     a request uses them
 //   due    under 10 minutes                    a request uses them and starts a refetch, but doesn't wait for it
 //   stale  older, to JWKS_MAX_STALE_SECONDS    as due; but the response waits for the refetch, for a second at most

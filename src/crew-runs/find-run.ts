@@ -22,7 +22,7 @@ export interface Query {
   reader: Reader;
   /** What the client has. With it, the first state that it doesn't name ends a wait; without it, only the run's end does. */
   ifNoneMatch: string | undefined;
-  /** Counted from the start of the request; 0 is no wait. */
+  /** Counted from the start of the request; 0 means not to wait. */
   waitMs: number;
   request: RequestScope;
 }

@@ -2,7 +2,7 @@
 // cache acts like an empty one. Its entries are in a named cache, which neither `fetch` nor the zone uses.
 //
 // Entries are stored under the origin of the request that reads or writes them: a host that doesn't resolve would cost each lookup
-// a DNS failure, and the Worker knows its hosts only from its requests. The origin comes with the request (request.ts). Two hosts
+// a DNS failure, and only requests tell which hosts the Worker has. The origin comes with the request (request.ts). Two hosts
 // of one Worker have two sets of entries.
 import { isRecent, within } from "./clock.ts";
 

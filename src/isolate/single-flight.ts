@@ -1,6 +1,6 @@
 // One task at a time for the whole isolate, whose end all who need it await. A request can't await another request's I/O
 // (cloudflare/workerd#210), but since 2024-10-14 it may resolve a promise that another request made
-// (`handle_cross_request_promise_resolution`): so each caller awaits a promise of its own.
+// (`handle_cross_request_promise_resolution`): so each caller awaits its own promise.
 import { isRecent } from "./clock.ts";
 
 interface Flight {

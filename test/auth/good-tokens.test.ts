@@ -19,7 +19,7 @@ const [rsa, ec, ed] = await Promise.all([makeKey("RS256"), makeKey("ES256"), mak
 const reader = await createReader({ keys: [ec, rsa, ed] });
 const { issuer } = reader;
 const AUDIENCE = issuer.variables.JWT_AUDIENCE;
-/** Serves a key set that nobody should fetch. */
+/** Serves a key set that must not be fetched. */
 const otherKeys = await openFaultProxy({ text: `{"keys":[]}` });
 const id = await insertRun();
 

@@ -26,7 +26,7 @@ const { JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE } = issuer.variables;
 const GOOD_HEADER: Members = { alg: "ES256", typ: "at+jwt", kid: ISSUER_KEY_ID };
 const GOOD_CLAIMS: Members = { iss: ISSUER, aud: AUDIENCE, sub: "owner", exp: SOON, iat: NOW };
 
-/** Reads what is no id: an accepted token gets a 422, any other a 401. */
+/** Reads an invalid id: an accepted token gets a 422, any other a 401. */
 async function send(token: string): Promise<number> {
   const { status, headers } = await read("no-id", { token });
   expect(headers.has("www-authenticate")).toBe(status === 401);

@@ -8,7 +8,7 @@ import { readRun } from "../support/read-run.ts";
 import { createTestApp } from "../support/test-app.ts";
 
 const lines = catchLines();
-/** Two of these leave no room for a third that is not small. */
+/** Two of these leave no room for another large one. */
 const LARGE_BYTES = 12_582_900;
 
 test("a wait outlasts a full budget of replies", { timeout: 20_000 }, async () => {

@@ -1,5 +1,5 @@
 // The one path of the API: which spellings of an id and which methods it takes, and the headers of its responses.
-// Conditional requests, strangers and waits have files of their own.
+// Conditional requests, strangers and waits have their own files.
 import { expect, test } from "vitest";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";

@@ -5,7 +5,7 @@ import { createTestApp } from "../support/test-app.ts";
 
 const PAGE = "<!doctype html><h1>There is no such page</h1>";
 
-/** The platform's files, of which the Worker asks for one. */
+/** The platform's files, one of which the Worker fetches. */
 const ASSETS = {
   fetch: async (url: URL) =>
     url.pathname === "/docs/404" &&

@@ -51,7 +51,7 @@ async function askAndLeave(path: string, headers: Record<string, string>, afterM
   socket.resetAndDestroy();
 }
 
-// First, while the Worker knows no keys.
+// First, before the Worker has keys.
 test("a client that leaves while it fetches the keys delays no other request and costs no other fetch", async () => {
   const token = await stack.authorizationServer.fetchToken("owner");
   const path = `/api/crew-runs/${await insertRunBy(stack.database, { status: "running" })}`;

@@ -1,4 +1,4 @@
-// The fixture of most tests: a Worker under test with an issuer and a database of its own, and a client that reads runs.
+// The fixture of most tests: a Worker under test with its own issuer and database, and a client that reads runs.
 import { expect, inject } from "vitest";
 import { listLogLines } from "./console.ts";
 import { countFetches } from "./counted-fetches.ts";

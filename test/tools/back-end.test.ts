@@ -21,7 +21,7 @@ const ROOT = join(import.meta.dirname, "../..");
 /** Debian's, because its packages are Debian's, too. */
 const PYTHON = "/usr/bin/python3";
 const PATIENCE = { timeout: 30_000, interval: 100 };
-const AUDIENCE = "https://runs.example.com";
+const AUDIENCE = "https://api.example.com";
 const SECRET = randomBytes(24);
 
 interface Webhook {
@@ -182,7 +182,7 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
         .setProtectedHeader({ alg: "HS256", kid: key.jwk.kid ?? "" })
         .sign(Buffer.from(JSON.stringify(key.jwk)))}`,
       "another issuer": `Bearer ${await signToken(key, { ...good, iss: "https://issuer.example.com" })}`,
-      "another audience": `Bearer ${await signToken(key, { ...good, aud: "https://api.example.com" })}`,
+      "another audience": `Bearer ${await signToken(key, { ...good, aud: "https://another.example.com" })}`,
       expired: `Bearer ${await signToken(key, { ...good, exp: nowSeconds - 60 })}`,
       "without expiry": `Bearer ${await signToken(key, { ...good, exp: undefined })}`,
       "without subject": `Bearer ${await signToken(key, { ...good, sub: undefined })}`,

@@ -49,7 +49,7 @@ beforeAll(async () => {
     ["https://example.eu.auth0.com/.well-known/jwks.json", authorizationServer.jwksUrl],
     ["https://example.eu.auth0.com/oauth/token", authorizationServer.tokenEndpoint],
     ["https://example.eu.auth0.com/", authorizationServer.issuer],
-    ["https://runs.example.com", served.url],
+    ["https://api.example.com", served.url],
     ["CLIENT_ID@clients", authorizationServer.clients.owner.id],
     ["CLIENT_ID='…'", `CLIENT_ID='${authorizationServer.clients.owner.id}'`],
     ["CLIENT_SECRET='…'", `CLIENT_SECRET='${authorizationServer.clients.owner.secret}'`],
@@ -202,10 +202,10 @@ test("staging can't replace production, and is well with its own name and domain
   await cp(join(folder, ".env.production"), join(folder, ".env.staging"));
   const [doctor = "", deploy = ""] = find(operations, STAGING, "sh", 1).split("\n");
   const { code, stderr } = await run(deploy.replace("deploy --", "deploy -- --dry-run"));
-  expect(stderr).toMatch(/^✗ .* have one name, crew-run-reader: [^]*\n✗ .* both have runs\.example\.com: /);
+  expect(stderr).toMatch(/^✗ .* have one name, crew-run-reader: [^]*\n✗ .* both have api\.example\.com: /);
   expect(code).toBe(1);
   const distinguish = (text: string) =>
-    text.replace('"crew-run-reader"', '"staging"').replace("runs.example.com", "staging-runs.example.com");
+    text.replace('"crew-run-reader"', '"staging"').replace("api.example.com", "staging-api.example.com");
   await edit("wrangler.staging.toml", distinguish);
   expect((await run(doctor)).stdout).toMatch(/\n10 ✓, 0 ✗\n$/);
 });

@@ -131,12 +131,12 @@ test("each page names its Markdown, and describes itself to search engines and p
 });
 
 test("a deployment with a custom domain is named in the page's addresses", () => {
-  const origin = findOrigin(`routes = [{ pattern = "runs.example.com", custom_domain = true }]\n`);
+  const origin = findOrigin(`routes = [{ pattern = "api.example.com", custom_domain = true }]\n`);
   const options = { blocks: new Map(), assets: new Map(), template: "{{links}}", origin };
   const links = renderPage("polling", "# Polling\n", options);
-  expect(links).toContain(`<link rel="canonical" href="https://runs.example.com/docs/polling" />`);
-  expect(links).toContain(`<meta property="og:url" content="https://runs.example.com/docs/polling" />`);
-  expect(findOrigin(`# routes = [{ pattern = "runs.example.com", custom_domain = true }]\n`)).toBe("");
+  expect(links).toContain(`<link rel="canonical" href="https://api.example.com/docs/polling" />`);
+  expect(links).toContain(`<meta property="og:url" content="https://api.example.com/docs/polling" />`);
+  expect(findOrigin(`# routes = [{ pattern = "api.example.com", custom_domain = true }]\n`)).toBe("");
 });
 
 test("the Markdown names no host that isn't there, and no marker of a generated block", async () => {

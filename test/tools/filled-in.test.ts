@@ -33,7 +33,7 @@ const fillIn = (text: string) =>
     .replace(/^# limits = .*$/m, "limits={cpu_ms=1000}")
     .replace(/^mode = .*\n/m, "")
     .replace('JWT_ISSUER = ""', 'JWT_ISSUER = "https://issuer.example.com/"')
-    .replace('JWT_AUDIENCE = ""', 'JWT_AUDIENCE = "https://runs.example.com"')
+    .replace('JWT_AUDIENCE = ""', 'JWT_AUDIENCE = "https://api.example.com"')
     .replace('JWKS_URL = ""', 'JWKS_URL = "https://issuer.example.com/jwks"')
     .replace(/^(RIGHTS_CLAIMS|ADMIN_SCOPE|REQUIRED_SCOPE) = .*/gm, '$1 = "other"');
 

@@ -60,5 +60,5 @@ test("as a command: each reason, how many checks passed, an exit code of 1, and 
   const output = await run("http://127.0.0.1:1", "--run", RUN_ID);
   expect(output).toMatch(/^✗ \/health .*: bad port\n[^]*\n0 of \d\d checks passed\n1$/);
   expect(output).not.toMatch(/claims|signature/);
-  expect(await run("runs.example.com")).toMatch(/^Usage: npm run smoke -- ORIGIN[^]*1$/);
+  expect(await run("api.example.com")).toMatch(/^Usage: npm run smoke -- ORIGIN[^]*1$/);
 });

@@ -60,7 +60,7 @@ export async function readIssuer(issuer: string): Promise<IssuerMetadata> {
   );
 }
 
-/** Throws what is true of a fetch that failed: nobody responds there, or somebody who doesn't allow pages to read it. */
+/** Throws what is true of a fetch that failed: there is no response, or pages may not read it. */
 async function explainSilence(issuer: string, address: string): Promise<never> {
   const isUp = await fetch(address, { mode: "no-cors" }).then(
     () => true,

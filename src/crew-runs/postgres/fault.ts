@@ -1,4 +1,4 @@
-// What can go wrong between the Worker and its database, by how the driver (1.2) reports it, and what becomes of the read.
+// Faults between the Worker and its database, by how the driver (1.2) reports them, and how the read goes on.
 import { Failure, type FailureCode } from "../../failure.ts";
 
 /** The read is repeated at once; or a long poll goes on and polls again later; or both end. */

@@ -49,7 +49,7 @@ func main() { if err := run(); err != nil { panic(err) } }`,
 export const isMissing = (command: string): boolean =>
   process.env["CI"] === undefined && spawnSync("sh", ["-c", `command -v ${command}`]).status !== 0;
 
-/** Writes the program into a subfolder, and returns a function that starts it, each time in a folder of its own. */
+/** Writes the program into a subfolder, and returns a function that starts it, each time in its own folder. */
 export async function install({ files, command, isGo = false }: Program, folder: string) {
   const directory = await mkdtemp(join(folder, "program-"));
   for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content);
@@ -64,7 +64,7 @@ export async function install({ files, command, isGo = false }: Program, folder:
 }
 
 export function launch([command = "", ...words]: string[], cwd: string, env: object = {}, timeout = TIMEOUT_MS) {
-  // In a process group of its own, all of which an interrupt reaches, as Ctrl-C does.
+  // In its own process group, all of which an interrupt reaches, as Ctrl-C does.
   const options = { cwd, env: { PATH: process.env["PATH"], ...env }, timeout, detached: true } as const;
   const child = spawn(command, words, { ...options, stdio: ["ignore", "pipe", "pipe"] });
   const ended = Promise.all([once(child, "close"), text(child.stdout), text(child.stderr)]);
