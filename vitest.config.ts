@@ -11,6 +11,9 @@ const PATIENCE = { testTimeout: 60_000, hookTimeout: 90_000 };
 /** After the others, because they start many processes. */
 const LATER = { maxWorkers: 3, sequence: { groupOrder: 1 } };
 
+// Otherwise wrangler says for each file where its secrets come from.
+process.env["WRANGLER_LOG"] ??= "warn";
+
 const vectors = readVectors();
 
 const PROJECTS: TestProjectInlineConfiguration[] = [
@@ -20,8 +23,6 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
         const { variables } = inject("localStack");
         // Where wrangler looks for the secrets that wrangler.toml requires.
         process.env["DATABASE_URL"] = variables.DATABASE_URL;
-        // Otherwise wrangler says so once per file.
-        process.env["WRANGLER_LOG"] ??= "warn";
         return {
           wrangler: { configPath: "./wrangler.toml" },
           // Keeps workerd from reporting each connection that a test breaks on purpose.
