@@ -1,6 +1,6 @@
 // The gate: a response leaves only if refetched keys confirm the token and it hasn't expired meanwhile.
 import { beforeAll, expect, test, vi } from "vitest";
-import { controlClock } from "../support/clock.ts";
+import { controlClock, hangFetches } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import { untilReceived } from "../support/fault-proxy-protocol.ts";
@@ -158,6 +158,18 @@ test(
     expect((await database.received()) - before).toBe(1);
   },
 );
+
+test("the read of a refused token makes no further attempt when its first one has timed out", async () => {
+  const { issuer, sign, read } = await start();
+  const [id, token] = [await insertRun(), await sign(old)];
+  await issuer.publish([other.jwk]);
+  clock.advance(TWENTY_MINUTES);
+  clock.simulate();
+  hangFetches("/sql", "silent");
+  expectRefusal(await read(id, token));
+  await scheduler.wait(30_000);
+  expect(vi.mocked(fetch).mock.calls.filter(([url]) => String(url).endsWith("/sql"))).toHaveLength(1);
+});
 
 test("if a read and then its confirmation fail, the confirmation's failure is sent, and the log has both causes", async () => {
   const { sign, read } = await start({ JWT_LEEWAY_SECONDS: 0 });

@@ -271,6 +271,14 @@ describe("during a wait", () => {
     expect(log["db_faults"]).toMatch(/^timeout( timeout)+$/);
   });
 
+  test("its last poll is repeated, however long the wait was", async () => {
+    const { proxy, app } = await openDatabase();
+    const waiting = read(app, await insertRun(), "wait=20");
+    await pause(19_500);
+    await proxy.fail({ ...failure, times: 1 });
+    expect((await waiting).response.status).toBe(200);
+  });
+
   test.each([
     ["a refused credential", "28P01"],
     ["a missing table", "42P01"],
