@@ -94,8 +94,8 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
   }
 
   /**
-   * Reads the run from the database. While that fails, from the data center: another isolate may have cached it. A read that isn't
-   * whole makes one attempt, and leaves an unfinished run in the database if only its end is news: undefined.
+   * Reads the run from the database, and if that fails, from the data center: another isolate may have cached it. A read that isn't
+   * whole is one attempt and no more, and leaves an unfinished run in the database if only its end is news: undefined.
    */
   async function read({ id, reader, ifNoneMatch, request }: Query, isWhole: boolean): Promise<FoundRun | undefined> {
     const find = isWhole || ifNoneMatch !== undefined ? store.find : store.findFinished;
@@ -104,7 +104,7 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
       if (run !== undefined) return await cachedRuns.add(run, reader, request.origin);
     } catch (error) {
       const isOutage = error instanceof Failure && error.code === "database_unavailable";
-      const found = isOutage ? await cachedRuns.findShared(id, reader, request.origin) : undefined;
+      const found = isWhole && isOutage ? await cachedRuns.findShared(id, reader, request.origin) : undefined;
       if (found === undefined) throw error;
       return found;
     }

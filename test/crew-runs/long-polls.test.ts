@@ -271,6 +271,18 @@ describe("during a wait", () => {
     expect(log["db_faults"]).toMatch(/^timeout( timeout)+$/);
   });
 
+  test("an outage costs one lookup of another isolate's copy, not one for each poll", async () => {
+    const { proxy, app } = await openDatabase();
+    const id = await insertRun();
+    const waiting = read(app, id, "wait=20", await readTag(app, id));
+    await pause(300);
+    await proxy.fail(failure);
+    const match = vi.mocked(Cache.prototype.match);
+    match.mockClear();
+    expect((await waiting).response.status).toBe(503);
+    expect(match.mock.calls.filter(([address]) => String(address).includes(id))).toHaveLength(1);
+  });
+
   test("its last poll is repeated, however long the wait was", async () => {
     const { proxy, app } = await openDatabase();
     const waiting = read(app, await insertRun(), "wait=20");

@@ -231,11 +231,12 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ],
   [
     "src/crew-runs/find-run.ts",
-    "const found = isOutage ? await",
-    "const found = !isOutage ? await",
+    "const found = isWhole && isOutage ? await",
+    "const found = isWhole && !isOutage ? await",
     "crew-runs/cached-runs",
   ],
   ["src/crew-runs/find-run.ts", "await poll(query, isLast)", "await poll(query, false)", "crew-runs/long-polls"],
+  ["src/crew-runs/find-run.ts", "const found = isWhole && ", "const found = ", "crew-runs/long-polls"],
   [
     "src/crew-runs/find-run.ts",
     "query.waitMs > 0 ? poll(query, true) :",
