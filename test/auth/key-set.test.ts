@@ -1,288 +1,419 @@
-// When the key set is fetched, what its fetches cost the issuer, how long it serves, and that no request waits for it without
-// need. Faults of the key endpoint: key-set-faults.test.ts; stale keys: stale-keys.test.ts; random orders: test/histories/.
-import { beforeEach, expect, test, vi } from "vitest";
+// Which keys decide about a token, by their age, by what the issuer publishes and whether it responds: one table. Then when the key
+// set is fetched, how long a response waits for it, and that no request waits without need.
+// Faults of the key endpoint: key-set-faults.test.ts; random orders: test/histories/.
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { controlClock, hangFetches } from "../support/clock.ts";
+import { insertRun } from "../support/database.ts";
 import { expectFault } from "../support/documented-fault.ts";
-import { untilHeld } from "../support/fault-proxy-protocol.ts";
-import { openIssuer } from "../support/issuer.ts";
-import { catchLines } from "../support/log-lines.ts";
-import { type ReadRun, readRun } from "../support/read-run.ts";
-import { type SigningKey, makeKey } from "../support/signing.ts";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import type { TestIssuer } from "../support/test-issuer.ts";
+import { untilHeld, untilReceived } from "../support/fault-proxy-protocol.ts";
+import { type Reader, createReader } from "../support/reader.ts";
+import { expectNothingOfRun } from "../support/refusal.ts";
+import { makeKey } from "../support/signing.ts";
 
-const lines = catchLines();
 const clock = controlClock();
-const [old, young] = await Promise.all([makeKey("ES256"), makeKey("ES256")]);
-/** A run that doesn't exist: a reader who gets this 404 was let in. */
-const RUN_ID = crypto.randomUUID();
-const LET_IN = 404;
+const old = await makeKey("ES256");
+const KEYS = {
+  old,
+  new: await makeKey("ES256"),
+  /** Under the old key's id. */
+  replacement: await makeKey("ES256", { kid: old.jwk.kid }),
+  /** Under that id, too, and never published. */
+  forged: await makeKey("ES256", { kid: old.jwk.kid }),
+};
+type KeyName = keyof typeof KEYS;
 
-/** It publishes `old`. */
-let issuer: TestIssuer;
-let app: TestApp;
+const FINISHED = await insertRun({ status: "completed" });
+const REQUESTS = {
+  run: [await insertRun(), {}],
+  "cached run": [FINISHED, {}],
+  "missing run": [crypto.randomUUID(), {}],
+  wait: [await insertRun(), { prefer: "wait=1" }],
+  "invalid id": ["no-uuid", {}],
+} as const;
 
+/** The issuer publishes the old key. */
+let reader: Reader;
 beforeEach(async () => {
-  issuer = await openIssuer([old]);
-  app = createTestApp(issuer.variables);
+  reader = await createReader({ keys: [old] });
 });
 
-const sign = (key: SigningKey, header = {}): Promise<string> =>
-  issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 86_400 }, { key, header });
+const publish = (names: string) => reader.issuer.publish(names.split(" ").map((name) => KEYS[name as KeyName].jwk));
+const sign = (key: KeyName, scope = "crew-runs:read", header = {}) =>
+  reader.issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 86_400, scope }, { key: KEYS[key], header });
+/** A missing run: 404 if the token is accepted. */
+const statusOf = async (token: string, from = reader) => (await from.read(undefined, { token })).status;
+const statusesOf = async (token: string, count = 20) =>
+  new Set(await Promise.all(Array.from({ length: count }, () => statusOf(token))));
+/** Also those that hang. While time is simulated. */
+const countFetches = () => vi.mocked(fetch).mock.calls.filter(([url]) => url === reader.issuer.proxy.url).length;
 
-const read = (token: string, by = app): Promise<ReadRun> => readRun(by, RUN_ID, token, lines);
+type Issuer = "up" | "down" | "hanging" | "failing for 4 s";
 
-/** The status that a token gets, or a fresh one of a key. */
-async function statusOf(credential: string | SigningKey, by = app, header = {}): Promise<number> {
-  const token = typeof credential === "string" ? credential : await sign(credential, header);
-  return (await by.fetch(`/api/crew-runs/${RUN_ID}`, { headers: bearer(token) })).status;
+/** Lets the keys become so old, the issuer being in this state at the end. */
+async function age(seconds: number, issuer: Issuer): Promise<void> {
+  if (issuer !== "failing for 4 s") clock.advance(seconds);
+  if (issuer === "hanging") hangFetches(reader.issuer.proxy.url, "silent");
+  else if (issuer !== "up") await reader.issuer.proxy.fail({ kind: "drop" });
+  if (issuer !== "failing for 4 s") return;
+  clock.advance(seconds - 4);
+  await statusOf(await sign("old"));
+  await reader.app.settle();
+  clock.advance(4);
 }
 
-const manyOf = async (key: SigningKey): Promise<Set<number>> =>
-  new Set(await Promise.all(Array.from({ length: 20 }, () => statusOf(key))));
+describe("by the age of the keys at hand, with the issuer in this state and these keys published", () => {
+  beforeEach(() => clock.simulate());
 
-test("one fetch serves for eight minutes; no request waits for the refetch that is then due", async () => {
-  expect(await statusOf(old)).toBe(LET_IN);
-  clock.advance(479);
-  expect(await statusOf(old)).toBe(LET_IN);
-  expect(await issuer.proxy.received()).toBe(1);
+  test.each<[number, Issuer, string, KeyName, keyof typeof REQUESTS, number, number, number]>([
+    // A known key serves, and what it costs the issuer.
+    [0, "up", "old", "old", "run", 200, 0, 1],
+    [479, "up", "old", "old", "run", 200, 0, 1],
+    [480, "up", "old", "old", "run", 200, 1, 1],
+    [480, "down", "old", "old", "run", 200, 1, 1],
+    [480, "hanging", "old", "old", "run", 200, 1, 1],
+    [1_200, "up", "old", "old", "cached run", 200, 1, 0],
+    [1_200, "down", "old", "old", "run", 200, 1, 1],
+    [1_200, "hanging", "old", "old", "run", 200, 1, 1],
+    [14_399, "down", "old", "old", "run", 200, 1, 1],
+    [14_400, "down", "old", "old", "run", 503, 1, 0],
+    [14_400, "down", "old", "old", "cached run", 503, 1, 0],
+    [14_400, "hanging", "old", "old", "run", 503, 1, 0],
+    [14_400, "up", "old", "old", "run", 200, 1, 1],
+    // A new key, one that is replaced under its id, and a forged one: the issuer is asked once in ten seconds.
+    ...(["new", "replacement"] as const).flatMap(
+      (key): [number, Issuer, string, KeyName, "run", number, number, number][] => [
+        [9, "up", `old ${key}`, key, "run", 401, 0, 0],
+        [10, "up", `old ${key}`, key, "run", 200, 1, 1],
+        [10, "down", `old ${key}`, key, "run", 503, 1, 0],
+        [10, "hanging", `old ${key}`, key, "run", 503, 1, 0],
+        [1_200, "up", key, key, "run", 200, 1, 1],
+        [1_200, "down", key, key, "run", 503, 1, 0],
+        [1_200, "failing for 4 s", key, key, "run", 503, 1, 0],
+      ],
+    ),
+    [9, "up", "old", "forged", "run", 401, 0, 0],
+    [10, "up", "old", "forged", "run", 401, 1, 0],
+    [10, "down", "old", "forged", "run", 503, 1, 0],
+    [1_200, "up", "old", "forged", "wait", 401, 1, 0],
+    // A withdrawn key: a response waits for a second at most.
+    [479, "up", "new", "old", "run", 200, 0, 1],
+    [480, "hanging", "new", "old", "run", 200, 1, 1],
+    [600, "up", "new", "old", "run", 401, 1, 1],
+    [600, "up", "new", "old", "cached run", 401, 1, 0],
+    [600, "up", "new", "old", "missing run", 401, 1, 1],
+    [600, "up", "new", "old", "wait", 401, 1, 0],
+    [600, "up", "new", "old", "invalid id", 401, 1, 0],
+    [600, "hanging", "new", "old", "cached run", 200, 1, 0],
+    [600, "failing for 4 s", "new", "old", "cached run", 200, 1, 0],
+  ])(
+    "%i s, the issuer %s, published %s: a token by the %s key for a %s is a %i after %i fetches and %i queries",
+    async (seconds, issuer, published, key, request, status, fetches, queries) => {
+      const [id, headers] = REQUESTS[request];
+      await reader.read(FINISHED);
+      await publish(published);
+      await age(seconds, issuer);
+      const before = countFetches();
+      const token = await sign(key);
+      const result = await reader.read(id, { token, headers });
+      expect([result.status, countFetches() - before, result.queries]).toEqual([status, fetches, queries]);
+      if (status === 503) expect(JSON.parse(result.body).code).toBe("key_set_unavailable");
+      if (status === 401) expectNothingOfRun(result);
+    },
+  );
 
-  clock.advance(2);
-  await issuer.proxy.fail({ kind: "hold" });
-  expect(await manyOf(old)).toEqual(new Set([LET_IN]));
-  await untilHeld(issuer.proxy);
-  await issuer.proxy.heal();
-  await app.settle();
-  expect(await issuer.proxy.received()).toBe(2);
+  test.each<[number, Issuer, string, KeyName, number, number]>([
+    [0, "down", "old", "old", 404, 0],
+    [479, "up", "old", "old", 404, 0],
+    [480, "up", "old", "old", 404, 1],
+    [1_200, "up", "replacement", "replacement", 404, 1],
+    [1_200, "up", "new", "old", 401, 1],
+    [14_399, "down", "old", "old", 404, 1],
+    [14_400, "down", "old", "old", 503, 1],
+  ])(
+    "%i s in the data center's copy, the issuer %s, published %s: a token by the %s key is a %i in a cold isolate, after %i fetches",
+    async (seconds, issuer, published, key, status, fetches) => {
+      await reader.read();
+      await reader.app.settle();
+      await publish(published);
+      await age(seconds, issuer);
+      const before = countFetches();
+      expect(await statusOf(await sign(key), reader.restart())).toBe(status);
+      expect(countFetches() - before).toBe(fetches);
+    },
+  );
 });
 
-test("a key that has just appeared is fetched at once, if the last fetch is ten seconds old", async () => {
-  expect(await statusOf(old)).toBe(LET_IN);
-  await issuer.publish([old.jwk, young.jwk]);
-  clock.advance(9);
-  const token = await sign(young);
-  expectFault("new_key_within_cooldown", await read(token));
-  expect(await issuer.proxy.received()).toBe(1);
-  clock.advance(1);
-  expect(await statusOf(token)).toBe(LET_IN);
-  expect(await issuer.proxy.received()).toBe(2);
+test("one fetch serves for eight minutes; no request waits for the refetch that is then due", async () => {
+  const token = await sign("old");
+  expect(await statusOf(token)).toBe(404);
+  clock.advance(481);
+  await reader.issuer.proxy.fail({ kind: "hold" });
+  expect(await statusesOf(token)).toEqual(new Set([404]));
+  await untilHeld(reader.issuer.proxy);
+  await reader.issuer.proxy.heal();
+  await reader.app.settle();
+  expect(await reader.issuer.proxy.received()).toBe(2);
+});
+
+test("a key that has just appeared is refused as documented, until the last fetch is ten seconds old", async () => {
+  await reader.read();
+  await publish("old new");
+  expectFault("new_key_within_cooldown", await reader.read(undefined, { token: await sign("new") }));
 });
 
 test.each([
   ["", 10, 401],
   ["in an outage, ", 3, 503],
 ])("%s200 made-up key ids cost one fetch every %i seconds, and a known key reads on", async (_, seconds, refusal) => {
-  expect(await statusOf(old)).toBe(LET_IN);
-  if (refusal === 503) await issuer.proxy.fail({ kind: "drop" });
+  await reader.read();
+  if (refusal === 503) await reader.issuer.proxy.fail({ kind: "drop" });
   clock.advance(10);
-  for (const expected of [2, 3]) {
-    const madeUp = Array.from({ length: 200 }, (__, index) => statusOf(young, app, { kid: `made-up-${index}` }));
-    expect(await statusOf(old)).toBe(LET_IN);
-    expect(new Set(await Promise.all(madeUp))).toEqual(new Set([refusal]));
-    expect(await issuer.proxy.received()).toBe(expected);
+  for (const fetches of [2, 3]) {
+    const madeUp = Array.from({ length: 200 }, async (__, index) => sign("new", "", { kid: `made-up-${index}` }));
+    const statuses = Promise.all(madeUp.map(async (token) => statusOf(await token)));
+    expect((await reader.read()).status).toBe(404);
+    expect(new Set(await statuses)).toEqual(new Set([refusal]));
+    expect(await reader.issuer.proxy.received()).toBe(fetches);
     clock.advance(seconds);
   }
 });
 
-test("a key that is replaced under its id is accepted within ten seconds, like a new one", async () => {
-  const replacement = await makeKey("ES256", { kid: old.jwk.kid });
-  expect(await statusOf(old)).toBe(LET_IN);
-  await issuer.publish([replacement.jwk]);
-  const token = await sign(replacement);
-  clock.advance(9);
-  expect(await statusOf(token)).toBe(401);
-  clock.advance(1);
-  expect(await statusOf(token)).toBe(LET_IN);
-  expect(await statusOf(old)).toBe(401);
-  expect(await issuer.proxy.received()).toBe(2);
-});
-
-test.each([
-  ["up", { kind: "none" }, 401],
-  ["down", { kind: "drop" }, 503],
-  ["hanging", { kind: "hang" }, 503],
-] as const)(
+test.each<[Issuer, number]>([
+  ["up", 401],
+  ["down", 503],
+  ["hanging", 503],
+])(
   "100 forged tokens with a known id cost one fetch while the issuer is %s, and delay no good token",
-  async (_, fault, refusal) => {
-    const forger = await makeKey("ES256", { kid: old.jwk.kid });
+  async (issuer, refusal) => {
     clock.simulate();
-    expect(await statusOf(old)).toBe(LET_IN);
-    // While the keys are young enough, there is none.
-    expect(await statusOf(forger)).toBe(401);
-    expect(await issuer.proxy.received()).toBe(1);
-    const endHang = fault.kind === "hang" ? hangFetches(issuer.variables.JWKS_URL, "silent") : undefined;
-    if (endHang === undefined) await issuer.proxy.fail(fault);
-    clock.advance(10);
+    const [good, forged] = [await sign("old"), await sign("forged")];
+    expect(await statusOf(good)).toBe(404);
+    await age(10, issuer);
     const startedMs = Date.now();
-    const forged = Array.from({ length: 100 }, () => statusOf(forger));
-    expect(await statusOf(old)).toBe(LET_IN);
+    const statuses = statusesOf(forged, 100);
+    expect(await statusOf(good)).toBe(404);
     expect(Date.now()).toBe(startedMs);
-    expect(new Set(await Promise.all(forged))).toEqual(new Set([refusal]));
-    const fetches = vi.mocked(fetch).mock.calls.filter(([url]) => url === issuer.variables.JWKS_URL);
-    expect(fetches).toHaveLength(2);
+    expect(await statuses).toEqual(new Set([refusal]));
+    expect(countFetches()).toBe(2);
   },
 );
 
 test("a request with an unknown key that waits for the issuer delays no other", async () => {
-  expect(await statusOf(old)).toBe(LET_IN);
+  const [known, unknown] = [await sign("old"), await sign("new")];
+  expect(await statusOf(known)).toBe(404);
   clock.advance(10);
-  await issuer.proxy.fail({ kind: "hold" });
-  const waiting = statusOf(young);
-  await untilHeld(issuer.proxy);
-  expect(await manyOf(old)).toEqual(new Set([LET_IN]));
-  expect(await issuer.proxy.held()).toBe(1);
-  await issuer.proxy.heal();
+  await reader.issuer.proxy.fail({ kind: "hold" });
+  const waiting = statusOf(unknown);
+  await untilHeld(reader.issuer.proxy);
+  expect(await statusesOf(known)).toEqual(new Set([404]));
+  expect(await reader.issuer.proxy.held()).toBe(1);
+  await reader.issuer.proxy.heal();
   expect(await waiting).toBe(401);
 });
 
 test("a key that is removed stops with the next refetch, for a remembered token as well", async () => {
-  const token = await sign(old);
-  expect(await statusOf(token)).toBe(LET_IN);
-  await issuer.publish([young.jwk]);
+  const token = await sign("old");
+  expect(await statusOf(token)).toBe(404);
+  await publish("new");
   clock.advance(481);
   // The request that starts the refetch doesn't wait for it.
-  await issuer.proxy.fail({ kind: "hold" });
-  expect(await statusOf(token)).toBe(LET_IN);
-  await issuer.proxy.heal();
-  await app.settle();
-  expect(await statusOf(token)).toBe(401);
-  expect(await statusOf(old)).toBe(401);
-  expect(await statusOf(young)).toBe(LET_IN);
-});
-
-test("stale keys serve after a second if the issuer hangs, and at once if it is known to fail", async () => {
-  expect(await statusOf(old)).toBe(LET_IN);
-  clock.advance(601);
-  await issuer.proxy.fail({ kind: "hold" });
-  expect(await manyOf(old)).toEqual(new Set([LET_IN]));
-  expect(await issuer.proxy.held()).toBe(1);
-  await issuer.proxy.fail({ kind: "drop" });
-  await app.settle();
-
-  clock.advance(601);
-  expect(await statusOf(old)).toBe(LET_IN);
-  await app.settle();
-  // Now it is known. A request that waited would wait for this fetch.
-  clock.advance(4);
-  await issuer.proxy.fail({ kind: "hang" });
-  expect(await manyOf(old)).toEqual(new Set([LET_IN]));
-  expect(await issuer.proxy.received()).toBe(4);
+  await reader.issuer.proxy.fail({ kind: "hold" });
+  expect(await statusOf(token)).toBe(404);
+  await reader.issuer.proxy.heal();
+  await reader.app.settle();
+  expect([await statusOf(token), await statusOf(await sign("old")), await statusOf(await sign("new"))]).toEqual([
+    401, 401, 404,
+  ]);
 });
 
 test("a response waits for the refetch of stale keys until a second after its start, and not at all if it is known to fail", async () => {
   clock.simulate();
-  expect(await statusOf(old)).toBe(LET_IN);
-  clock.advance(601);
+  const token = await sign("old");
+  expect(await statusOf(token)).toBe(404);
   const elapsed = async (delayMs = 0) => {
     await scheduler.wait(delayMs);
     const startedMs = Date.now();
-    expect(await statusOf(old)).toBe(LET_IN);
+    expect(await statusOf(token)).toBe(404);
     return Date.now() - startedMs;
   };
-  const endHang = hangFetches(issuer.variables.JWKS_URL, "silent");
+  await age(601, "hanging");
   expect(await Promise.all([elapsed(), elapsed(400), elapsed(1_500)])).toEqual([1_000, 600, 0]);
   // The fetch fails after three seconds. For a minute, known keys decide at once, though each refetch hangs.
   await scheduler.wait(2_000);
   for (const seconds of [0, 4, 30]) expect(await elapsed(seconds * 1_000)).toBe(0);
   await scheduler.wait(64_000);
   expect(await elapsed()).toBe(1_000);
-  endHang();
+});
+
+test("an outage of the issuer is forgotten after a minute: then a withdrawn key waits for the refetch again", async () => {
+  const token = await sign("old");
+  expect((await reader.read(FINISHED, { token })).status).toBe(200);
+  await reader.issuer.proxy.fail({ kind: "drop" });
+  clock.advance(1_200);
+  expect((await reader.read(FINISHED, { token })).status).toBe(200);
+  await publish("new");
+  // Slower than a cached run, so that only a response that waits for the keys knows of them.
+  await reader.issuer.proxy.fail({ kind: "delay", milliseconds: 100 });
+  clock.advance(61);
+  expectNothingOfRun(await reader.read(FINISHED, { token }));
+});
+
+test.each([
+  ["stale keys", 1_200],
+  ["keys of a minute", 60],
+])("a refetch that was cut off is a 503 for a token with a new key, not a 401, under %s", async (_, seconds) => {
+  await reader.read();
+  const token = await sign("new");
+  clock.simulate();
+  clock.advance(seconds);
+  await publish("new");
+  hangFetches(reader.issuer.proxy.url, "silent");
+  void statusOf(token);
+  await scheduler.wait(10);
+  const { status, body } = await reader.read(undefined, { token });
+  expect([status, JSON.parse(body).code]).toEqual([503, "key_set_unavailable"]);
 });
 
 test("a refetch that brings the same keys leaves remembered tokens remembered; one that fails is in the log", async () => {
-  const token = await sign(old);
-  expect((await read(token)).log["auth"]).toBe("verified");
-  await issuer.proxy.fail({ kind: "status", status: 500 });
+  const logOf = async () => {
+    const { log } = await reader.read();
+    await reader.app.settle();
+    return log;
+  };
+  expect(await logOf()).toMatchObject({ auth: "verified", key_set: "fetched" });
+  await reader.issuer.proxy.fail({ kind: "status", status: 500 });
   clock.advance(481);
-  await read(token);
-  await app.settle();
-  const failing = { status: LET_IN, auth: "remembered", key_set: "Error: the key endpoint returned 500" };
-  expect((await read(token)).log).toMatchObject(failing);
-  await issuer.proxy.heal();
+  await logOf();
+  const failing = { status: 404, auth: "remembered", key_set: "Error: the key endpoint returned 500" };
+  expect(await logOf()).toMatchObject(failing);
+  await reader.issuer.proxy.heal();
   clock.advance(3);
-  await read(token);
-  await app.settle();
-  const { log } = await read(token);
-  expect(log["auth"]).toBe("remembered");
-  expect(log).not.toHaveProperty("key_set");
+  await logOf();
+  const healed = await logOf();
+  expect(healed["auth"]).toBe("remembered");
+  expect(healed).not.toHaveProperty("key_set");
 });
 
-test("in an outage known keys serve for JWKS_MAX_STALE_SECONDS, in a cold isolate as well; then 503, never 401", async () => {
-  const start = () => createTestApp({ ...issuer.variables, JWKS_MAX_STALE_SECONDS: 1_200 });
-  app = start();
-  const token = await sign(old);
-  expect(await statusOf(token)).toBe(LET_IN);
+test("in an outage keys serve for JWKS_MAX_STALE_SECONDS, and a recovered issuer is noticed after three seconds", async () => {
+  const { issuer, app, read } = reader.restart({ JWKS_MAX_STALE_SECONDS: 1_200 });
+  await read();
   await app.settle();
   await issuer.proxy.fail({ kind: "drop" });
   clock.advance(1_195);
-  const cold = start();
-  expect([await statusOf(token, cold), await statusOf(token, cold)]).toEqual([LET_IN, LET_IN]);
-  expect(await issuer.proxy.received()).toBe(2);
-  expect([await statusOf(token), await statusOf(old)]).toEqual([LET_IN, LET_IN]);
+  expect((await read()).status).toBe(404);
   clock.advance(10);
-  expect([await statusOf(token), await statusOf(old)]).toEqual([503, 503]);
-  expect([await statusOf(token, cold), await statusOf(token, start())]).toEqual([503, 503]);
-
+  expect((await read()).status).toBe(503);
   await issuer.proxy.heal();
-  clock.advance(3);
-  expect(await statusOf(token)).toBe(LET_IN);
+  clock.advance(2);
+  expect((await read()).status).toBe(503);
+  clock.advance(1);
+  expect((await read()).status).toBe(404);
 });
 
-test("a cold isolate takes a fresh set from the data-center cache, and an old one from the issuer", async () => {
-  const start = () => createTestApp(issuer.variables);
-  const token = await sign(old);
-  expect(await statusOf(token)).toBe(LET_IN);
-  await app.settle();
-  expect(await statusOf(token, start())).toBe(LET_IN);
-  expect(await issuer.proxy.received()).toBe(1);
-  clock.advance(481);
-  expect(await statusOf(token, start())).toBe(LET_IN);
-  expect(await issuer.proxy.received()).toBe(2);
+test.each([
+  ["the isolate", false],
+  ["its data center", true],
+])("stale keys that %s has and an unfinished run are fetched together: one round trip", async (_, isCold) => {
+  await reader.read();
+  await reader.app.settle();
+  const id = await insertRun();
+  const { issuer, database, read } = isCold ? reader.restart() : reader;
+  const before = await Promise.all([issuer.proxy.received(), database.received()]);
+  clock.advance(1_200);
+  for (const proxy of [issuer.proxy, database]) await proxy.fail({ kind: "hold" });
+  const reading = read(id);
+  // Neither has a response yet.
+  await untilReceived(issuer.proxy, before[0] + 1);
+  await untilReceived(database, before[1] + 1);
+  for (const proxy of [issuer.proxy, database]) await proxy.heal();
+  const { status, fetches } = await reading;
+  expect([status, fetches]).toEqual([200, 1]);
 });
 
-test("the data center's copy lives for JWKS_MAX_STALE_SECONDS, so that an outage finds it", async () => {
-  const put = vi.spyOn(Cache.prototype, "put");
-  app = createTestApp({ ...issuer.variables, JWKS_MAX_STALE_SECONDS: 7_200 });
-  expect(await statusOf(old)).toBe(LET_IN);
-  await app.settle();
-  expect(put.mock.calls.map(([, { headers }]) => headers.get("cache-control"))).toEqual(["max-age=7200"]);
-  put.mockRestore();
+test("no response leaves before the new keys are there", async () => {
+  clock.simulate();
+  await reader.read(FINISHED);
+  const id = await insertRun();
+  clock.advance(1_200);
+  await reader.issuer.proxy.fail({ kind: "hold" });
+  const order: string[] = [];
+  const reading = Promise.all([id, FINISHED].map((each) => reader.read(each).then(() => order.push("response"))));
+  await untilReceived(reader.issuer.proxy, 2);
+  await untilReceived(reader.database, 2);
+  order.push("keys");
+  await reader.issuer.proxy.heal();
+  await reading;
+  expect(order).toEqual(["keys", "response", "response"]);
 });
 
-test("a copy of another key endpoint, or one without a key for these settings, isn't used", async () => {
-  expect(await statusOf(old)).toBe(LET_IN);
-  await app.settle();
-  const elsewhere = await openIssuer([young]);
-  const moved = createTestApp({ ...issuer.variables, JWKS_URL: elsewhere.proxy.url });
-  expect(await statusOf(old, moved)).toBe(401);
-  expect(await statusOf(young, moved)).toBe(LET_IN);
-
-  const other = await makeKey("ES384");
-  await issuer.publish([other.jwk]);
-  const strict = createTestApp({ ...issuer.variables, JWT_ALGORITHMS: "ES384" });
-  expect(await statusOf(other, strict)).toBe(LET_IN);
-  expect(await issuer.proxy.received()).toBe(2);
-});
-
-test("a copy from the data center that comes late does not replace a set that was fetched meanwhile", async () => {
-  expect(await statusOf(old)).toBe(LET_IN);
-  await app.settle();
-  await issuer.publish([old.jwk, young.jwk]);
-  app = createTestApp(issuer.variables);
-  const { match } = Cache.prototype;
-  const [found, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const spy = vi.spyOn(Cache.prototype, "match").mockImplementationOnce(async function (this: Cache, key) {
-    const copy = await match.call(this, key);
-    found.resolve();
-    await late.promise;
-    return copy;
+test("the age of keys counts from the start of their fetch", async () => {
+  clock.simulate();
+  const token = await sign("old");
+  expect(await statusOf(token)).toBe(404);
+  clock.advance(1_200);
+  const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
+  vi.mocked(fetch).mockImplementationOnce(async (...request) => {
+    const response = await simulated(...request);
+    await scheduler.wait(900);
+    return response;
   });
-  clock.advance(10);
-  const waiting = statusOf(old);
-  await found.promise;
-  expect(await statusOf(young)).toBe(LET_IN);
-  late.resolve();
-  expect(await waiting).toBe(LET_IN);
-  expect(await statusOf(young)).toBe(LET_IN);
-  spy.mockRestore();
+  expect((await reader.read(FINISHED, { token })).status).toBe(200);
+  await publish("new");
+  clock.advance(599.5);
+  expect((await reader.read(FINISHED, { token })).status).toBe(401);
+});
+
+test("a clock that jumps back lengthens no bound: keys and cached runs of the future have expired", async () => {
+  expect((await reader.read(FINISHED)).status).toBe(200);
+  await publish("new");
+  clock.advance(-3_600);
+  expect((await reader.read(FINISHED, { token: await sign("old") })).status).toBe(401);
+  const { status, queries } = await reader.read(FINISHED, { token: await sign("new") });
+  expect([status, queries]).toEqual([200, 1]);
+});
+
+describe("the data center's copy", () => {
+  beforeEach(async () => {
+    await reader.read();
+    await reader.app.settle();
+  });
+
+  test("lives for JWKS_MAX_STALE_SECONDS, so that an outage finds it", async () => {
+    const put = vi.spyOn(Cache.prototype, "put");
+    const { app, read } = await createReader({ settings: { JWKS_MAX_STALE_SECONDS: 7_200 } });
+    await read();
+    await app.settle();
+    expect(put.mock.calls.map(([, { headers }]) => headers.get("cache-control"))).toEqual(["max-age=7200"]);
+  });
+
+  test("isn't used for another key endpoint, or if it has no key for these settings", async () => {
+    const elsewhere = await createReader({ keys: [KEYS.new] });
+    const moved = reader.restart({ JWKS_URL: elsewhere.issuer.proxy.url });
+    expect([await statusOf(await sign("old"), moved), await statusOf(await sign("new"), moved)]).toEqual([401, 404]);
+
+    const other = await makeKey("ES384");
+    await reader.issuer.publish([other.jwk]);
+    const token = await reader.issuer.sign({}, { key: other });
+    expect(await statusOf(token, reader.restart({ JWT_ALGORITHMS: "ES384" }))).toBe(404);
+  });
+
+  test("that comes late does not replace a set that was fetched meanwhile", async () => {
+    await publish("old new");
+    const isolate = reader.restart();
+    const { match } = Cache.prototype;
+    const [found, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    vi.spyOn(Cache.prototype, "match").mockImplementationOnce(async function (this: Cache, key) {
+      const copy = await match.call(this, key);
+      found.resolve();
+      await late.promise;
+      return copy;
+    });
+    clock.advance(10);
+    const waiting = statusOf(await sign("old"), isolate);
+    await found.promise;
+    expect(await statusOf(await sign("new"), isolate)).toBe(404);
+    late.resolve();
+    expect(await waiting).toBe(404);
+    expect(await statusOf(await sign("new"), isolate)).toBe(404);
+  });
 });

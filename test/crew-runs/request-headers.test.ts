@@ -64,6 +64,7 @@ test.each([
   ["wait=1, wait=9", 1],
   ["wait=soon, wait=9", undefined],
   ["wait, wait=9", undefined],
+  ["waiting=9, wait=5", 5],
   ['foo="a, wait=0", bar="\\", wait=0", wait=1', 1],
   ["wait=999999999", 999_999_999],
   ...["wait=1000000000", "wait=-1", "wait=1.5", "wait=5x", "wait=5 6", "wait=", 'wait="5', "wait=+5"].map(unread),

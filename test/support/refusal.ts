@@ -36,6 +36,16 @@ function expectRefusal(result: ReadResult, status: number, code: string, detail:
   for (const name of ["subject", "run_id"]) expect(log).not.toHaveProperty(name);
 }
 
+/** A refused token, and nothing of the run: no tag, no age, no cache lifetime. */
+export function expectNothingOfRun({ status, headers, body }: ReadResult): void {
+  expect(status).toBe(401);
+  expect(JSON.parse(body)).toMatchObject({ detail: "Could not validate credentials", code: "invalid_token" });
+  expect(headers.get("cache-control")).toBe("no-store");
+  for (const name of ["etag", "age", "cache-status", "retry-after", "preference-applied"]) {
+    expect(headers.get(name), name).toBeNull();
+  }
+}
+
 /** So many equal characters in a row, in response or log, are a part of the secret and not a coincidence. */
 const TELLING_LENGTH = 16;
 
