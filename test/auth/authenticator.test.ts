@@ -1,7 +1,7 @@
 // A response leaves only if the keys at hand then confirm the token and it hasn't expired meanwhile. Which keys decide, by their age:
 // key-set.test.ts.
 import { expect, test, vi } from "vitest";
-import { controlClock } from "../support/clock.ts";
+import { controlClock, hangFetches } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { untilReceived } from "../support/fault-proxy-protocol.ts";
 import { createReader } from "../support/reader.ts";
@@ -88,6 +88,18 @@ test(
     expect(refused.queries).toBe(1);
   },
 );
+
+test("the read of a refused token makes no further attempt when its first one has timed out", async () => {
+  const { read, token, withdraw } = await start();
+  const id = await insertRun();
+  await withdraw();
+  clock.advance(TWENTY_MINUTES);
+  clock.simulate();
+  hangFetches("/sql", "silent");
+  expectNothingOfRun(await read(id, { token }));
+  await scheduler.wait(30_000);
+  expect(vi.mocked(fetch).mock.calls.filter(([url]) => String(url).endsWith("/sql"))).toHaveLength(1);
+});
 
 const SQL_ERROR = { message: "no", code: "42P01" };
 

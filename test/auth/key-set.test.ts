@@ -150,8 +150,11 @@ test("one fetch serves for eight minutes; no request waits for the refetch that 
   await reader.issuer.proxy.fail({ kind: "hold" });
   expect(await statusesOf(token)).toEqual(new Set([404]));
   await untilHeld(reader.issuer.proxy);
+  // It outlives its request.
+  const settled = reader.app.settle().then(() => "settled");
+  expect(await Promise.race([settled, scheduler.wait(50).then(() => "under way")])).toBe("under way");
   await reader.issuer.proxy.heal();
-  await reader.app.settle();
+  await settled;
   expect(await reader.issuer.proxy.received()).toBe(2);
 });
 
@@ -414,6 +417,7 @@ describe("the data center's copy", () => {
     expect(await statusOf(await sign("new"), isolate)).toBe(404);
     late.resolve();
     expect(await waiting).toBe(404);
-    expect(await statusOf(await sign("new"), isolate)).toBe(404);
+    const { status, fetches } = await isolate.read(undefined, { token: await sign("new") });
+    expect([status, fetches]).toEqual([404, 0]);
   });
 });
