@@ -14,7 +14,7 @@ test.each<[Kind, string]>([
   ["statement_timeout", "57014"],
   ["refused", "28000 28P01 3D000"],
   ["invalid_value", "22P02 22003"],
-  ["sql_error", "0A000 23514 25006 42P01 42501 55006 57000 XX001 P0001"],
+  ["sql_error", "0A000 23514 25006 42P01 42501 55006 55P04 57000 XX001 P0001"],
 ])("%s: SQLSTATE %s", (kind, codes) => {
   const kinds = codes.split(" ").map((code) => classify(neonError("no", { code }), []).kind);
   expect(new Set(kinds)).toEqual(new Set([kind]));

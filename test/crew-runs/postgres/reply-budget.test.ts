@@ -12,7 +12,9 @@ const PATIENCE = { timeout: 4_000 };
 const [KB, MB] = [1_024, 1_048_576];
 
 /** The database's endpoint, with a reply of so many bytes. */
-const openEndpoint = (bytes: number) => openFaultProxy({ text: "x".repeat(bytes) });
+const openEndpoint = (bytes: number, headers = {}) => openFaultProxy({ text: "x".repeat(bytes), headers });
+/** No length is believed of an encoded reply: its bytes are counted as they arrive. */
+const UNDECLARED = { "content-encoding": "identity" };
 
 /** What becomes of a reply: its length, or the failure's code. */
 const read = async ({ url }: FaultProxy, signal?: AbortSignal): Promise<number | string> =>
@@ -77,6 +79,33 @@ describe("while large replies of the whole budget are under way", () => {
     expect(await read(larger)).toBe(64 * KB + 1);
   });
 });
+
+test.each([
+  [16 * MB, {}, 16 * MB],
+  [16 * MB + 1, {}, "record_too_large"],
+  [16 * MB, UNDECLARED, 16 * MB],
+  [16 * MB + 1, UNDECLARED, "record_too_large"],
+])("one reply may have 16 MB: of %i bytes with the headers %j, the outcome is %s", async (bytes, headers, outcome) => {
+  expect(await read(await openEndpoint(bytes, headers))).toBe(outcome);
+});
+
+test.each([
+  [8 * MB, 8 * MB],
+  [8 * MB + 1, "overloaded"],
+])(
+  "all replies together may have 24 MB: beside 16 MB, the outcome of one of %i bytes is %s",
+  async (bytes, outcome) => {
+    const ends = new AbortController();
+    const large = await openEndpoint(8 * MB);
+    await large.fail({ kind: "hang-in-body" });
+    const stuck = [read(large, ends.signal), read(large, ends.signal)];
+    const probe = await openEndpoint(8 * MB + 1);
+    await expect.poll(() => read(probe), PATIENCE).toBe("overloaded");
+    expect(await read(await openEndpoint(bytes))).toBe(outcome);
+    ends.abort();
+    await Promise.all(stuck);
+  },
+);
 
 test("a reply that declares more than 16 MB is cancelled, so that its connection ends", async () => {
   await expectCancelled(await openEndpoint(17 * MB), "record_too_large");
