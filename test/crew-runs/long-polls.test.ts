@@ -5,17 +5,11 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { controlClock, hangFetches } from "../support/clock.ts";
 import { insertRun, updateRun } from "../support/database.ts";
-import { expectFault } from "../support/documented-fault.ts";
 import { makeReply } from "../support/database-reply.ts";
-import { openDatabaseProxy, openFaultProxy } from "../support/fault-proxy.ts";
+import { expectFault } from "../support/documented-fault.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
-import { fetchToken, openIssuer } from "../support/issuer.ts";
-import { catchLines } from "../support/log-lines.ts";
-import { type ReadRun, readRun } from "../support/read-run.ts";
-import { makeKey } from "../support/signing.ts";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
+import { type ReadResult, type Reader, createReader } from "../support/reader.ts";
 
-const lines = catchLines();
 const clock = controlClock();
 beforeEach(() => {
   // Half past a second, so that whole seconds of a token are the same each time.
@@ -23,19 +17,10 @@ beforeEach(() => {
   clock.simulate();
 });
 
-async function openDatabase(variables: Record<string, string | number> = {}) {
-  const proxy = await openDatabaseProxy();
-  return { proxy, app: createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, ...variables }) };
-}
+const wait = ({ read }: Reader, id: string, prefer: string, etag?: string | null): Promise<ReadResult> =>
+  read(id, { headers: { prefer, ...(etag && { "if-none-match": etag }) } });
 
-async function read(app: TestApp, id: string, prefer: string, etag?: string | null): Promise<ReadRun> {
-  const condition: Record<string, string> = etag ? { "if-none-match": etag } : {};
-  return readRun(app, id, await fetchToken("owner"), lines, { prefer, ...condition });
-}
-
-async function readTag(app: TestApp, id: string): Promise<string> {
-  return (await read(app, id, "")).response.headers.get("etag") ?? "";
-}
+const readTag = async ({ read }: Reader, id: string) => (await read(id)).headers.get("etag") ?? "";
 
 const start = (id: string) => updateRun(id, "status = 'running'");
 const finish = (id: string) => updateRun(id, "status = 'completed', result = 'done'");
@@ -58,74 +43,67 @@ async function measureReplies(work: () => Promise<unknown>): Promise<number[]> {
 
 describe("a wait", () => {
   test("without If-None-Match ends with the run, not when it starts, and caches it", async () => {
-    const { app, proxy } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
-    const waiting = read(app, id, "wait=20");
+    const waiting = wait(reader, id, "wait=20");
     await pause(300);
     await start(id);
     await pause(700);
     await finish(id);
-    const { response, body, log } = await waiting;
-    expect(response.status).toBe(200);
+    const { status, headers, body, log } = await waiting;
+    expect(status).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ id, status: "completed", result: "done" });
-    expect(response.headers.get("preference-applied")).toBe("wait=20");
-    expect(response.headers.get("retry-after")).toBeNull();
-    expect(response.headers.get("cache-control")).toBe("private, max-age=3600");
+    expect(headers.get("preference-applied")).toBe("wait=20");
+    expect(headers.get("retry-after")).toBeNull();
+    expect(headers.get("cache-control")).toBe("private, max-age=3600");
     expect(log["waited_ms"]).toBeGreaterThanOrEqual(1_000);
     expect(log["waited_ms"]).toBeLessThanOrEqual(4_000);
-    const before = await proxy.received();
-    expect((await read(app, id, "wait=20")).response.headers.get("age")).not.toBeNull();
-    expect(await proxy.received()).toBe(before);
+    const again = await wait(reader, id, "wait=20");
+    expect(again.headers.get("cache-status")).toContain("hit");
+    expect(again.queries).toBe(0);
   });
 
   test("with the client's tag ends with a 200 on the first change, and the client should pause before the next request", async () => {
-    const { app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
-    const etag = await readTag(app, id);
-    const waiting = read(app, id, "wait=20", etag);
+    const etag = await readTag(reader, id);
+    const waiting = wait(reader, id, "wait=20", etag);
     await pause(700);
     await start(id);
-    const { response, body, log } = await waiting;
-    expect(response.status).toBe(200);
+    const { status, headers, body, log } = await waiting;
+    expect(status).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ status: "running" });
-    expect(response.headers.get("etag")).not.toBe(etag);
-    expect(response.headers.get("retry-after")).toBe("1");
+    expect(headers.get("etag")).not.toBe(etag);
+    expect(headers.get("retry-after")).toBe("1");
     expect(log["waited_ms"]).toBeLessThanOrEqual(3_700);
   });
 
   test("with the client's tag ends with a 304 when the time is up, and the client need not pause", async () => {
-    const { app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
-    const etag = await readTag(app, id);
-    const { response, body, log } = await read(app, id, "wait=1", etag);
-    expect(response.status).toBe(304);
+    const etag = await readTag(reader, id);
+    const { status, headers, body, log } = await wait(reader, id, "wait=1", etag);
+    expect(status).toBe(304);
     expect(body).toBe("");
-    expect(response.headers.get("etag")).toBe(etag);
-    expect(response.headers.get("preference-applied")).toBe("wait=1");
-    expect(response.headers.get("retry-after")).toBe("0");
+    expect(headers.get("etag")).toBe(etag);
+    expect(headers.get("preference-applied")).toBe("wait=1");
+    expect(headers.get("retry-after")).toBe("0");
     expect(log["waited_ms"]).toBe(1_000);
   });
 
-  test.each([
-    ["at most MAX_WAIT_SECONDS", "wait=1000"],
-    ["as long as a quoted preference among others says", 'respond-async, Wait="7"; x=y'],
-    ["not as long as a quoted string says", 'foo="a, wait=0", bar="\\", wait=0", wait=1'],
-  ])("lasts %s", async (_, prefer) => {
-    const { app } = await openDatabase({ MAX_WAIT_SECONDS: 1 });
-    const { response, log } = await read(app, await insertRun(), prefer);
-    expect(response.headers.get("preference-applied")).toBe("wait=1");
+  test("lasts at most MAX_WAIT_SECONDS", async () => {
+    const reader = await createReader({ settings: { MAX_WAIT_SECONDS: 1 } });
+    const { headers, log } = await wait(reader, await insertRun(), "wait=1000");
+    expect(headers.get("preference-applied")).toBe("wait=1");
     expect(log["waited_ms"]).toBe(1_000);
   });
 
   test("ends before the token does", async () => {
-    const issuer = await openIssuer([await makeKey("ES256")]);
-    const { app } = await openDatabase({ ...issuer.variables, JWT_LEEWAY_SECONDS: 0 });
+    const { issuer, read } = await createReader({ settings: { JWT_LEEWAY_SECONDS: 0 } });
     const exp = Math.floor(Date.now() / 1_000) + 4;
-    const { response } = await readRun(app, await insertRun(), await issuer.sign({ exp }), lines, {
-      prefer: "wait=20",
-    });
-    expect(response.status).toBe(200);
-    expect(response.headers.get("preference-applied")).toBe("wait=2");
+    const token = await issuer.sign({ exp });
+    const { status, headers } = await read(await insertRun(), { token, headers: { prefer: "wait=20" } });
+    expect([status, headers.get("preference-applied")]).toEqual([200, "wait=2"]);
     expect(Date.now()).toBeLessThan(exp * 1_000);
   });
 
@@ -135,17 +113,17 @@ describe("a wait", () => {
     [30, 10, 18],
     [60, 16, 30],
   ])("of %i seconds takes exactly these, and from %i to %i queries", async (seconds, fewest, most) => {
-    const { app, proxy } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
-    const { response, log } = await read(app, await insertRun(), `wait=${seconds}`);
-    expect(response.headers.get("preference-applied")).toBe(`wait=${seconds}`);
-    expect(response.headers.get("retry-after")).toBe("0");
+    const reader = await createReader({ settings: { MAX_WAIT_SECONDS: 60 } });
+    const { headers, log, queries } = await wait(reader, await insertRun(), `wait=${seconds}`);
+    expect(headers.get("preference-applied")).toBe(`wait=${seconds}`);
+    expect(headers.get("retry-after")).toBe("0");
     expect(log["waited_ms"]).toBe(seconds * 1_000);
-    expect(await proxy.received()).toBeGreaterThanOrEqual(fewest);
-    expect(await proxy.received()).toBeLessThanOrEqual(most);
+    expect(queries).toBeGreaterThanOrEqual(fewest);
+    expect(queries).toBeLessThanOrEqual(most);
   });
 
   test("counts from the start of the request: a slow first read shortens it, or leaves none", async () => {
-    const { app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
     const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
     const delayFirst = (milliseconds: number) =>
@@ -153,39 +131,39 @@ describe("a wait", () => {
         await pause(milliseconds);
         return simulated(...query);
       });
-    await read(app, id, "");
+    await reader.read(id);
     delayFirst(3_000);
-    const shortened = await read(app, id, "wait=4");
+    const shortened = await wait(reader, id, "wait=4");
     expect(shortened.log).toMatchObject({ ms: 4_000, waited_ms: 1_000 });
-    expect(shortened.response.headers.get("preference-applied")).toBe("wait=4");
+    expect(shortened.headers.get("preference-applied")).toBe("wait=4");
     delayFirst(3_000);
-    const none = await read(app, id, "wait=2");
+    const none = await wait(reader, id, "wait=2");
     expect(none.log).toMatchObject({ ms: 3_000 });
     expect(none.log).not.toHaveProperty("waited_ms");
-    expect(none.response.headers.get("preference-applied")).toBeNull();
-    expect(none.response.headers.get("retry-after")).toBe("1");
+    expect(none.headers.get("preference-applied")).toBeNull();
+    expect(none.headers.get("retry-after")).toBe("1");
   });
 
   test("takes less than 30 queries if the run changes all the time, and the first and the last read are repeated", async () => {
-    const { proxy, app } = await openDatabase({ MAX_WAIT_SECONDS: 60 });
+    const reader = await createReader({ settings: { MAX_WAIT_SECONDS: 60 } });
     const id = await insertRun();
-    await proxy.fail({ kind: "drop", times: 2 });
-    const waiting = read(app, id, "wait=60");
+    await reader.database.fail({ kind: "drop", times: 2 });
+    const waiting = wait(reader, id, "wait=60");
     for (let second = 2; second < 60; second += 2) {
       await pause(2_000);
       await updateRun(id, `correlation_id = '${second}'`);
     }
-    await proxy.fail({ kind: "drop" });
-    const { response, log } = await waiting;
-    expect(response.status).toBe(503);
-    expect(log["db_attempts"]).toBe(await proxy.received());
-    expect(await proxy.received()).toBeLessThan(30);
+    await reader.database.fail({ kind: "drop" });
+    const { status, log } = await waiting;
+    expect(status).toBe(503);
+    expect(log["db_attempts"]).toBe(await reader.database.received());
+    expect(await reader.database.received()).toBeLessThan(30);
   });
 
   test("leaves an unfinished run in the database until its last poll", async () => {
-    const { app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun({ status: "running", result: "x".repeat(10_000) });
-    const replies = await measureReplies(() => read(app, id, "wait=5"));
+    const replies = await measureReplies(() => wait(reader, id, "wait=5"));
     const [first, ...polls] = replies;
     const last = polls.pop();
     expect([first, last].map((bytes) => (bytes ?? 0) > 10_000)).toEqual([true, true]);
@@ -199,27 +177,22 @@ describe("there is no wait", () => {
     ["for a client that has another representation", {}, 200, '"other"'],
     ["for a finished run", { status: "completed" }, 200, null],
     ["for a run of somebody else", { owner_id: "stranger" }, 404, null],
-  ] as const)("%s", async (_, row, status, tag) => {
-    const { app, proxy } = await openDatabase();
-    const { response, log } = await read(app, await insertRun(row), "wait=20", tag);
-    expect(response.status).toBe(status);
+  ] as const)("%s", async (_, row, expected, tag) => {
+    const reader = await createReader();
+    const { status, headers, log, queries } = await wait(reader, await insertRun(row), "wait=20", tag);
+    expect([status, queries]).toEqual([expected, 1]);
     expect(log).not.toHaveProperty("waited_ms");
-    expect(response.headers.get("preference-applied")).toBeNull();
-    expect(await proxy.received()).toBe(1);
+    expect(headers.get("preference-applied")).toBeNull();
   });
 
   test.each([
-    ["for the preference", 30, ["wait=0", "wait", "wait=", "wait=-1", "wait=1.5", "wait=soon", "waiting=9", ""]],
-    ["if MAX_WAIT_SECONDS is 0", 0, ["wait=20"]],
-  ] as const)("%s", async (_, MAX_WAIT_SECONDS, preferences) => {
-    const { app, proxy } = await openDatabase({ MAX_WAIT_SECONDS });
-    const id = await insertRun();
-    for (const prefer of preferences) {
-      const { response } = await read(app, id, prefer);
-      expect(response.status).toBe(200);
-      expect(response.headers.get("preference-applied")).toBeNull();
-    }
-    expect(await proxy.received()).toBe(preferences.length);
+    ["for the preference wait=0", 30, "wait=0"],
+    ["for one that is malformed", 30, "wait=soon"],
+    ["if MAX_WAIT_SECONDS is 0", 0, "wait=20"],
+  ] as const)("%s", async (_, MAX_WAIT_SECONDS, prefer) => {
+    const reader = await createReader({ settings: { MAX_WAIT_SECONDS } });
+    const { status, headers, queries } = await wait(reader, await insertRun(), prefer);
+    expect([status, queries, headers.get("preference-applied")]).toEqual([200, 1, null]);
   });
 });
 
@@ -236,11 +209,11 @@ describe("during a wait", () => {
     ["a failing database", failure, "endpoint_error endpoint_error"],
     ["a statement that takes too long", refusal("57014"), "statement_timeout statement_timeout"],
   ])("%s doesn't end it", async (_, fault, logged) => {
-    const { proxy, app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
-    const waiting = read(app, id, "wait=20");
+    const waiting = wait(reader, id, "wait=20");
     await pause(300);
-    await proxy.fail({ ...fault, times: 2 });
+    await reader.database.fail({ ...fault, times: 2 });
     await finish(id);
     const run = await waiting;
     if (fault === failure) expectFault("recovers_during_wait", run);
@@ -249,170 +222,165 @@ describe("during a wait", () => {
   });
 
   test("a database that fails to the end is a 503, after the attempts of any read", async () => {
-    const { proxy, app } = await openDatabase();
-    const waiting = read(app, await insertRun(), "wait=1");
+    const reader = await createReader();
+    const waiting = wait(reader, await insertRun(), "wait=1");
     await pause(300);
-    await proxy.fail(failure);
+    await reader.database.fail(failure);
     const run = await waiting;
     expectFault("fails_to_end_of_wait", run);
-    expect(run.response.headers.get("preference-applied")).toBeNull();
+    expect(run.headers.get("preference-applied")).toBeNull();
     // The first read, a poll, and three attempts at the end.
-    expect(await proxy.received()).toBe(5);
+    expect(await reader.database.received()).toBe(5);
   });
 
   test("a database that hangs to the end is a 503", async () => {
-    const { app } = await openDatabase();
-    const waiting = read(app, await insertRun(), "wait=1");
+    const reader = await createReader();
+    const waiting = wait(reader, await insertRun(), "wait=1");
     await pause(300);
     hangFetches("/sql", "silent");
-    const { response, log } = await waiting;
-    expect(response.status).toBe(503);
-    expect(response.headers.get("preference-applied")).toBeNull();
+    const { status, headers, log } = await waiting;
+    expect(status).toBe(503);
+    expect(headers.get("preference-applied")).toBeNull();
     expect(log["db_faults"]).toMatch(/^timeout( timeout)+$/);
   });
 
   test("an outage costs one lookup of another isolate's copy, not one for each poll", async () => {
-    const { proxy, app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
-    const waiting = read(app, id, "wait=20", await readTag(app, id));
+    const waiting = wait(reader, id, "wait=20", await readTag(reader, id));
     await pause(300);
-    await proxy.fail(failure);
+    await reader.database.fail(failure);
     const match = vi.mocked(Cache.prototype.match);
     match.mockClear();
-    expect((await waiting).response.status).toBe(503);
+    expect((await waiting).status).toBe(503);
     expect(match.mock.calls.filter(([address]) => String(address).includes(id))).toHaveLength(1);
   });
 
   test("its last poll is repeated, however long the wait was", async () => {
-    const { proxy, app } = await openDatabase();
-    const waiting = read(app, await insertRun(), "wait=20");
+    const reader = await createReader();
+    const waiting = wait(reader, await insertRun(), "wait=20");
     await pause(19_500);
-    await proxy.fail({ ...failure, times: 1 });
-    expect((await waiting).response.status).toBe(200);
+    await reader.database.fail({ ...failure, times: 1 });
+    expect((await waiting).status).toBe(200);
   });
 
   test.each([
     ["a refused credential", "28P01"],
     ["a missing table", "42P01"],
   ])("%s ends it at once", async (_, code) => {
-    const { proxy, app } = await openDatabase();
-    const waiting = read(app, await insertRun(), "wait=20");
+    const reader = await createReader();
+    const waiting = wait(reader, await insertRun(), "wait=20");
     await pause(300);
-    await proxy.fail(refusal(code));
+    await reader.database.fail(refusal(code));
     const run = await waiting;
     expectFault("refuses_during_wait", run);
     expect(run.log["ms"]).toBeLessThanOrEqual(1_000);
-    expect(await proxy.received()).toBe(2);
+    expect(await reader.database.received()).toBe(2);
   });
 
   test.each([
     ["its first read", 0],
     ["a later poll", 700],
   ])("a client that leaves in %s isn't an outage", async (_, afterMs) => {
-    const { app } = await openDatabase();
+    const { read } = await createReader();
     const id = await insertRun({ status: "running" });
     const leaver = new AbortController();
-    const headers = { ...bearer(await fetchToken("owner")), prefer: "wait=20" };
-    await read(app, id, "");
+    await read(id);
     if (afterMs === 0) hangFetches("/sql", "silent");
-    const left = app.fetch(`/api/crew-runs/${id}`, { headers, signal: leaver.signal });
+    const left = read(id, { headers: { prefer: "wait=20" }, signal: leaver.signal });
     await pause(afterMs);
     if (afterMs > 0) hangFetches("/sql", "silent");
     await pause(2_000);
     leaver.abort();
-    expect((await left).status).toBe(499);
-    const [line = "{}"] = lines.all().filter((each) => each.includes(id) && each.includes("client_left"));
-    expect(JSON.parse(line)).toMatchObject({ level: "info", status: 499 });
-    expect(line).not.toContain("db_faults");
+    const { status, log } = await left;
+    expect(status).toBe(499);
+    expect(log).toMatchObject({ level: "info", status: 499, code: "client_left", run_id: id });
+    expect(log).not.toHaveProperty("db_faults");
   });
 
   test("a row that breaks the contract is a 500", async () => {
-    const { app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
-    const waiting = read(app, id, "wait=1");
+    const waiting = wait(reader, id, "wait=1");
     await pause(100);
     await updateRun(id, `crew_config = '{"agents": "none"}'`);
-    expect((await waiting).response.status).toBe(500);
+    expect((await waiting).status).toBe(500);
   });
 });
 
 describe("waits for one run", () => {
   test("all end soon after it, and the result of one serves those that poll later", { timeout: 60_000 }, async () => {
-    const { proxy, app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun({ status: "running" });
     const startedMs = Date.now();
     const ended = pause(3_000).then(() => finish(id));
     const waits = Array.from({ length: 100 }, async (_, index) => {
       await pause(index * 25);
-      const { response, body } = await read(app, id, "wait=30");
-      expect(response.status).toBe(200);
+      const { status, body } = await wait(reader, id, "wait=30");
+      expect(status).toBe(200);
       expect(JSON.parse(body)).toMatchObject({ status: "completed", result: "done" });
       return Date.now() - startedMs - 3_000;
     });
     expect(Math.max(...(await Promise.all(waits)))).toBeLessThanOrEqual(3_500);
     await ended;
-    const before = await proxy.received();
-    const others = Array.from({ length: 10 }, () => read(app, id, "wait=30"));
-    for (const { log } of await Promise.all(others)) expect(log["cache_layer"]).toBe("isolate");
-    expect(await proxy.received()).toBe(before);
+    const others = Array.from({ length: 10 }, () => wait(reader, id, "wait=30"));
+    for (const { log, queries } of await Promise.all(others)) {
+      expect([log["cache_layer"], queries]).toEqual(["isolate", 0]);
+    }
   });
 
   test("find in memory what another one has read", async () => {
-    const { proxy, app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun({ status: "running" });
-    const waits = [read(app, id, "wait=30"), pause(200).then(() => read(app, id, "wait=30"))];
+    const waits = [wait(reader, id, "wait=30"), pause(200).then(() => wait(reader, id, "wait=30"))];
     await pause(6_000);
     await finish(id);
-    const before = await proxy.received();
+    const before = await reader.database.received();
     const layers = (await Promise.all(waits)).map(({ log }) => log["cache_layer"]);
     expect(layers.toSorted()).toEqual(["isolate", undefined]);
-    expect((await proxy.received()) - before).toBe(1);
+    expect((await reader.database.received()) - before).toBe(1);
   });
 
   test("end with it for whoever may see the run then, and for nobody else", async () => {
-    const { app } = await openDatabase();
+    const { read } = await createReader();
     const id = await insertRun({ status: "running" });
-    const wait = async (user: "admin" | "owner" | "stranger") =>
-      readRun(app, id, await fetchToken(user), lines, { prefer: "wait=4" });
-    const [admin, owner] = [wait("admin"), wait("owner")];
-    expect((await wait("stranger")).response.status).toBe(404);
+    const waitAs = (as: "admin" | "owner" | "stranger") => read(id, { as, headers: { prefer: "wait=4" } });
+    const [admin, owner] = [waitAs("admin"), waitAs("owner")];
+    expect((await waitAs("stranger")).status).toBe(404);
     await pause(100);
     await updateRun(id, "owner_id = 'somebody', status = 'completed'");
-    expect((await admin).response.status).toBe(200);
-    expect((await owner).response.status).toBe(404);
+    expect((await admin).status).toBe(200);
+    expect((await owner).status).toBe(404);
   });
 
   test("with a tag and without: each change ends the one, only the run's end the other", async () => {
-    const { app } = await openDatabase();
+    const reader = await createReader();
     const id = await insertRun();
-    const etag = await readTag(app, id);
-    const plain = read(app, id, "wait=20");
-    const tagged = read(app, id, "wait=20", etag);
+    const etag = await readTag(reader, id);
+    const plain = wait(reader, id, "wait=20");
+    const tagged = wait(reader, id, "wait=20", etag);
     await pause(600);
     await start(id);
     const changed = await tagged;
-    expect(changed.response.status).toBe(200);
+    expect(changed.status).toBe(200);
     expect(JSON.parse(changed.body)).toMatchObject({ status: "running" });
     await finish(id);
     expect(JSON.parse((await plain).body)).toMatchObject({ status: "completed" });
   });
 
-  test("aren't ended by a client that leaves, whose own line says so", async () => {
-    const { proxy, app } = await openDatabase();
+  test("aren't ended by a client that leaves", async () => {
+    const reader = await createReader();
     const id = await insertRun({ status: "running" });
     const leaver = new AbortController();
-    const headers = { ...bearer(await fetchToken("owner")), prefer: "wait=20" };
-    const left = app.fetch(`/api/crew-runs/${id}`, { headers, signal: leaver.signal });
-    const stayed = read(app, id, "wait=20");
+    const left = reader.read(id, { headers: { prefer: "wait=20" }, signal: leaver.signal });
+    const stayed = wait(reader, id, "wait=20");
     await pause(700);
     leaver.abort();
     expect((await left).status).toBe(499);
-    const before = await proxy.received();
+    const before = await reader.database.received();
     await finish(id);
     expect(JSON.parse((await stayed).body)).toMatchObject({ status: "completed" });
-    expect((await proxy.received()) - before).toBe(1);
-    const [line] = lines.all().filter((each) => each.includes(id) && each.includes("client_left"));
-    expect(JSON.parse(line ?? "{}")).toMatchObject({ run_id: id, status: 499, code: "client_left" });
+    expect((await reader.database.received()) - before).toBe(1);
   });
 
   test(
@@ -420,18 +388,17 @@ describe("waits for one run", () => {
     { timeout: 120_000 },
     async () => {
       const id = crypto.randomUUID();
-      const reply = makeReply({ id, status: "completed", result: "x".repeat(5_000_000) });
-      const { url } = await openFaultProxy({ text: reply });
-      const app = createTestApp({ NEON_FETCH_ENDPOINT: url });
-      const waits = Array.from({ length: 100 }, () => read(app, id, "wait=1").then(({ response }) => response.status));
+      const text = makeReply({ id, status: "completed", result: "x".repeat(5_000_000) });
+      const reader = await createReader({ database: { text } });
+      const waits = Array.from({ length: 100 }, () => wait(reader, id, "wait=1").then(({ status }) => status));
       expect(new Set(await Promise.all(waits))).toEqual(new Set([200]));
     },
   );
 });
 
 test("a clock that jumps back lengthens a wait by its own time at most", async () => {
-  const { app } = await openDatabase();
-  const waiting = read(app, await insertRun(), "wait=5");
+  const reader = await createReader();
+  const waiting = wait(reader, await insertRun(), "wait=5");
   await pause(1_000);
   clock.advance(-120);
   const first = await Promise.race([waiting.then(() => "the wait ended"), pause(10_500).then(() => "it goes on")]);
@@ -439,11 +406,11 @@ test("a clock that jumps back lengthens a wait by its own time at most", async (
 });
 
 test("a clock that jumps back a little ends no wait with a failure", async () => {
-  const { app } = await openDatabase();
+  const reader = await createReader();
   const id = await insertRun();
-  await read(app, id, "");
+  await reader.read(id);
   await pause(60_000);
-  const waiting = read(app, id, "wait=5");
+  const waiting = wait(reader, id, "wait=5");
   await pause(300);
   const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
   vi.mocked(fetch).mockImplementation(async (input, init) => {
@@ -454,5 +421,5 @@ test("a clock that jumps back a little ends no wait with a failure", async () =>
   });
   clock.advance(-2);
   await finish(id);
-  expect((await waiting).response.status).toBe(200);
+  expect((await waiting).status).toBe(200);
 });

@@ -28,6 +28,8 @@ interface ReadOptions {
   method?: string;
   /** https://api.test by default. */
   origin?: string;
+  /** Fires when the client leaves. */
+  signal?: AbortSignal;
 }
 
 export interface Reader {
@@ -70,12 +72,12 @@ function startReader(issuer: TestIssuer, database: FaultProxy, settings: object)
   }
 
   async function read(target: string = crypto.randomUUID(), options: ReadOptions = {}): Promise<ReadResult> {
-    const { as = "owner", method = "GET", origin } = options;
+    const { as = "owner", method = "GET", origin, signal } = options;
     const token = options.token ?? (as === "nobody" ? undefined : await tokenOf(as));
     const headers = { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...options.headers };
     const path = target.startsWith("/") ? target : `/api/crew-runs/${target}`;
     const [queries, fetches] = [countFetches(database.url), countFetches(issuer.proxy.url)];
-    const response = await app.fetch(path, { method, headers }, origin);
+    const response = await app.fetch(path, { method, headers, ...(signal && { signal }) }, origin);
     const body = await response.text();
     const [log, ...more] = listLogLines(response.headers.get("x-request-id"));
     expect(more).toEqual([]);
