@@ -6,10 +6,7 @@ import { ALERTS, type Alert, type AlertName, type Condition } from "../docs/aler
 import { controlClock } from "./support/clock.ts";
 import { listLines } from "./support/console.ts";
 import { insertRun } from "./support/database.ts";
-import { openDatabaseProxy } from "./support/fault-proxy.ts";
-import { openIssuer } from "./support/issuer.ts";
-import { makeKey } from "./support/signing.ts";
-import { bearer, createTestApp } from "./support/test-app.ts";
+import { createReader } from "./support/reader.ts";
 
 type Line = Record<string, unknown>;
 
@@ -54,31 +51,27 @@ function expectFired(...names: AlertName[]): void {
   }
 }
 
-async function start(variables = {}) {
-  const [issuer, database] = [await openIssuer([await makeKey("ES256")]), await openDatabaseProxy()];
-  const app = createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables });
-  const read = async (id?: string, headers = {}, claims = {}) => {
-    const token = await issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 3_600, ...claims });
-    return app.fetch(`/api/crew-runs/${id ?? (await insertRun())}`, { headers: { ...bearer(token), ...headers } });
-  };
-  const readOften = async (times: number, id?: string) => Promise.all(Array.from({ length: times }, () => read(id)));
+async function start(settings = {}) {
+  const { app, issuer, database, read } = await createReader({ settings });
+  const readOften = (times: number, id?: string) =>
+    Promise.all(Array.from({ length: times }, async () => (await read(id ?? (await insertRun()))).status));
   return { app, issuer, database, read, readOften };
 }
 
 test("healthy traffic fires no alert, and matches no filter of faults", async () => {
-  const { app, read, readOften } = await start();
+  const { issuer, read, readOften } = await start();
   await readOften(20);
   const finished = await insertRun({ status: "completed", result: "done" });
-  const etag = (await read(finished)).headers.get("etag");
+  const etag = (await read(finished)).headers.get("etag") ?? "";
   await read(finished);
-  await read(finished, { "if-none-match": etag });
+  await read(finished, { headers: { "if-none-match": etag } });
   await read(crypto.randomUUID());
   await read("no-uuid");
-  await read(undefined, {}, { exp: 1 });
-  await app.fetch(`/api/crew-runs/${finished}`);
-  await app.fetch("/health");
+  await read(finished, { token: await issuer.sign({ exp: 1 }) });
+  await read(finished, { as: "nobody" });
+  await read("/health");
   clock.simulate();
-  await Promise.all(Array.from({ length: 5 }, () => read(undefined, { prefer: "wait=30" })));
+  await Promise.all(Array.from({ length: 5 }, async () => read(await insertRun(), { headers: { prefer: "wait=30" } })));
   expect(linesOfTest().filter(({ ms }) => Number(ms) >= 30_000)).toHaveLength(5);
   expectFired();
   for (const name of ["errors", "invalid_record", "failing_issuer"] as const) {
@@ -90,9 +83,9 @@ describe("after a change, every reader is locked out", () => {
   test.each([{ JWT_ISSUER: "https://wrong.example.com" }, { JWT_AUDIENCE: "https://wrong.example.com" }])(
     "by %j",
     async (wrong) => {
-      const { app, readOften } = await start(wrong);
+      const { read, readOften } = await start(wrong);
       await readOften(20);
-      for (let check = 0; check < 20; check += 1) await app.fetch("/health");
+      for (let check = 0; check < 20; check += 1) await read("/health");
       expectFired("rejected_tokens");
     },
   );
@@ -111,8 +104,7 @@ test("one row that breaks the contract fires its alert only, which names the run
 test("a database that takes three seconds fires the alert for slow reads", async () => {
   const { database, readOften } = await start();
   await database.fail({ kind: "delay", milliseconds: 3_000 });
-  const answers = await readOften(20);
-  expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
+  expect(new Set(await readOften(20))).toEqual(new Set([200]));
   expectFired("slow_reads");
 });
 
@@ -123,8 +115,7 @@ test("an issuer that is down fires its alert while known keys still let everyone
   clock.advance(500);
   await readOften(1);
   await app.settle();
-  const answers = await readOften(10);
-  expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200));
+  expect(new Set(await readOften(10))).toEqual(new Set([200]));
   expectFired("failing_issuer");
 });
 

@@ -3,28 +3,17 @@ import { expect, test } from "vitest";
 import type { FaultName } from "../docs/faults.ts";
 import { insertRun } from "./support/database.ts";
 import { expectFault, listFaults } from "./support/documented-fault.ts";
-import { openIssuer } from "./support/issuer.ts";
-import { catchLines } from "./support/log-lines.ts";
-import { type ReadRun, readRun } from "./support/read-run.ts";
-import { makeKey } from "./support/signing.ts";
-import { bearer, createTestApp } from "./support/test-app.ts";
+import { type ReadResult, createReader } from "./support/reader.ts";
 
-const lines = catchLines();
-const issuer = await openIssuer([await makeKey("ES256")]);
-const app = createTestApp({ ...issuer.variables, REQUIRED_SCOPE: "crew-runs:read" });
+const reader = await createReader({ settings: { REQUIRED_SCOPE: "crew-runs:read" } });
+const { issuer, read } = reader;
 const nowSeconds = Math.floor(Date.now() / 1_000);
 
-const readWith = async (token: string, id?: string) => readRun(app, id ?? (await insertRun()), token, lines);
+const readWith = (token: string) => read(undefined, { token });
 const readSigned = async (claims = {}, header = {}) => readWith(await issuer.sign(claims, { header }));
 const replace = async (part: RegExp, text: string) => readWith((await issuer.sign()).replace(part, text));
 
-async function request(headers: Record<string, string>, method = "GET", to = app): Promise<ReadRun> {
-  const response = await to.fetch(`/api/crew-runs/${crypto.randomUUID()}`, { headers, method });
-  const [log = {}] = lines.of(response.headers.get("x-request-id"));
-  return { response, status: response.status, headers: response.headers, body: await response.text(), log };
-}
-
-const REJECTIONS: { [name in FaultName]?: () => Promise<ReadRun> } = {
+const REJECTIONS: { [name in FaultName]?: () => Promise<ReadResult> } = {
   wrong_issuer: () => readSigned({ iss: `${issuer.variables.JWT_ISSUER}/` }),
   wrong_audience: () => readSigned({ aud: "https://other.example.com" }),
   expired: () => readSigned({ exp: nowSeconds - 60 }),
@@ -38,17 +27,18 @@ const REJECTIONS: { [name in FaultName]?: () => Promise<ReadRun> } = {
   wrong_algorithm: () => replace(/^[^.]+/, btoa(`{"alg":"HS256"}`).replace(/=+$/, "")),
   new_key_within_cooldown: () => readSigned({}, { kid: "rotated-out" }),
   forged: () => replace(/.{8}(?=.{8}$)/, "AAAAAAAA"),
-  not_authenticated: () => request({}),
+  not_authenticated: () => read(undefined, { as: "nobody" }),
   insufficient_scope: () => readSigned({ scope: undefined }),
-  run_not_found: async () => readWith(await issuer.sign(), await insertRun({ owner_id: "stranger" })),
-  invalid_run_id: async () => readWith(await issuer.sign(), "no-uuid"),
+  run_not_found: async () => read(await insertRun({ owner_id: "stranger" })),
+  invalid_run_id: () => read("no-uuid"),
   unlisted_origin: () =>
-    request({ origin: "https://app.example.com", "access-control-request-method": "GET" }, "OPTIONS"),
-  rate_limited: async () => {
-    const RATE_LIMITER = { limit: async () => ({ success: false }) };
-    return request(bearer(await issuer.sign()), "GET", createTestApp({ ...issuer.variables, RATE_LIMITER }));
-  },
-  misconfigured: () => request({}, "GET", createTestApp({ JWKS_URL: "http://issuer.example.com/jwks" })),
+    read(undefined, {
+      as: "nobody",
+      method: "OPTIONS",
+      headers: { origin: "https://app.example.com", "access-control-request-method": "GET" },
+    }),
+  rate_limited: () => reader.restart({ RATE_LIMITER: { limit: async () => ({ success: false }) } }).read(),
+  misconfigured: () => reader.restart({ JWKS_URL: "http://issuer.example.com/jwks" }).read(),
 };
 
 test("there are these and no others", () => {

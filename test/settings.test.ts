@@ -3,10 +3,8 @@
 import { expect, test } from "vitest";
 import { SIGNATURE_ALGORITHMS, SettingsSchema, readSettings } from "../src/settings.ts";
 import { expectFault } from "./support/documented-fault.ts";
-import { catchLines } from "./support/log-lines.ts";
-import { readRun } from "./support/read-run.ts";
+import { createReader } from "./support/reader.ts";
 import { keepSecret } from "./support/secrets.ts";
-import { createTestApp } from "./support/test-app.ts";
 
 const SECRET = keepSecret("t0p-secret-value");
 const MINIMUM = {
@@ -15,7 +13,7 @@ const MINIMUM = {
   JWT_AUDIENCE: "https://api.example.com",
   JWKS_URL: "https://issuer.example.com/jwks",
 };
-const lines = catchLines();
+const reader = await createReader();
 
 type Name = keyof typeof SettingsSchema.shape;
 
@@ -155,20 +153,19 @@ test.each<[Name, string | undefined, string]>([
   ["CORS_ORIGINS", "*", ORIGINS],
   ["LOG_SUBJECT", SECRET, "must be omit, hash or plain"],
 ])("%s as %j closes the API, and the log says that it %s", async (name, value, rule) => {
-  const app = createTestApp({ [name]: value });
-  const result = await readRun(app, crypto.randomUUID(), SECRET, lines);
+  const { read } = reader.restart({ [name]: value });
+  const result = await read(undefined, { token: SECRET });
   expectFault("misconfigured", result);
   expect(result.log["why"]).toBe(`${name} ${rule}`);
   expect(result.body).not.toContain(name);
 
-  expect(await (await app.fetch("/health")).json()).toEqual({ status: "ok" });
-  const ready = await app.fetch("/ready");
-  expect(ready.status).toBe(503);
-  expect(await ready.json()).toEqual({ status: "not_ready", settings: "misconfigured" });
+  expect((await read("/health")).body).toBe(`{"status":"ok"}`);
+  const ready = await read("/ready");
+  expect([ready.status, ready.body]).toEqual([503, `{"status":"not_ready","settings":"misconfigured"}`]);
 });
 
 test("several wrong settings are named in one line", async () => {
-  const app = createTestApp({ DATABASE_URL: undefined, JWKS_URL: "x", MAX_WAIT_SECONDS: "x" });
-  const { log } = await readRun(app, crypto.randomUUID(), "a.b.c", lines);
+  const { read } = reader.restart({ DATABASE_URL: undefined, JWKS_URL: "x", MAX_WAIT_SECONDS: "x" });
+  const { log } = await read();
   for (const name of ["DATABASE_URL", "JWKS_URL", "MAX_WAIT_SECONDS"]) expect(log["why"]).toContain(name);
 });

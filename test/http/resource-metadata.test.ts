@@ -1,38 +1,40 @@
 // Protected resource metadata (RFC 9728): a strict client finds its way from a 401 to the issuer, whatever the audience is.
-import { expect, inject, test } from "vitest";
-import { createTestApp } from "../support/test-app.ts";
+import { expect, test } from "vitest";
+import { createReader } from "../support/reader.ts";
 
-const { variables } = inject("localStack");
 const PATH = "/.well-known/oauth-protected-resource";
-
-const ask = (url: string, settings: Record<string, unknown> = {}) => createTestApp(settings).fetch("", {}, url);
+const reader = await createReader();
+const ask = (origin: string, settings = {}, path = PATH) =>
+  reader.restart(settings).read(path, { as: "nobody", origin });
+const describeResource = async (...words: Parameters<typeof ask>) => JSON.parse((await ask(...words)).body);
 
 test("a 401 leads to the resource's metadata, and they to the issuer and to documentation", async () => {
-  const challenge = (await createTestApp().fetch("/api/crew-runs/x")).headers.get("www-authenticate") ?? "";
+  const challenge = (await reader.read("x", { as: "nobody" })).headers.get("www-authenticate") ?? "";
   const [, address = ""] = /resource_metadata="([^"]+)"/.exec(challenge) ?? [];
-  const response = await ask(address);
-  expect(response.status).toBe(200);
-  expect(response.headers.get("cache-control")).toBe("public, max-age=3600");
-  expect(await response.json()).toEqual({
-    resource: new URL(address).origin,
+  const { origin, pathname } = new URL(address);
+  const { status, headers, body } = await ask(origin, {}, pathname);
+  expect(status).toBe(200);
+  expect(headers.get("cache-control")).toBe("public, max-age=3600");
+  expect(JSON.parse(body)).toEqual({
+    resource: origin,
     resource_name: "Crew runs",
-    authorization_servers: [variables.JWT_ISSUER],
+    authorization_servers: [reader.issuer.variables.JWT_ISSUER],
     bearer_methods_supported: ["header"],
     resource_documentation: "https://api.test/docs",
   });
 });
 
-test("a quote in Host does not break the challenge", async () => {
-  const response = await ask('https://a"b.test/api/crew-runs/x');
-  expect(response.status).toBe(401);
-  expect(response.headers.get("www-authenticate")).toBe(`Bearer resource_metadata="${PATH}"`);
+test.each(['a"b', "a,b"])("a Host that can't be quoted, %s, does not break the challenge", async (host) => {
+  const { status, headers } = await ask(`https://${host}.test`, {}, "/api/crew-runs/x");
+  expect(status).toBe(401);
+  expect(headers.get("www-authenticate")).toBe(`Bearer resource_metadata="${PATH}"`);
 });
 
 test.each(["https://api.example.com", "crew-runs", "https://issuer.example.com"])(
   "the resource is the origin that was asked, where the audience is %s",
   async (JWT_AUDIENCE) => {
     for (const origin of ["https://one.test", "https://two.test"]) {
-      expect(await (await ask(origin + PATH, { JWT_AUDIENCE })).json()).toMatchObject({ resource: origin });
+      expect(await describeResource(origin, { JWT_AUDIENCE })).toMatchObject({ resource: origin });
     }
   },
 );
@@ -43,27 +45,27 @@ test.each([
   ["https://elsewhere.test/ https://api.test/", "https://api.test/"],
   ["https://elsewhere.test/", "https://api.test"],
 ])("the resource is spelt as the audience is: with JWT_AUDIENCE %s it is %s", async (JWT_AUDIENCE, resource) => {
-  expect(await (await ask(`https://api.test${PATH}`, { JWT_AUDIENCE })).json()).toMatchObject({ resource });
+  expect(await describeResource("https://api.test", { JWT_AUDIENCE })).toMatchObject({ resource });
 });
 
 test("an audience that is a URL of this origin with a path has metadata of its own", async () => {
-  const settings = { JWT_AUDIENCE: "https://api.test/crews, https://elsewhere.test/other" };
-  const response = await ask(`https://api.test${PATH}/crews`, settings);
-  expect(await response.json()).toMatchObject({ resource: "https://api.test/crews" });
-  for (const path of ["/other", "/crews/", "/crew", "/crews/x"]) {
-    expect((await ask(`https://api.test${PATH}${path}`, settings)).status).toBe(404);
+  const settings = { JWT_AUDIENCE: "https://api.test/crews, https://api.test/runs/, https://elsewhere.test/other" };
+  const crews = await describeResource("https://api.test", settings, `${PATH}/crews`);
+  expect(crews).toMatchObject({ resource: "https://api.test/crews" });
+  for (const path of ["/other", "/crews/", "/crew", "/crews/x", "/runs"]) {
+    expect((await ask("https://api.test", settings, PATH + path)).status).toBe(404);
   }
 });
 
 test("only the scope that is demanded of everyone is advertised, never the admin right", async () => {
-  expect(await (await ask(`https://api.test${PATH}`)).json()).not.toHaveProperty("scopes_supported");
+  expect(await describeResource("https://api.test")).not.toHaveProperty("scopes_supported");
   const settings = { REQUIRED_SCOPE: "runs:read", ADMIN_SCOPE: "all" };
-  expect(await (await ask(`https://api.test${PATH}`, settings)).json()).toMatchObject({
+  expect(await describeResource("https://api.test", settings)).toMatchObject({
     scopes_supported: ["runs:read"],
   });
 });
 
 test("the documentation's client is published where there is one", async () => {
-  const response = await ask(`https://api.test${PATH}`, { DOCS_CLIENT_ID: "docs" });
-  expect(await response.json()).toMatchObject({ docs_client_id: "docs" });
+  const described = await describeResource("https://api.test", { DOCS_CLIENT_ID: "docs" });
+  expect(described).toMatchObject({ docs_client_id: "docs" });
 });
