@@ -40,8 +40,8 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
       include: ["test/**/*.test.ts"],
       // Generous, because other programs may keep the machine busy.
       testTimeout: 15_000,
-      exclude: ["test/{node,tools,vectors}/**"],
-      provide: { histories: Number(process.env["HISTORIES"] ?? 15) },
+      exclude: ["test/{node,tools,vectors}/**", "**/node_modules/**"],
+      provide: { histories: Number(process.env["HISTORIES"] ?? 8) },
       globalSetup: ["./test/support/node/global-setup.ts"],
       setupFiles: ["./test/support/console.ts", "./test/support/counted-fetches.ts"],
       restoreMocks: true,

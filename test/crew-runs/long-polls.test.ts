@@ -388,8 +388,14 @@ describe("waits for one run", () => {
     { timeout: 120_000 },
     async () => {
       const id = crypto.randomUUID();
-      const text = makeReply({ id, status: "completed", result: "x".repeat(5_000_000) });
-      const reader = await createReader({ database: { text } });
+      const reader = await createReader();
+      const reply = new TextEncoder().encode(makeReply({ id, status: "completed", result: "x".repeat(5_000_000) }));
+      const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
+      vi.mocked(fetch).mockImplementation(async (input, init) =>
+        String(input).endsWith("/sql")
+          ? new Response(reply, { headers: { "content-length": `${reply.byteLength}` } })
+          : simulated(input, init),
+      );
       const waits = Array.from({ length: 100 }, () => wait(reader, id, "wait=1").then(({ status }) => status));
       expect(new Set(await Promise.all(waits))).toEqual(new Set([200]));
     },
