@@ -289,9 +289,13 @@ test("a refetch that brings the same keys leaves remembered tokens remembered; o
   await logOf();
   const failing = { status: 404, auth: "remembered", key_set: "Error: the key endpoint returned 500" };
   expect(await logOf()).toMatchObject(failing);
-  await reader.issuer.proxy.heal();
+  // The keys come after the response that asked for them.
+  await reader.issuer.proxy.fail({ kind: "hold" });
   clock.advance(3);
-  await logOf();
+  await reader.read();
+  await untilHeld(reader.issuer.proxy);
+  await reader.issuer.proxy.heal();
+  await reader.app.settle();
   const healed = await logOf();
   expect(healed["auth"]).toBe("remembered");
   expect(healed).not.toHaveProperty("key_set");
