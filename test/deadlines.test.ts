@@ -61,6 +61,20 @@ const CASES: readonly Case[] = [
       },
     ];
   }),
+  ...[
+    { part: "an issuer without keys at hand", status: 503, within: [500, 500, 500] as const },
+    {
+      part: "an issuer with stale keys at hand",
+      keysAgeSeconds: TWENTY_MINUTES,
+      status: 200,
+      within: [500, 1_500, 3_500] as const,
+    },
+  ].map((each): Case => ({
+    ...each,
+    part: `${each.part} and 500 ms for a request`,
+    variables: { REQUEST_TIMEOUT_MS: 500 },
+    hang: (jwksUrl) => hangFetches(jwksUrl, "silent"),
+  })),
   {
     part: "a cache whose lookups hang",
     hang: () => mockLookups(hangForever),
