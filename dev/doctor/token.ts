@@ -5,7 +5,6 @@ import { inspectToken, readBearerToken, verifySignature } from "../../src/auth/a
 import { Failure } from "../../src/failure.ts";
 import type { Settings } from "../../src/settings.ts";
 import { type Finding, bad, hint, ok } from "../checklist.ts";
-import "./base64.ts";
 
 export const NO_TOKEN = hint(
   "no token was checked, so JWT_AUDIENCE, SUBJECT_CLAIM and the scopes may be wrong",

@@ -1,5 +1,5 @@
 // Finished runs that were read: cached in the isolate's memory and in the data center, and served as they were read.
-// To anyone but the owner and admins a cached run looks like a missing one: same response, same look-ups.
+// To anyone but the owner and admins a cached run looks like a missing one: same response, same lookups.
 import { isRecent } from "../isolate/clock.ts";
 import type { DataCenterCache } from "../isolate/data-center-cache.ts";
 import { digestText } from "../isolate/digest.ts";
@@ -12,7 +12,7 @@ import { type Run, canSee } from "./record.ts";
 const MAX_MEMORY_BYTES = 16_777_216;
 /** A larger run would evict many others; the data center caches it. */
 const MAX_RUN_BYTES = 2_097_152;
-/** Runs seen unfinished: a poll of one of them needs no look-up in the data-center cache first. */
+/** Runs seen unfinished: a poll of one of them needs no lookup in the data-center cache first. */
 const MAX_UNFINISHED = 4_096;
 
 export interface FoundRun {
