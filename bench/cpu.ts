@@ -5,7 +5,7 @@ import type { Bundle } from "../test/support/node/bundle.ts";
 import type { Workerd } from "../test/support/node/workerd.ts";
 import { readCpuMicroseconds } from "./cpu-time.ts";
 import { type Client, load } from "./load.ts";
-import type { LocalStack } from "./local-stack.ts";
+import type { BenchStack } from "./bench-stack.ts";
 import { type Advance, type Options, type Part, countRounds } from "./part.ts";
 import { type Line, describeRatio } from "./report.ts";
 import { FINISHED_RUN, LARGE_RUN, SMALL_RUN } from "./runs.ts";
@@ -79,7 +79,7 @@ export const cpu: Part = {
 };
 
 /** Starts a Worker for each probe, so that no one pays for another's garbage. */
-async function startProbes(stack: LocalStack, started: Workerd[]): Promise<Map<string, Probe>> {
+async function startProbes(stack: BenchStack, started: Workerd[]): Promise<Map<string, Probe>> {
   async function start(bundle: Bundle, variables?: Record<string, string>): Promise<Workerd> {
     const worker = await stack.start(bundle, variables);
     started.push(worker);
@@ -112,7 +112,7 @@ async function startProbes(stack: LocalStack, started: Workerd[]): Promise<Map<s
   return probes;
 }
 
-function describe(stack: LocalStack, costsOf: (name: string) => number[], client: Client, isDrawn: boolean): Line[] {
+function describe(stack: BenchStack, costsOf: (name: string) => number[], client: Client, isDrawn: boolean): Line[] {
   const format = (microseconds: number) => `${microseconds.toFixed(0)} µs`;
   const lines: Line[] = [];
   for (const { name, what, label, limit, than, target } of READS) {
@@ -144,7 +144,7 @@ function describe(stack: LocalStack, costsOf: (name: string) => number[], client
 
 /** Returns the CPU microseconds per request of each probe by each client, one value per round. */
 async function measureInTurn(
-  stack: LocalStack,
+  stack: BenchStack,
   probes: Map<string, Probe>,
   options: Options,
   advance: Advance,
@@ -171,7 +171,7 @@ async function measureInTurn(
 }
 
 /** Returns the number of requests that make a slice. */
-async function warmUp(stack: LocalStack, probe: Probe, { isQuick }: Options): Promise<number> {
+async function warmUp(stack: BenchStack, probe: Probe, { isQuick }: Options): Promise<number> {
   let amount = FEWEST_REQUESTS;
   for (let spent = 0; spent < WARM_UP_MICROSECONDS / (isQuick ? 2 : 1);) {
     const cost = await takeSample(stack, probe, amount);
@@ -182,7 +182,7 @@ async function warmUp(stack: LocalStack, probe: Probe, { isQuick }: Options): Pr
 }
 
 /** Returns the CPU microseconds per request. */
-async function takeSample(stack: LocalStack, probe: Probe, amount: number, client?: Client): Promise<number> {
+async function takeSample(stack: BenchStack, probe: Probe, amount: number, client?: Client): Promise<number> {
   const { worker, run, headers, status = 200 } = probe;
   const before = readCpuMicroseconds(worker.pid);
   const requests = await load({ ...stack.describeRead(worker, run, headers), status }, amount, client);

@@ -2,7 +2,7 @@
 // database meanwhile, and how long after the run's end the last client has it.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Workerd } from "../test/support/node/workerd.ts";
-import type { LocalStack } from "./local-stack.ts";
+import type { BenchStack } from "./bench-stack.ts";
 import type { Part } from "./part.ts";
 import { type Line, describeCount } from "./report.ts";
 import { LARGE_RUN, type RunShape, SMALL_RUN, finishRun } from "./runs.ts";
@@ -75,7 +75,7 @@ export const crowd: Part = {
 
 /** The clients send `Prefer: wait=30`, one after the other; the run ends 12 s after the first of them. */
 async function waitForRun(
-  { database, upstream, addRun, read }: LocalStack,
+  { database, upstream, addRun, read }: BenchStack,
   worker: Workerd,
   { shape, clients, isConditional }: Wait,
 ): Promise<Outcome> {

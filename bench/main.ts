@@ -10,7 +10,7 @@ import { readPackages } from "./bundle.ts";
 import { cpu } from "./cpu.ts";
 import { crowd } from "./crowd.ts";
 import { findWrk } from "./load.ts";
-import { startLocalStack } from "./local-stack.ts";
+import { startBenchStack } from "./bench-stack.ts";
 import type { Options, Part } from "./part.ts";
 import { drawPicture } from "./picture.ts";
 import { makeProgress } from "./progress.ts";
@@ -111,7 +111,7 @@ async function measure({ names, options, isResumed, description }: Run): Promise
     },
   );
   progress.begin();
-  const stack = await startLocalStack(options.against);
+  const stack = await startBenchStack(options.against);
   for (const [name, part] of parts) {
     const advance = progress.begin();
     const limit = setTimeout(() => fail(`${name} hangs`), LIMIT_FACTOR * part.seconds(options) * 1_000);

@@ -1,13 +1,13 @@
 // What the parts of the benchmark have in common.
 import type { Client } from "./load.ts";
-import type { LocalStack } from "./local-stack.ts";
+import type { BenchStack } from "./bench-stack.ts";
 import type { Line } from "./report.ts";
 
 export interface Part {
   describe: string;
   /** About how long it takes on a quiet machine. */
   seconds(options: Options): number;
-  measure(stack: LocalStack, options: Options, advance: Advance): Promise<Line[]>;
+  measure(stack: BenchStack, options: Options, advance: Advance): Promise<Line[]>;
 }
 
 export interface Options {

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bundle } from "../test/support/node/bundle.ts";
 import { readCpuMicroseconds } from "./cpu-time.ts";
-import type { LocalStack } from "./local-stack.ts";
+import type { BenchStack } from "./bench-stack.ts";
 import { type Part, countRounds } from "./part.ts";
 import { type Line, describeCount, describeRatio } from "./report.ts";
 import { FINISHED_RUN } from "./runs.ts";
@@ -58,7 +58,7 @@ export const startUp: Part = {
   },
 };
 
-function describe([own = [], minimal = [], ...others]: Cost[][], stack: LocalStack): Line[] {
+function describe([own = [], minimal = [], ...others]: Cost[][], stack: BenchStack): Line[] {
   const format = (milliseconds: number) => `${milliseconds.toFixed(1)} ms`;
   const lines = KINDS.flatMap(({ what, label, target, of }) => {
     const compare = (name: string, costs: readonly Cost[], limit: number) =>
@@ -80,7 +80,7 @@ function describe([own = [], minimal = [], ...others]: Cost[][], stack: LocalSta
 }
 
 /** Without `run` nothing is read. */
-async function startOnce(stack: LocalStack, bundle: Bundle, run?: string): Promise<Cost> {
+async function startOnce(stack: BenchStack, bundle: Bundle, run?: string): Promise<Cost> {
   stack.upstream.emptyCache();
   const worker = await stack.start(bundle);
   const readMilliseconds = () => readCpuMicroseconds(worker.pid) / 1_000;

@@ -2,7 +2,7 @@
 // from the Worker, with its values; each execution is parsed, planned and run in Postgres's protocol, as behind Neon's endpoint.
 // On PGlite: on a PostgreSQL 15 server, the ratios were the same within their spread.
 import { READER_ROLE, withSession } from "../dev/database.ts";
-import type { LocalStack } from "./local-stack.ts";
+import type { BenchStack } from "./bench-stack.ts";
 import { type Advance, type Part, countRounds } from "./part.ts";
 import { type Line, describeRatio } from "./report.ts";
 import { LARGE_RUN, SMALL_RUN } from "./runs.ts";
@@ -34,7 +34,7 @@ export const statement: Part = {
 };
 
 async function measureRun(
-  stack: LocalStack,
+  stack: BenchStack,
   { what, shape, times, rounds }: typeof SMALL & { rounds: number },
   advance: Advance,
 ): Promise<Line[]> {
@@ -61,7 +61,7 @@ async function measureRun(
 }
 
 /** Returns the microseconds of one execution. */
-async function time({ database }: LocalStack, { query, params }: Statement, times: number): Promise<number> {
+async function time({ database }: BenchStack, { query, params }: Statement, times: number): Promise<number> {
   return withSession(database, READER_ROLE, async (run) => {
     const startedMs = performance.now();
     for (let turn = 0; turn < times; turn++) await run(query, [...params]);
@@ -70,7 +70,7 @@ async function time({ database }: LocalStack, { query, params }: Statement, time
 }
 
 /** The statements for the run `id` as the Worker sends them: without and with `If-None-Match`. */
-async function captureStatements(stack: LocalStack, id: string): Promise<Statement[]> {
+async function captureStatements(stack: BenchStack, id: string): Promise<Statement[]> {
   const statements: Statement[] = [];
   let condition: Record<string, string> = {};
   while (statements.length < 2) {

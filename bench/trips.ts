@@ -2,7 +2,7 @@
 // response shows how many calls were waited for one after the other. The Worker's clock is moved.
 import { setTimeout as sleep } from "node:timers/promises";
 import { addClock } from "./bundle.ts";
-import type { LocalStack } from "./local-stack.ts";
+import type { BenchStack } from "./bench-stack.ts";
 import type { Part } from "./part.ts";
 import { type Line, describeCount } from "./report.ts";
 import { FINISHED_RUN, SMALL_RUN } from "./runs.ts";
@@ -62,7 +62,7 @@ export const trips: Part = {
 };
 
 /** Takes all steps in new isolates. */
-async function takeSteps(stack: LocalStack, bundle: Bundle, unfinished: string, finished: string): Promise<Taken[]> {
+async function takeSteps(stack: BenchStack, bundle: Bundle, unfinished: string, finished: string): Promise<Taken[]> {
   const { upstream } = stack;
   upstream.emptyCache();
   const [worker, second] = [await stack.start(bundle), await stack.start(bundle)];
@@ -83,7 +83,7 @@ async function takeSteps(stack: LocalStack, bundle: Bundle, unfinished: string, 
   }
 }
 
-async function takeStep({ upstream, read }: LocalStack, worker: Workerd, run: string, minute: number): Promise<Taken> {
+async function takeStep({ upstream, read }: BenchStack, worker: Workerd, run: string, minute: number): Promise<Taken> {
   const first = upstream.calls.length;
   const startedMs = performance.now();
   await read(worker, run, { "bench-clock-ms": String(minute * 60_000) });

@@ -10,6 +10,8 @@ import { seedRuns } from "./seed.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "./sql-over-http.ts";
 import { startWorkerProcess } from "./worker-process.ts";
 
+const START_TIMEOUT_MS = 60_000;
+
 /** All but the Worker. */
 export interface Upstreams {
   database: Database;
@@ -43,14 +45,14 @@ interface UpstreamsOptions {
 }
 
 interface LocalStackOptions {
-  /** Aborts the start. */
-  signal: AbortSignal;
+  /** Aborts the start; by default after a minute. */
+  signal?: AbortSignal;
   ports?: Ports;
   dataDirectory?: string | undefined;
   /** Gets each line that the Worker logs, and one for each step of the start. */
   log?: (line: string) => void;
   /** Settings of the Worker, in addition to the local stack's or in their place. */
-  chooseSettings?: (upstreams: Upstreams) => Promise<Record<string, string>>;
+  chooseSettings?: (upstreams: Upstreams) => Record<string, string> | Promise<Record<string, string>>;
 }
 
 /** Throws the error of the part that failed, such as EADDRINUSE for a taken port. */
@@ -85,8 +87,8 @@ export async function startUpstreams(options: UpstreamsOptions = {}): Promise<Up
 }
 
 /** With seeded runs; the Worker's address is the tokens' audience. Throws Node's listen error (`code`, `port`) for a taken port. */
-export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
-  const { signal, ports, dataDirectory, log = () => {} } = options;
+export async function startLocalStack(options: LocalStackOptions = {}): Promise<LocalStack> {
+  const { signal = AbortSignal.timeout(START_TIMEOUT_MS), ports, dataDirectory, log = () => {} } = options;
   log("starting: database, SQL endpoint, authorization server");
   const port = ports?.worker ? await checkPort(ports.worker) : await findFreePort();
   const upstreams = await startUpstreams({ audience: `http://127.0.0.1:${port}`, ports, dataDirectory, seed: true });

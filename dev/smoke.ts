@@ -7,8 +7,6 @@ import { startLocalStack } from "./local-stack.ts";
 import { showProgress } from "./progress.ts";
 import { Misconfigured, type SmokeTarget, listChecks } from "./smoke/contract.ts";
 
-const START_TIMEOUT_MS = 60_000;
-
 const HELP = `Usage: npm run smoke -- ORIGIN [--token TOKEN] [--run ID]... [--stranger-token TOKEN]
        npm run smoke -- --local
 
@@ -59,8 +57,7 @@ async function report(target: SmokeTarget): Promise<boolean> {
 
 async function reportLocal(): Promise<boolean> {
   const hideProgress = showProgress("starting the local stack");
-  const signal = AbortSignal.timeout(START_TIMEOUT_MS);
-  const { url, authorizationServer, close } = await startLocalStack({ signal }).finally(hideProgress);
+  const { url, authorizationServer, close } = await startLocalStack().finally(hideProgress);
   try {
     const token = await authorizationServer.fetchToken("owner");
     const strangerToken = await authorizationServer.fetchToken("stranger");

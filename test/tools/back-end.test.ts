@@ -14,7 +14,7 @@ import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
 import { end, start } from "../support/node/child-process.ts";
-import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import { type SigningKey, formatKeySet, makeKey, signToken } from "../support/signing.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -69,9 +69,11 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     ({ sqlUrl } = addresses);
     const trusted = { JWT_ISSUER: issuer, JWT_AUDIENCE: AUDIENCE, JWKS_URL: `${issuer}/keys` };
     localStack = await startLocalStack({
-      ...trusted,
-      NEON_FETCH_ENDPOINT: sqlUrl,
-      DATABASE_URL: "postgresql://crew_runs_reader:password@127.0.0.1/postgres",
+      chooseSettings: () => ({
+        ...trusted,
+        NEON_FETCH_ENDPOINT: sqlUrl,
+        DATABASE_URL: "postgresql://crew_runs_reader:password@127.0.0.1/postgres",
+      }),
     });
     started.push(localStack);
     environment = {

@@ -12,7 +12,7 @@ import { generate } from "openapi-typescript-codegen";
 import { type TestContext, afterAll, beforeAll, describe, expect, test } from "vitest";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { parseRun, waitForRun } from "../../examples/typescript/wait-for-run.ts";
-import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import {
   COMPILE_TIMEOUT_MS,
   type Program,
@@ -35,7 +35,7 @@ let token: string;
 
 beforeAll(async () => {
   // With short waits, each loop has several.
-  localStack = await startLocalStack({ MAX_WAIT_SECONDS: "1" });
+  localStack = await startLocalStack({ chooseSettings: () => ({ MAX_WAIT_SECONDS: "1" }) });
   folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   token = await localStack.authorizationServer.fetchToken("owner");
 });

@@ -11,7 +11,6 @@ import { type SqlEndpoint, startSqlEndpoint } from "../../dev/sql-over-http.ts";
 import { copyProject, editFile } from "../support/node/project-copy.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const START_TIMEOUT_MS = 60_000;
 
 /** The page's code blocks by heading, then by language. */
 type Page = Map<string, Map<string, string[]>>;
@@ -33,7 +32,6 @@ beforeAll(async () => {
   folder = await copyProject();
   password = execFileSync("sh", ["-c", find(guide, "2. Create the database", "sh")], { encoding: "utf8" }).trim();
   served = await startLocalStack({
-    signal: AbortSignal.timeout(START_TIMEOUT_MS),
     async chooseSettings({ database }) {
       // Both roles of the page have the generated password.
       const passwords = { crew_runs_reader: password, crew_runs_reader_2: password };

@@ -4,14 +4,13 @@ import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import { PAGES, findOrigin, renderPage } from "../../docs/pages.ts";
 import type { OpenApi } from "../support/openapi-document.ts";
 
-const START_TIMEOUT_MS = 60_000;
 const NAMES = Object.keys(PAGES);
 const GUIDES = NAMES.filter((name) => name !== "get-run");
 
 let served: LocalStack;
 
 beforeAll(async () => {
-  served = await startLocalStack({ signal: AbortSignal.timeout(START_TIMEOUT_MS) });
+  served = await startLocalStack();
 });
 
 afterAll(async () => served?.close());

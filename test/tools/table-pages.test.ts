@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "../../dev/database.ts";
 import { diagnose } from "../../dev/doctor.ts";
-import { type LocalStack, startLocalStack } from "../support/node/local-stack.ts";
+import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 
 const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), "utf8");
 

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, expect } from "vitest";
-import { type LocalStack, startLocalStack } from "../../support/node/local-stack.ts";
+import { type LocalStack, startLocalStack } from "../../../dev/local-stack.ts";
 import { type Record as PageRecord, launchChromium, watch } from "./chromium.ts";
 
 const SCREENSHOTS = join(import.meta.dirname, "../../../dist/screenshots");
@@ -35,7 +35,7 @@ export function provideSite(variables: Record<string, string> = {}): Site {
 
   beforeAll(async () => {
     mkdirSync(SCREENSHOTS, { recursive: true });
-    stack = await startLocalStack(variables);
+    stack = await startLocalStack({ chooseSettings: () => variables });
     browser = await launchChromium();
   });
   afterAll(async () => {

@@ -1,4 +1,4 @@
-// The local stack of every part: Postgres (PGlite), the upstream in front of it, a token, the product's bundle, and Workers with
+// What every part needs: Postgres (PGlite), the upstream in front of it, a token, the product's bundle, and Workers with
 // fitting settings. Measures nothing.
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -32,7 +32,7 @@ interface Response {
 
 type RequestHeaders = Record<string, string>;
 
-export interface LocalStack {
+export interface BenchStack {
   database: Database;
   upstream: Upstream;
   product: Bundle & { gzipBytes: number };
@@ -54,11 +54,11 @@ export interface LocalStack {
 }
 
 /** `against` names other source trees: bundle.ts. */
-export async function startLocalStack(against: readonly string[]): Promise<LocalStack> {
+export async function startBenchStack(against: readonly string[]): Promise<BenchStack> {
   const directory = await mkdtemp(join(tmpdir(), "crew-run-bench-"));
   process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
   const product = await bundleProduct(join(directory, "product"));
-  const others: LocalStack["others"] = [];
+  const others: BenchStack["others"] = [];
   for (const [index, source] of against.entries()) {
     others.push({ ...(await bundleOther(source, join(directory, `other-${index}`))), name: basename(source) });
   }
