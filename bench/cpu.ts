@@ -1,5 +1,6 @@
 // The CPU time of a request to a warm Worker, against the least that any Worker could do: the same bytes from memory, or one
 // subrequest. The Workers are loaded in turn, forwards in one round and backwards in the next; a ratio is made within a round.
+// Each batch of rounds has new processes, because one process of a Worker may be a tenth slower than the next for its whole life.
 // Time stands still inside a Worker, so CPU time is what the system counts for the workerd process.
 import type { Bundle } from "../test/support/node/bundle.ts";
 import type { Workerd } from "../test/support/node/workerd.ts";
@@ -11,7 +12,8 @@ import { type Line, describeRatio } from "./report.ts";
 import { FINISHED_RUN, LARGE_RUN, SMALL_RUN } from "./runs.ts";
 import { median } from "./statistics.ts";
 
-const ROUNDS = 15;
+const BATCHES = 5;
+const ROUNDS_PER_BATCH = 3;
 /** CPU time of the Worker: long against the pauses of V8's collector and compiler. */
 const SLICE_MICROSECONDS = 500_000;
 /** Until V8 has compiled what it will compile: after 1.5 s, a query still costs a tenth more. */
@@ -63,18 +65,22 @@ const READS = [
 
 export const cpu: Part = {
   describe: "CPU time per request of a warm Worker",
-  seconds: ({ clients, against, isQuick }) => (1 + 0.4 * against.length) * (isQuick ? 80 : 60 + 110 * clients.length),
+  seconds: ({ clients, against, isQuick }) => (1 + 0.4 * against.length) * (isQuick ? 80 : 300 + 110 * clients.length),
   async measure(stack, options, advance) {
-    const started: Workerd[] = [];
-    try {
-      const probes = await startProbes(stack, started);
-      const costs = await measureInTurn(stack, probes, options, advance);
-      return options.clients.flatMap((client, index) =>
-        describe(stack, (name) => costs.get(`${name} by ${client}`) ?? [], client, index === 0),
-      );
-    } finally {
-      await Promise.all(started.map((worker) => worker.end()));
+    const batches = countRounds(options, BATCHES);
+    const costs = new Map<string, number[]>();
+    for (let batch = 0; batch < batches; batch++) {
+      const started: Workerd[] = [];
+      try {
+        const probes = await startProbes(stack, started);
+        await measureInTurn(stack, probes, options, costs, (share) => advance((batch + share) / batches));
+      } finally {
+        await Promise.all(started.map((worker) => worker.end()));
+      }
     }
+    return options.clients.flatMap((client, index) =>
+      describe(stack, (name) => costs.get(`${name} by ${client}`) ?? [], client, index === 0),
+    );
   },
 };
 
@@ -142,23 +148,22 @@ function describe(stack: BenchStack, costsOf: (name: string) => number[], client
   return lines;
 }
 
-/** Returns the CPU microseconds per request of each probe by each client, one value per round. */
+/** Adds to `costs` the CPU microseconds per request of each probe by each client, one value per round. */
 async function measureInTurn(
   stack: BenchStack,
   probes: Map<string, Probe>,
   options: Options,
+  costs: Map<string, number[]>,
   advance: Advance,
-): Promise<Map<string, number[]>> {
-  const rounds = countRounds(options, ROUNDS);
-  const steps = probes.size * (1 + rounds);
+): Promise<void> {
+  const steps = probes.size * (1 + ROUNDS_PER_BATCH);
   let step = 0;
   const turns: { name: string; probe: Probe; amount: number }[] = [];
   for (const [name, probe] of probes) {
     turns.push({ name, probe, amount: await warmUp(stack, probe, options) });
     advance(++step / steps);
   }
-  const costs = new Map<string, number[]>();
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < ROUNDS_PER_BATCH; round++) {
     for (const { name, probe, amount } of round % 2 === 0 ? turns : turns.toReversed()) {
       for (const client of options.clients) {
         const key = `${name} by ${client}`;
@@ -167,7 +172,6 @@ async function measureInTurn(
       advance(++step / steps);
     }
   }
-  return costs;
 }
 
 /** Returns the number of requests that make a slice. */
