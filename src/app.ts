@@ -2,14 +2,14 @@
 import type { Context } from "hono";
 import { Hono } from "hono/tiny";
 import { getCrewRun } from "./crew-runs/route.ts";
-import { Failure, respondWithFailure, toFailure } from "./failure.ts";
+import { Failure, type FailureCode, respondWithFailure, toFailure } from "./failure.ts";
 import { grantOrigins } from "./http/cors.ts";
 import { getHealth, getReadiness } from "./http/health.ts";
 import { getMissingPage } from "./http/missing-page.ts";
 import { logRequests } from "./http/request-log.ts";
 import { METADATA_PATH, METADATA_ROUTE, getResourceMetadata } from "./http/resource-metadata.ts";
 import type { AppEnv, WaitUntil } from "./request.ts";
-import { type Bindings, type Service, createService } from "./service.ts";
+import { type Bindings, createService } from "./service.ts";
 import { readSettings } from "./settings.ts";
 
 /** The application. Its state lives as long as the isolate. Without usable settings, routes that need none still work. */
@@ -17,23 +17,19 @@ export function createApp(env: Bindings, waitUntil: WaitUntil): Hono<AppEnv> {
   const read = readSettings(env);
   const service = read.ok ? createService(read.settings, env, waitUntil) : undefined;
   const { CORS_ORIGINS = [], REQUIRED_SCOPE } = service?.settings ?? {};
+  const misconfigured = refuse("misconfigured", read.ok ? undefined : read.problems.join("; "));
 
   const app = new Hono<AppEnv>();
   app.use(logRequests(env.CF_VERSION_METADATA?.id, waitUntil));
   if (CORS_ORIGINS.length > 0) app.use(grantOrigins(CORS_ORIGINS));
-  app.get("/api/crew-runs/:run_id", (c) => getCrewRun(c, requireService())).all(refuseMethod);
+  app.get("/api/crew-runs/:run_id", service ? (c) => getCrewRun(c, service) : misconfigured).all(refuseMethod);
   app.get("/health", getHealth).all(refuseMethod);
   app.get("/ready", (c) => getReadiness(c, service?.checkReadiness)).all(refuseMethod);
-  app.get(METADATA_ROUTE, (c) => getResourceMetadata(c, requireService().settings)).all(refuseMethod);
+  app.get(METADATA_ROUTE, service ? (c) => getResourceMetadata(c, service.settings) : misconfigured).all(refuseMethod);
   app.get("/docs/*", (c) => getMissingPage(c, env.ASSETS));
   app.notFound((c) => respond(c, new Failure("not_found")));
   app.onError((error, c) => respond(c, toFailure(error)));
   return app;
-
-  function requireService(): Service {
-    if (service !== undefined) return service;
-    throw new Failure("misconfigured", { why: read.ok ? "" : read.problems.join("; ") });
-  }
 
   function respond(c: Context<AppEnv>, failure: Failure): Response {
     const { id, origin, notes } = c.get("request");
@@ -46,7 +42,12 @@ export function createApp(env: Bindings, waitUntil: WaitUntil): Hono<AppEnv> {
   }
 }
 
-/** Hono's own response to another method is 404 (honojs/hono#4262). */
-function refuseMethod(): never {
-  throw new Failure("method_not_allowed");
+/** A handler that fails. */
+function refuse(code: FailureCode, why?: string): () => never {
+  return () => {
+    throw new Failure(code, { why });
+  };
 }
+
+/** Hono's own response to another method is 404 (honojs/hono#4262). */
+const refuseMethod = refuse("method_not_allowed");

@@ -41,7 +41,7 @@ export type TokenProblem = keyof typeof TOKEN_PROBLEMS;
 
 interface FailureDetails {
   /** For the log: the cause, never a value of a token, a record or a secret. */
-  why?: string;
+  why?: string | undefined;
   /** With `invalid_token`. */
   problem?: TokenProblem;
   /** With `invalid_run_id`: the path's segment, percent-decoded. */

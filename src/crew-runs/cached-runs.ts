@@ -26,10 +26,8 @@ export interface FoundRun {
 export interface CachedRuns {
   /** Returns the finished run if this isolate has it in memory and the reader may see it. */
   findInMemory(id: string, reader: Reader): FoundRun | undefined;
-  /** As `findInMemory`, else in the data-center cache, unless this reader's last read found the run unfinished. */
-  find(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined>;
-  /** As `find`, in the data-center cache alone. */
-  findShared(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined>;
+  /** As `findInMemory`, in the data-center cache. If the reader's last read found the run unfinished, only `inOutage`. */
+  findShared(id: string, reader: Reader, origin: string, inOutage?: boolean): Promise<FoundRun | undefined>;
   /** Caches a run that was read, for its owner and for admins, if it is finished; else notes that it isn't. Returns the run. */
   add(run: Run, reader: Reader, origin: string): Promise<FoundRun>;
 }
@@ -53,19 +51,15 @@ export function createCachedRuns(
     return run !== undefined && isServable(run, reader) ? { run, layer: "isolate" } : undefined;
   }
 
-  async function find(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined> {
-    const found = findInMemory(id, reader);
-    if (found !== undefined) return found;
-    return unfinished.has(await pathOf(id, reader)) ? undefined : findShared(id, reader, origin);
-  }
-
-  async function findShared(id: string, reader: Reader, origin: string): Promise<FoundRun | undefined> {
+  const findShared: CachedRuns["findShared"] = async (id, reader, origin, inOutage = false) => {
     if (ttlMs === 0) return undefined;
-    const run = await cache.read(origin, await pathOf(id, reader), readEntry);
+    const path = await pathOf(id, reader);
+    if (unfinished.has(path) && !inOutage) return undefined;
+    const run = await cache.read(origin, path, readEntry);
     if (run === undefined || !isServable(run, reader)) return undefined;
     memory.set(run);
     return { run, layer: "data_center" };
-  }
+  };
 
   async function add(run: Run, reader: Reader, origin: string): Promise<FoundRun> {
     if (ttlMs === 0) return { run };
@@ -106,7 +100,7 @@ export function createCachedRuns(
     return `runs/${namespace}/${id}/${isAdmin ? "admins" : `of/${encodeURIComponent(subject)}`}`;
   }
 
-  return { findInMemory, find, findShared, add };
+  return { findInMemory, findShared, add };
 }
 
 function readEntry(headers: Headers, body: Uint8Array): Run {

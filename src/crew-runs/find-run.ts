@@ -47,7 +47,7 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
 
   async function findRun(query: Query): Promise<FoundRun> {
     const { id, reader, request } = query;
-    const cached = await cachedRuns.find(id, reader, request.origin);
+    const cached = cachedRuns.findInMemory(id, reader) ?? (await cachedRuns.findShared(id, reader, request.origin));
     if (cached !== undefined) return cached;
     request.notes.cache = "miss";
     if (!(await isWithinLimit(query))) throw new Failure("rate_limited");
@@ -104,7 +104,7 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
       if (run !== undefined) return await cachedRuns.add(run, reader, request.origin);
     } catch (error) {
       const isOutage = error instanceof Failure && error.code === "database_unavailable";
-      const found = isWhole && isOutage ? await cachedRuns.findShared(id, reader, request.origin) : undefined;
+      const found = isWhole && isOutage ? await cachedRuns.findShared(id, reader, request.origin, true) : undefined;
       if (found === undefined) throw error;
       return found;
     }

@@ -348,8 +348,8 @@ describe("the caches by themselves", () => {
     const run = makeRun(true);
     await create(cache).add(run, reader, ORIGIN);
     await Promise.all(left);
-    expect((await create(cache).find(run.id, reader, ORIGIN))?.layer).toBe("data_center");
-    expect(await create(cache, "https://two.test/sql").find(run.id, reader, ORIGIN)).toBeUndefined();
+    expect((await create(cache).findShared(run.id, reader, ORIGIN))?.layer).toBe("data_center");
+    expect(await create(cache, "https://two.test/sql").findShared(run.id, reader, ORIGIN)).toBeUndefined();
   });
 
   test("a run of up to 2 MB is cached in memory, and 16 MB of runs", async () => {
@@ -371,10 +371,10 @@ describe("the caches by themselves", () => {
     const run = makeRun(false);
     await cachedRuns.add(run, reader, ORIGIN);
     for (let count = 0; count < 4_095; count += 1) await cachedRuns.add(makeRun(false), reader, ORIGIN);
-    await cachedRuns.find(run.id, reader, ORIGIN);
+    await cachedRuns.findShared(run.id, reader, ORIGIN);
     expect(read).toHaveBeenCalledTimes(0);
     await cachedRuns.add(makeRun(false), reader, ORIGIN);
-    await cachedRuns.find(run.id, reader, ORIGIN);
+    await cachedRuns.findShared(run.id, reader, ORIGIN);
     expect(read).toHaveBeenCalledTimes(1);
   });
 });

@@ -187,7 +187,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "BODY_TIMEOUT_MS = 40_000",
     "isolate/data-center-cache deadlines",
   ],
-  ["src/http/request-log.ts", 'scheme.toLowerCase() === "https"', 'scheme === "https"', "http/origin"],
+  ["src/http/request-log.ts", "(?!xn--)[a-z][a-z0-9-]*(?=", "(?!xn--)[a-z0-9-]+(?=", "http/origin"],
   ["src/http/request-log.ts", '/["\\\\,\\s]/', "/[\\\\,\\s]/", "http/origin"],
   ["src/http/health.ts", "if (isRecent(checkedMs, MEMORY_SECONDS * 1_000)) return parts;", "", "http/health"],
   ["src/http/health.ts", "READY_CHECKS_DATABASE ? store", "true ? store", "http/health"],
