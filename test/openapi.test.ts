@@ -44,63 +44,52 @@ test.each<[number, NewRun, Parameters<Reader["read"]>[1]]>([
   },
 );
 
-async function readOverloaded({ database, read }: Reader): Promise<ReadResult> {
-  await database.fail({ kind: "huge-body", megabytes: 14 });
-  const results = await Promise.all(Array.from({ length: 6 }, () => read()));
-  return results.find(({ status }) => status === 503) ?? expect.fail("six large replies at once were read");
-}
-
+const FORBIDDEN = "Not enough permissions";
+const INVALID = "Could not validate credentials";
 const UNAVAILABLE = "Service temporarily unavailable";
 const INTERNAL = "Internal Server Error";
 const OUTAGE = { kind: "status", status: 500 } as const;
-const RATE_LIMITER = { limit: async () => ({ success: false }) };
 
 type Cause = (reader: Reader) => Promise<ReadResult>;
+
+const readWithClaims = (claims: Record<string, unknown>): Cause => {
+  return async ({ issuer, read }) => read("x", { token: await issuer.sign(claims) });
+};
+
+const readLarge = (megabytes: number): Cause => {
+  return ({ database, read }) => database.fail({ kind: "huge-body", megabytes }).then(() => read());
+};
+
+const readOverloaded: Cause = async (reader) => {
+  const results = await Promise.all(Array.from({ length: 6 }, () => readLarge(14)(reader)));
+  return results.find(({ status }) => status === 503) ?? expect.fail("six large replies at once were read");
+};
+
+const readWithoutDigest: Cause = ({ read }) => {
+  vi.spyOn(crypto.subtle, "digest").mockRejectedValue(new Error("no digest"));
+  return read();
+};
 
 /** Each failure by its code: its status, its detail, its Retry-After, and a request that fails this way. */
 const FAILURES: Record<string, [status: number, detail: string, pause: string | null, fail: Cause, settings?: object]> =
   {
     not_authenticated: [401, "Not authenticated", null, ({ read }) => read("x", { as: "nobody" })],
-    invalid_token: [
-      401,
-      "Could not validate credentials",
-      null,
-      async ({ issuer, read }) => read("x", { token: await issuer.sign({ exp: 1 }) }),
-    ],
-    insufficient_scope: [
-      403,
-      "Not enough permissions",
-      null,
-      async ({ issuer, read }) => read("x", { token: await issuer.sign({ scope: "other" }) }),
-      { REQUIRED_SCOPE: "crew-runs:read" },
-    ],
+    invalid_token: [401, INVALID, null, readWithClaims({ exp: 1 })],
+    insufficient_scope: [403, FORBIDDEN, null, readWithClaims({ scope: "" }), { REQUIRED_SCOPE: "crew-runs:read" }],
     run_not_found: [404, "Run not found", null, ({ read }) => read()],
     not_found: [404, "Not Found", null, ({ read }) => read("/api/crew-runs")],
     method_not_allowed: [405, "Method Not Allowed", null, ({ read }) => read("x", { method: "DELETE" })],
     invalid_run_id: [422, "Input should be a valid UUID", null, ({ read }) => read("not-a-uuid")],
-    rate_limited: [429, "Too Many Requests", "60", ({ read }) => read(), { RATE_LIMITER }],
+    rate_limited: [429, "Too Many Requests", "60", ({ read }) => read(), { RATE_LIMITER: { limit: async () => ({}) } }],
     invalid_record: [
       500,
       INTERNAL,
       null,
       async ({ read }) => read(await insertRun({ crew_config: { agents: "none" } })),
     ],
-    record_too_large: [
-      500,
-      INTERNAL,
-      null,
-      ({ database, read }) => database.fail({ kind: "huge-body", megabytes: 17 }).then(() => read()),
-    ],
+    record_too_large: [500, INTERNAL, null, readLarge(17)],
     misconfigured: [500, INTERNAL, null, ({ read }) => read(), { JWT_ISSUER: undefined }],
-    internal_error: [
-      500,
-      INTERNAL,
-      null,
-      ({ read }) => {
-        vi.spyOn(crypto.subtle, "digest").mockRejectedValue(new Error("no digest"));
-        return read();
-      },
-    ],
+    internal_error: [500, INTERNAL, null, readWithoutDigest],
     key_set_unavailable: [503, UNAVAILABLE, "3", ({ issuer, read }) => issuer.proxy.fail(OUTAGE).then(() => read())],
     database_unavailable: [503, UNAVAILABLE, "5", ({ database, read }) => database.fail(OUTAGE).then(() => read())],
     overloaded: [503, UNAVAILABLE, "1", readOverloaded],

@@ -60,7 +60,7 @@ beforeAll(async () => {
   token = (await run(`${find(guide, "3. ", "sh")}echo -n "$SMOKE_TOKEN"`)).stdout;
   await edit(CONFIG, (text) => {
     const settings = `${find(guide, "4. ", "toml")}NEON_FETCH_ENDPOINT = "${sql.url}"\n`;
-    return find(guide, "1. ", "toml") + setLines(text, "vars", settings);
+    return find(guide, "1. ", "toml") + setVariables(text, settings);
   });
 });
 
@@ -103,7 +103,7 @@ test("steps 6 to 8: the first token reads the first run, smoke passes, and the r
   expect(firstRun).toMatchObject({ correlation_id: "first-run", result: "# It works" });
   const smoke = await run(find(guide, "7. ", "sh", 1));
   expect(smoke.code, smoke.stdout).toBe(0);
-  await edit(CONFIG, (text) => setLines(text, "vars", find(guide, "8. ", "toml")));
+  await edit(CONFIG, (text) => setVariables(text, find(guide, "8. ", "toml")));
   expect((await run(find(guide, "5. ", "sh"))).stdout).toMatch(/DOCS_CLIENT_ID \(wrangler\.production\.toml\)/);
   await runAsOwner(find(guide, "8. ", "sql"));
   expect((await served.database.query("select from crew_runs where correlation_id = 'first-run'")).rows).toEqual([]);
@@ -138,14 +138,8 @@ function find(page: string, heading: string, language: string, place = 0): strin
   return replacements.reduce((replaced, [documented, local]) => replaced.replaceAll(documented, local), text);
 }
 
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
 /** Runs a block as a person would paste it, in a shell without an account or settings. */
-function run(script: string): Promise<Outcome> {
+function run(script: string): Promise<{ code: number; stdout: string; stderr: string }> {
   const env = { PATH: process.env["PATH"], HOME: folder, CI: "true", NO_COLOR: "1", SMOKE_TOKEN: token };
   return new Promise((resolve) => {
     execFile("bash", ["-c", `set -e -o pipefail\n${script}`], { cwd: folder, env }, (error, stdout, stderr) =>
@@ -161,9 +155,9 @@ async function runAsOwner(text: string): Promise<void> {
   });
 }
 
-/** Adds lines to a section of wrangler.toml, in place of settings of the same name. */
-function setLines(text: string, section: string, lines: string): string {
+/** Adds lines to the settings of wrangler.toml, in place of those of the same name. */
+function setVariables(text: string, lines: string): string {
   const names = [...lines.matchAll(/^(\w+) = /gm)].map(([, name]) => name);
   const without = text.replaceAll(new RegExp(`^(?:${names.join("|")}) = .*\n`, "gm"), "");
-  return without.replace(`[${section}]\n`, () => `[${section}]\n${lines}`);
+  return without.replace("[vars]\n", () => `[vars]\n${lines}`);
 }

@@ -118,11 +118,11 @@ describe("a log-in", () => {
 
   const API = /oauth-protected-resource/;
   const ISSUER = /oauth-authorization-server|openid-configuration/;
-  const AUTHORIZATION = /\/auth\?/;
-  const respond =
-    (status: number, headers = {}) =>
-    (route: Route) =>
-      route.fulfill({ status, headers, json: {} });
+  const LOG_IN = /\/auth\?/;
+
+  const abort = (route: Route) => route.abort();
+  const respond = (status: number, allowedOrigin: string) => (route: Route) =>
+    route.fulfill({ status, headers: { "access-control-allow-origin": allowedOrigin }, json: {} });
   const comeBack = (parameters: object) => (route: Route) => {
     const { searchParams: sent } = new URL(route.request().url());
     const { issuer: iss } = site.stack.authorizationServer;
@@ -131,28 +131,13 @@ describe("a log-in", () => {
   };
 
   test.each<[fault: string, at: RegExp, fail: (route: Route) => Promise<void>, message: RegExp]>([
-    ["the API doesn't respond", API, (route) => route.abort(), /^The API doesn't respond, .* Check the network/],
-    ["the API fails", API, respond(500), /it responds 500\. Ask whoever runs it/],
-    ["the issuer is down", ISSUER, (route) => route.abort(), / doesn't respond\. Log in again later, or paste a token/],
-    [
-      "the issuer has no metadata",
-      ISSUER,
-      respond(404, { "access-control-allow-origin": "*" }),
-      /responds 404\. Get a/,
-    ],
-    [
-      "the issuer has no CORS",
-      ISSUER,
-      respond(200, { "access-control-allow-origin": "https://x" }),
-      /doesn't let web pages read .*CORS.* Get a token elsewhere/,
-    ],
-    [
-      "the issuer refuses",
-      AUTHORIZATION,
-      comeBack({ error: "access_denied" }),
-      /refuses: access_denied\. Log in again/,
-    ],
-    ["the state is another", AUTHORIZATION, comeBack({ code: "x", state: "y" }), /didn't begin in this tab\. Log in/],
+    ["the API doesn't respond", API, abort, /^The API doesn't respond, .* Check the network/],
+    ["the API fails", API, respond(500, "*"), /it responds 500\. Ask whoever runs it/],
+    ["the issuer is down", ISSUER, abort, / doesn't respond\. Log in again later, or paste a token/],
+    ["the issuer has no metadata", ISSUER, respond(404, "*"), /it responds 404\. Get a token elsewhere/],
+    ["the issuer forbids pages", ISSUER, respond(200, "https://x"), /\(CORS\)\. Get a token elsewhere/],
+    ["the issuer refuses", LOG_IN, comeBack({ error: "access_denied" }), /refuses: access_denied\. Log in/],
+    ["the state is another", LOG_IN, comeBack({ code: "x", state: "y" }), /didn't begin in this tab\. Log in/],
   ])("that fails because %s says why and what to do, and can be repeated", async (_, at, fail, message) => {
     const use = async (page: Page) => {
       await page.route(at, fail);
