@@ -91,8 +91,8 @@ describe("a log-in", () => {
     await site.visit(`/docs?run_id=${FOREIGN}`, use, { expectedMessages: /status of 404/ });
   });
 
-  test("sends the parameters that the reader left in the settings, and no others", async () => {
-    await site.visit("/docs", async (page) => {
+  test("sends the parameters that the reader left in the settings, and no others; a switch asks for the user", async () => {
+    await visitAsOwner(async (page) => {
       await page.locator("#log-in-settings summary").click();
       await expect.poll(() => page.getByLabel("More parameters").inputValue(), PATIENCE).toMatch(/^resource=http/);
       await page.getByLabel("More parameters").fill("ui_locales=cs");
@@ -103,7 +103,7 @@ describe("a log-in", () => {
       // A page in the middle of a navigation may not close.
       await button(page, "owner").waitFor();
       expect([...sent.keys()].toSorted()).toEqual(
-        "client_id code_challenge code_challenge_method redirect_uri response_type state ui_locales".split(" "),
+        "client_id code_challenge code_challenge_method prompt redirect_uri response_type state ui_locales".split(" "),
       );
     });
   });
