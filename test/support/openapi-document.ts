@@ -1,7 +1,6 @@
 // Compares a response with the published OpenAPI document: status, content type, headers, body; nothing undocumented.
 import { type Schema, Validator } from "@cfworker/json-schema";
 import { expect } from "vitest";
-import type { ReadResult } from "./reader.ts";
 
 interface Described {
   description?: string;
@@ -20,6 +19,13 @@ interface DescribedAnswer {
 interface DescribedSchema extends Omit<Schema, "properties"> {
   description?: string;
   properties: Record<string, Schema & { description?: string }>;
+}
+
+/** A response, its body read. */
+interface Sent {
+  status: number;
+  headers: Headers;
+  body: string;
 }
 
 export interface OpenApi {
@@ -46,7 +52,7 @@ export function listHeaders({ components }: OpenApi, answer?: DescribedAnswer): 
 }
 
 /** Fails unless the document describes the response for this path. Returns its body, or undefined if there is none. */
-export function expectDocumented(document: OpenApi, path: string, { status, headers, body }: ReadResult): unknown {
+export function expectDocumented(document: OpenApi, path: string, { status, headers, body }: Sent): unknown {
   const answer = document.paths[path]?.get.responses[status];
   if (answer === undefined) throw new Error(`${path} documents no ${status}`);
   const documented = listHeaders(document, answer);

@@ -26,12 +26,11 @@ async function read(path: string): Promise<string> {
   return response.text();
 }
 
-const HTML = ["text/html; charset=utf-8", null, /^<!doctype html>/] as const;
-const MARKDOWN = ["text/markdown; charset=utf-8", "*", /^# \w/] as const;
+type Row = [path: string, type: string, allowedOrigin: string | null, content: RegExp];
 
-test.each<[path: string, type: string, allowedOrigin: string | null, content: RegExp]>([
-  ...NAMES.map((name) => [addressOf(name), ...HTML] as const),
-  ...NAMES.map((name) => [`/docs/${name}.md`, ...MARKDOWN] as const),
+test.each<Row>([
+  ...NAMES.map((name): Row => [addressOf(name), "text/html; charset=utf-8", null, /^<!doctype html>/]),
+  ...NAMES.map((name): Row => [`/docs/${name}.md`, "text/markdown; charset=utf-8", "*", /^# \w/]),
   ["/llms.txt", "text/plain; charset=utf-8", "*", /^# Crew runs\n\n> /],
   ["/openapi.json", "application/json", "*", /^\{"openapi":"3\.1/],
   ["/robots.txt", "text/plain; charset=utf-8", null, /^User-agent: \*\n/],
