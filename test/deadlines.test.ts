@@ -2,14 +2,11 @@
 // REQUEST_TIMEOUT_MS. Time is simulated.
 import { beforeEach, expect, test, vi } from "vitest";
 import { Failure } from "../src/failure.ts";
-import { type Hang, controlClock, hangFetches } from "./support/clock.ts";
+import { type Hang, answerFetches, controlClock, hangFetches } from "./support/clock.ts";
 import { insertRun } from "./support/database.ts";
-import { openIssuer } from "./support/issuer.ts";
-import { makeKey } from "./support/signing.ts";
-import { type TestApp, bearer, createTestApp } from "./support/test-app.ts";
+import { type Reader, createReader } from "./support/reader.ts";
 
 const clock = controlClock();
-const key = await makeKey("ES256");
 beforeEach(() => clock.simulate());
 
 const TWENTY_MINUTES = 1_200;
@@ -19,9 +16,9 @@ const HANGS: readonly Hang[] = ["silent", "stuck in the body", "trickling"];
 interface Case {
   part: string;
   /** Makes the part hang. */
-  hang(jwksUrl: string): unknown;
-  variables?: Record<string, unknown>;
-  /** How old the app's keys are; without it, it has none. */
+  hang(keysUrl: string): unknown;
+  settings?: object;
+  /** How old the isolate's keys are; without it, it has none. */
   keysAgeSeconds?: number;
   /** When the part begins to hang, after the request. */
   afterMs?: number;
@@ -42,39 +39,30 @@ async function hangInBody(): Promise<Response> {
 const CASES: readonly Case[] = [
   ...HANGS.flatMap((hang): Case[] => {
     const database = { hang: () => hangFetches("/sql", hang), keysAgeSeconds: 0, status: 503 };
-    const issuer = { hang: (jwksUrl: string) => hangFetches(jwksUrl, hang) };
+    const issuer = { hang: (keysUrl: string) => hangFetches(keysUrl, hang) };
+    const old = { keysAgeSeconds: TWENTY_MINUTES, status: 200 };
     return [
       { ...database, part: `a ${hang} database`, within: [9_000, 10_000, 12_000] },
-      {
-        ...database,
-        part: `a database that is ${hang} after the first read`,
-        afterMs: 300,
-        within: [0, 10_000, 12_000],
-      },
+      { ...database, part: `a database, ${hang} after the first read`, afterMs: 300, within: [0, 10_000, 12_000] },
       { ...issuer, part: `a ${hang} issuer without keys at hand`, status: 503, within: [3_000, 3_000, 3_000] },
-      {
-        ...issuer,
-        part: `a ${hang} issuer with stale keys at hand`,
-        keysAgeSeconds: TWENTY_MINUTES,
-        status: 200,
-        within: [1_000, 1_000, 3_000],
-      },
+      { ...issuer, ...old, part: `a ${hang} issuer with stale keys at hand`, within: [1_000, 1_000, 3_000] },
     ];
   }),
-  ...[
-    { part: "an issuer without keys at hand", status: 503, within: [500, 500, 500] as const },
-    {
-      part: "an issuer with stale keys at hand",
-      keysAgeSeconds: TWENTY_MINUTES,
-      status: 200,
-      within: [500, 1_500, 3_500] as const,
-    },
-  ].map((each): Case => ({
-    ...each,
-    part: `${each.part} and 500 ms for a request`,
-    variables: { REQUEST_TIMEOUT_MS: 500 },
-    hang: (jwksUrl) => hangFetches(jwksUrl, "silent"),
-  })),
+  {
+    part: "an issuer without keys at hand and 500 ms for a request",
+    settings: { REQUEST_TIMEOUT_MS: 500 },
+    hang: (keysUrl) => hangFetches(keysUrl, "silent"),
+    status: 503,
+    within: [500, 500, 500],
+  },
+  {
+    part: "an issuer with stale keys at hand and 500 ms for a request",
+    settings: { REQUEST_TIMEOUT_MS: 500 },
+    hang: (keysUrl) => hangFetches(keysUrl, "silent"),
+    keysAgeSeconds: TWENTY_MINUTES,
+    status: 200,
+    within: [500, 1_500, 3_500],
+  },
   {
     part: "a cache whose lookups hang",
     hang: () => mockLookups(hangForever),
@@ -85,74 +73,62 @@ const CASES: readonly Case[] = [
   { part: "a cache whose bodies hang", hang: () => mockLookups(hangInBody), status: 200, within: [800, 1_000, 3_000] },
   {
     part: "a limiter",
-    variables: { RATE_LIMITER: { limit: hangForever } },
+    settings: { RATE_LIMITER: { limit: hangForever } },
     hang: () => {},
     status: 200,
     within: [400, 1_400, 3_400],
   },
 ];
 
-test("a wait that is cut short by its token has as much less time", async () => {
-  const issuer = await openIssuer([key]);
-  const app = createTestApp({ ...issuer.variables, JWT_LEEWAY_SECONDS: 0 });
-  const token = await issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 5 });
-  const id = await insertRun({ status: "running" });
+const read = ({ read: readRun }: Reader, id: string, seconds: number, token?: string) =>
+  readRun(id, { ...(token !== undefined && { token }), headers: { prefer: `wait=${seconds}` } });
+
+const elapsed = async (work: Promise<unknown>): Promise<number> => {
   const startedMs = Date.now();
-  const reading = read(app, id, token, 20);
+  await work;
+  return Date.now() - startedMs;
+};
+
+test.each(CASES)("$part, and waits of 0, 1 and 3 s: within $within ms", async (each) => {
+  const { hang, settings = {}, keysAgeSeconds, afterMs = 0, within } = each;
+  const reader = await createReader({ settings });
+  const { JWKS_URL } = reader.issuer.variables;
+  if (keysAgeSeconds !== undefined) {
+    expect((await reader.read()).status).toBe(404);
+    await reader.app.settle();
+    clock.advance(keysAgeSeconds);
+  }
+  const id = await insertRun({ status: "running" });
+  if (afterMs === 0) hang(JWKS_URL);
+  const reads = WAITS.map(async (seconds, index) => {
+    const withinMs = within[index] ?? 0;
+    const reading = read(reader, id, seconds);
+    expect(await elapsed(reading)).toBeLessThanOrEqual(withinMs);
+    // Without a wait, the first read is the only one.
+    expect((await reading).status).toBe(withinMs === 0 ? 200 : each.status);
+  });
+  if (afterMs > 0) {
+    await scheduler.wait(afterMs);
+    hang(JWKS_URL);
+  }
+  await Promise.all(reads);
+});
+
+test("a wait that is cut short by its token has as much less time", async () => {
+  const reader = await createReader({ settings: { JWT_LEEWAY_SECONDS: 0 } });
+  const token = await reader.issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 5 });
+  const reading = elapsed(read(reader, await insertRun({ status: "running" }), 20, token));
   await scheduler.wait(300);
   hangFetches("/sql", "silent");
-  await reading;
   // The wait is three seconds and a fraction of the fourth is over.
-  expect(Date.now() - startedMs).toBeLessThanOrEqual(12_000);
+  expect(await reading).toBeLessThanOrEqual(12_000);
 });
 
-test("a wait for which the isolate never has room fails within its time", async () => {
-  const issuer = await openIssuer([key]);
-  const app = createTestApp({ ...issuer.variables, REQUEST_TIMEOUT_MS: 1_500 });
-  const token = await issuer.sign();
-  const id = await insertRun({ status: "running" });
-  const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
-  vi.mocked(fetch).mockImplementation((input, init) =>
-    String(input).endsWith("/sql") ? Promise.reject(new Failure("overloaded")) : simulated(input, init),
-  );
-  for (const chance of [0, 0.5, 0.99]) {
-    vi.spyOn(Math, "random").mockReturnValue(chance);
-    const startedMs = Date.now();
-    const response = await read(app, id, token, 1);
-    vi.mocked(Math.random).mockRestore();
-    expect(Date.now() - startedMs).toBeLessThanOrEqual(2_500);
-    expect(await response.json()).toMatchObject({ code: "overloaded" });
-  }
+test.each([0, 0.5, 0.99])("a wait for which the isolate never has room fails within its time: %f", async (chance) => {
+  const reader = await createReader({ settings: { REQUEST_TIMEOUT_MS: 1_500 } });
+  answerFetches("/sql", () => Promise.reject(new Failure("overloaded")));
+  vi.spyOn(Math, "random").mockReturnValue(chance);
+  const reading = read(reader, crypto.randomUUID(), 1);
+  expect(await elapsed(reading)).toBeLessThanOrEqual(2_500);
+  expect((await reading).log["code"]).toBe("overloaded");
 });
-
-const read = (app: TestApp, id: string, token: string, wait: number) =>
-  app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(token), prefer: `wait=${wait}` } });
-
-test.each(CASES.flatMap((each) => WAITS.map((wait, index) => ({ ...each, wait, withinMs: each.within[index] ?? 0 }))))(
-  "$part, and a wait of $wait s: $status within $withinMs ms",
-  async ({ hang, variables, keysAgeSeconds, afterMs = 0, status, wait, withinMs }) => {
-    const issuer = await openIssuer([key]);
-    const token = await issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 86_400 });
-    const app = createTestApp({ ...issuer.variables, ...variables });
-    if (keysAgeSeconds !== undefined) {
-      expect((await read(app, crypto.randomUUID(), token, 0)).status).toBe(404);
-      await app.settle();
-      clock.advance(keysAgeSeconds);
-    }
-    const id = await insertRun({ status: "running" });
-    if (afterMs === 0) hang(issuer.variables.JWKS_URL);
-    const startedMs = Date.now();
-    const reading = read(app, id, token, wait).then(async (response) => {
-      await response.text();
-      return { status: response.status, ms: Date.now() - startedMs };
-    });
-    if (afterMs > 0) {
-      await scheduler.wait(afterMs);
-      hang(issuer.variables.JWKS_URL);
-    }
-    const answer = await reading;
-    // Without a wait, the first read is the only one.
-    expect(answer.status).toBe(withinMs === 0 ? 200 : status);
-    expect(answer.ms).toBeLessThanOrEqual(withinMs);
-  },
-);

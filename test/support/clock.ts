@@ -9,7 +9,7 @@ export interface Clock {
   stopAt(ms: number): void;
   /**
    * From now on `Date.now`, `scheduler.wait` and `AbortSignal.timeout` are simulated: requests and the database take no time, and
-   * as soon as none of them is under way, the clock jumps to the next timer. So a wait of a minute takes milliseconds, and ends to
+   * as soon as none of them is under way, the clock jumps to the next timers. So a wait of a minute takes milliseconds, and ends to
    * the millisecond.
    */
   simulate(): void;
@@ -68,10 +68,10 @@ function simulateTimers(tell: (elapsedMs: number) => void): MockInstance[] {
       for (let turns = 0; turns < QUIET_TURNS; turns = underWay > 0 ? 0 : turns + 1) {
         await new Promise((resolve) => setTimeout(resolve, 0));
       }
-      const next = [...timers].reduce((first, timer) => (timer.atMs < first.atMs ? timer : first));
-      timers.delete(next);
-      tell((elapsedMs = next.atMs));
-      next.fire();
+      tell((elapsedMs = Math.min(...[...timers].map(({ atMs }) => atMs))));
+      for (const timer of timers) {
+        if (timer.atMs <= elapsedMs && timers.delete(timer)) timer.fire();
+      }
     }
     isRunning = false;
   }
@@ -124,18 +124,26 @@ function simulateTimers(tell: (elapsedMs: number) => void): MockInstance[] {
 }
 
 /**
- * While the clock is simulated: requests to URLs that contain `part` hang, until their signal fires. Returns a function that ends
- * this for new requests.
+ * While the clock is simulated: `respond` answers requests to URLs that contain `part`; `send` sends the request. Returns a function
+ * that ends this for new requests.
  */
-export function hangFetches(part: string, hang: Hang): () => void {
+export function answerFetches(
+  part: string,
+  respond: (send: () => Promise<Response>, signal: AbortSignal | undefined) => Promise<Response>,
+): () => void {
   const simulated = vi.mocked(fetch).getMockImplementation();
   if (simulated === undefined) throw new Error("time isn't simulated");
-  let isHanging = true;
-  vi.mocked(fetch).mockImplementation((input, init) =>
-    isHanging && String(input).includes(part) ? fetchNever(hang, init?.signal ?? undefined) : simulated(input, init),
-  );
-  return () => (isHanging = false);
+  let isAnswering = true;
+  vi.mocked(fetch).mockImplementation((input, init) => {
+    const send = () => simulated(input, init);
+    return isAnswering && String(input).includes(part) ? respond(send, init?.signal ?? undefined) : send();
+  });
+  return () => (isAnswering = false);
 }
+
+/** As `answerFetches`: the requests hang, until their signal fires. */
+export const hangFetches = (part: string, hang: Hang): (() => void) =>
+  answerFetches(part, (_, signal) => fetchNever(hang, signal));
 
 async function fetchNever(hang: Hang, signal: AbortSignal | undefined): Promise<Response> {
   const aborted = new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));

@@ -4,6 +4,7 @@ import { describe, expect, inject, test, vi } from "vitest";
 import type { FaultName } from "../../../docs/faults.ts";
 import { createCrewRunStore } from "../../../src/crew-runs/postgres/store.ts";
 import { readSettings } from "../../../src/settings.ts";
+import { controlClock } from "../../support/clock.ts";
 import { ROW_ID, makeReply } from "../../support/database-reply.ts";
 import { connectAsOwner, insertRun, updateRun } from "../../support/database.ts";
 import { expectFault } from "../../support/documented-fault.ts";
@@ -12,6 +13,7 @@ import type { User } from "../../support/issuer.ts";
 import { type ReadResult, createReader } from "../../support/reader.ts";
 import { keepSecret } from "../../support/secrets.ts";
 
+const clock = controlClock();
 const { variables, ownerDatabaseUrl, faultProxyServer } = inject("localStack");
 
 interface Statement {
@@ -35,6 +37,7 @@ const readReply = async (database: CannedResponse, settings = {}): Promise<ReadR
 
 /** The statements with which the Worker reads a run: the first read, and a wait's poll for the end. */
 async function catchStatements(id: string): Promise<Statement[]> {
+  clock.simulate();
   const { database, read } = await createReader();
   await read(id, { headers: { prefer: "wait=2" } });
   const statements = (await database.requests()).map(({ body }): Statement => JSON.parse(body));
