@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { fetchWithinBudget } from "../../src/crew-runs/postgres/reply-budget.ts";
 import { beforeAll, describe, inject, test, vi } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
+import { StateHistory, type Version, canSee, check, isFinal, writeVersion } from "./state-history.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
@@ -149,7 +149,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
   ];
   await Promise.all(versions.map((version, run) => writeVersion(ids[run] ?? "", version)));
   const first: World = { keys: [0], issuer: "well", isDatabaseDown: false, rows: [...versions] };
-  const chronicle = new Chronicle<World>(first);
+  const states = new StateHistory<World>(first);
 
   const tokens = new Map<string, { text: string; deadMs: number }>();
   const heldTags = new Map<string, string>();
@@ -182,10 +182,10 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const endedMs = Date.now();
     const { status, headers } = response;
 
-    const was = (agoMs: number, isSo: (world: World) => boolean) => chronicle.was(begunMs - agoMs, endedMs, isSo);
+    const was = (agoMs: number, isSo: (world: World) => boolean) => states.was(begunMs - agoMs, endedMs, isSo);
     const hasKey = (world: World) => world.keys.includes(key);
     const keyServesMs = was(FAILURE_MEMORY_MS, isIssuerFailing) ? staleMs : OLD_KEY_MS;
-    const { rows, isDatabaseDown } = chronicle.now;
+    const { rows, isDatabaseDown } = states.now;
     const current = rows[run];
     const isCached =
       cached !== undefined &&
@@ -194,55 +194,55 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       endedMs < cached.readMs + ttlMs;
 
     if (status === 401) {
-      must(endedMs >= deadMs || was(NEW_KEY_MS, (world) => !hasKey(world)), "a good token is let in");
+      check(endedMs >= deadMs || was(NEW_KEY_MS, (world) => !hasKey(world)), "a good token is let in");
       return begunMs < deadMs && was(staleMs, hasKey) ? attempts : 0;
     }
-    must(begunMs < deadMs, "an expired token ends");
+    check(begunMs < deadMs, "an expired token ends");
     if (status === 503 && body.includes("key_set_unavailable")) {
-      must(was(BACKOFF_MS, isIssuerFailing), "no 5xx while the issuer is well");
+      check(was(BACKOFF_MS, isIssuerFailing), "no 5xx while the issuer is well");
       return attempts;
     }
-    must(was(keyServesMs, hasKey), "a withdrawn key ends within its bound");
+    check(was(keyServesMs, hasKey), "a withdrawn key ends within its bound");
     if (status === 503) {
-      must(isDatabaseDown && body.includes("database_unavailable"), "no 5xx while the database is well");
-      must(!isCached, "a cached run needs no database");
+      check(isDatabaseDown && body.includes("database_unavailable"), "no 5xx while the database is well");
+      check(!isCached, "a cached run needs no database");
     } else if (status === 404) {
-      must(!isDatabaseDown, "nobody can say that a run is missing while the database is down");
-      must(current === undefined || !canSee(current, reader), "a run is there for whoever may see it");
+      check(!isDatabaseDown, "nobody can say that a run is missing while the database is down");
+      check(current === undefined || !canSee(current, reader), "a run is there for whoever may see it");
       const id = headers.get("x-request-id") ?? "";
       const others = [...headers].filter(([name]) => name !== "x-request-id" && name !== "server-timing");
       notFound.add(JSON.stringify([body.replace(id, ""), others]));
-      must(notFound.size === 1, "a foreign run is the same 404 as a missing one");
+      check(notFound.size === 1, "a foreign run is the same 404 as a missing one");
     } else {
       const etag = headers.get("etag") ?? "";
-      if (status === 304) must(body === "" && etag === tag, "a 304 confirms the tag that the client holds");
-      else must(status === 200 && etag !== "" && etag !== tag, "a good request has a good answer");
-      if (status === 200) must((bodies.get(etag) ?? body) === body, "one tag never names two bodies");
+      if (status === 304) check(body === "" && etag === tag, "a 304 confirms the tag that the client holds");
+      else check(status === 200 && etag !== "" && etag !== tag, "a good request has a good answer");
+      if (status === 200) check((bodies.get(etag) ?? body) === body, "one tag never names two bodies");
       if (status === 200) bodies.set(etag, body);
       heldTags.set(`${reader} ${run}`, etag);
 
       const record = JSON.parse(bodies.get(etag) ?? "{}");
       const version = versions.find(({ name }) => name === record.correlation_id);
       if (version === undefined) throw new Error("the answer is no state of the row");
-      must(record.id === ids[run] && record.status === version.status, "the answer is a state of the row");
-      must(canSee(version, reader), "nobody reads what is not theirs");
-      must(headers.has("retry-after") === !isFinal(version), "an unfinished run is to be asked for again, no other");
+      check(record.id === ids[run] && record.status === version.status, "the answer is a state of the row");
+      check(canSee(version, reader), "nobody reads what is not theirs");
+      check(headers.has("retry-after") === !isFinal(version), "an unfinished run is to be asked for again, no other");
       if (!isFinal(version)) {
-        must(version === current && !isDatabaseDown, "an unfinished run is never older than the request");
+        check(version === current && !isDatabaseDown, "an unfinished run is never older than the request");
         return attempts;
       }
       const ageMs = Number(headers.get("age") ?? 0) * 1_000;
       const wasSo = (world: World) => world.rows[run] === version;
-      must(version === current || was(ttlMs, wasSo), "a finished run is never older than its time");
-      must(ageMs === 0 || ageMs < ttlMs, "no age is beyond the time");
-      must(chronicle.was(begunMs - ageMs - 1_000, endedMs - ageMs, wasSo), "the age is the run's");
+      check(version === current || was(ttlMs, wasSo), "a finished run is never older than its time");
+      check(ageMs === 0 || ageMs < ttlMs, "no age is beyond the time");
+      check(states.was(begunMs - ageMs - 1_000, endedMs - ageMs, wasSo), "the age is the run's");
       isolate.cached.set(run, { version, readMs: begunMs - ageMs - (ageMs > 0 ? 1_000 : 0) });
     }
     return isCached ? 0 : attempts;
   }
 
   async function askAll(isolate: Isolate, { asks: all, lostQueries }: Extract<Step, { kind: "ask" }>): Promise<void> {
-    const { isDatabaseDown } = chronicle.now;
+    const { isDatabaseDown } = states.now;
     const isFaulty = lostQueries > 0 && !isDatabaseDown;
     if (isFaulty) await database.fail({ kind: "drop", times: lostQueries });
     const count = () => Promise.all([database, issuer.proxy].map(async (proxy) => await proxy.received()));
@@ -254,16 +254,16 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     if (isFaulty) await database.heal();
 
     const budget = budgets.reduce((sum, each) => sum + each, 0);
-    must(queries - queriesBefore <= budget, `at most ${budget} queries`);
+    check(queries - queriesBefore <= budget, `at most ${budget} queries`);
     const { lastFetch } = isolate;
     const pauseMs = lastFetch?.hasFailed ? BACKOFF_MS : NEW_KEY_MS;
     const isPausing = lastFetch !== undefined && lastFetch.atMs <= begunMs && Date.now() < lastFetch.atMs + pauseMs;
-    must(fetches - fetchesBefore <= (isPausing ? 0 : 1), "the keys are fetched once, and then not for a while");
-    if (fetches > fetchesBefore) isolate.lastFetch = { atMs: begunMs, hasFailed: isIssuerFailing(chronicle.now) };
+    check(fetches - fetchesBefore <= (isPausing ? 0 : 1), "the keys are fetched once, and then not for a while");
+    if (fetches > fetchesBefore) isolate.lastFetch = { atMs: begunMs, hasFailed: isIssuerFailing(states.now) };
   }
 
   async function write({ run, what }: Extract<Step, { kind: "write" }>): Promise<void> {
-    const { now } = chronicle;
+    const { now } = states;
     const row = now.rows[run];
     // A finished run does not go on; a deleted one does not come back.
     if (row === undefined || (what === "running" && isFinal(row))) return;
@@ -274,12 +274,12 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       version = { ...row, ...change, name: `version ${versions.length}` };
       versions.push(version);
     }
-    await chronicle.change({ ...now, rows: now.rows.with(run, version) }, () => writeVersion(ids[run] ?? "", version));
+    await states.change({ ...now, rows: now.rows.with(run, version) }, () => writeVersion(ids[run] ?? "", version));
   }
 
   return async (each) => {
-    const { now } = chronicle;
-    if (each.seconds !== 0) chronicle.jump(() => clock.advance(each.seconds));
+    const { now } = states;
+    if (each.seconds !== 0) states.jump(() => clock.advance(each.seconds));
     switch (each.kind) {
       case "ask":
         return askAll(isolates[each.isolate === 0 ? 0 : 1], each);
@@ -287,13 +287,13 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
         return write(each);
       case "publish": {
         const published = each.keys.map((key) => findKey(key).jwk);
-        return chronicle.change({ ...now, keys: each.keys }, () => issuer.publish(published));
+        return states.change({ ...now, keys: each.keys }, () => issuer.publish(published));
       }
       case "issuer":
-        return chronicle.change({ ...now, issuer: each.is }, () => issuer.proxy.fail(ISSUER_FAULTS[each.is]));
+        return states.change({ ...now, issuer: each.is }, () => issuer.proxy.fail(ISSUER_FAULTS[each.is]));
       case "database": {
         const kind = each.isDown ? "drop" : "none";
-        return chronicle.change({ ...now, isDatabaseDown: each.isDown }, () => database.fail({ kind }));
+        return states.change({ ...now, isDatabaseDown: each.isDown }, () => database.fail({ kind }));
       }
       case "cache":
         cacheIs = each.is;

@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, inject, test } from "vitest";
 import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { Chronicle, type Version, canSee, isFinal, must, writeVersion } from "./chronicle.ts";
+import { StateHistory, type Version, canSee, check, isFinal, writeVersion } from "./state-history.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { openDatabaseProxy } from "../support/fault-proxy.ts";
@@ -63,14 +63,14 @@ beforeAll(async () => {
 async function play(app: TestApp, scene: Scene): Promise<number> {
   const id = await insertRun({ correlation_id: "version 0" });
   const versions: Version[] = [{ name: "version 0", owner: "owner", status: "pending" }];
-  const chronicle = new Chronicle(versions[0]);
+  const states = new StateHistory(versions[0]);
   const get = async (reader: User, headers: Record<string, string>) =>
     app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(await fetchToken(reader)), ...headers } });
   const tag = (await get("owner", {})).headers.get("etag") ?? "";
 
   async function change({ afterMs, what }: Scene["changes"][number]): Promise<void> {
     await pause(afterMs);
-    const row = chronicle.now;
+    const row = states.now;
     if (row === undefined || isFinal(row)) return;
     let version: Version | undefined;
     if (what !== "nothing") {
@@ -78,7 +78,7 @@ async function play(app: TestApp, scene: Scene): Promise<number> {
       version = { ...row, ...members, name: `version ${versions.length}` };
       versions.push(version);
     }
-    await chronicle.change(version, () => writeVersion(id, version));
+    await states.change(version, () => writeVersion(id, version));
   }
 
   async function wait({ reader, fromMs, seconds, hasTag }: Scene["waits"][number]): Promise<void> {
@@ -90,30 +90,30 @@ async function play(app: TestApp, scene: Scene): Promise<number> {
     const endMs = begunMs + seconds * 1_000;
     const { status, headers } = response;
     const sees = (row: Version | undefined) => row !== undefined && canSee(row, reader);
-    must(endedMs <= endMs + MAX_RETRY_MS, "a wait ends within its time");
-    if (!chronicle.was(begunMs, endedMs, sees)) {
-      must(status === 404 && !headers.has("preference-applied"), "a stranger does not wait and never gets in");
+    check(endedMs <= endMs + MAX_RETRY_MS, "a wait ends within its time");
+    if (!states.was(begunMs, endedMs, sees)) {
+      check(status === 404 && !headers.has("preference-applied"), "a stranger does not wait and never gets in");
       return;
     }
     if (status === 404) {
-      must(
-        chronicle.was(begunMs, endedMs, (row) => !sees(row)),
+      check(
+        states.was(begunMs, endedMs, (row) => !sees(row)),
         "a run is there for whoever may see it",
       );
       return;
     }
-    must(status === 200 || (status === 304 && hasTag), `a wait does not end with ${status}`);
+    check(status === 200 || (status === 304 && hasTag), `a wait does not end with ${status}`);
     const name = status === 304 ? "version 0" : JSON.parse(body).correlation_id;
     const version = versions.find((each) => each.name === name);
     const isSo = (row: Version | undefined) => row === version;
-    must(version !== undefined && canSee(version, reader), "nobody reads what is not theirs");
-    must(chronicle.was(begunMs, endedMs, isSo), "the run is never older than the request");
-    must(status === 304 || !hasTag || headers.get("etag") !== tag, "a 200 brings another tag than the client holds");
+    check(version !== undefined && canSee(version, reader), "nobody reads what is not theirs");
+    check(states.was(begunMs, endedMs, isSo), "the run is never older than the request");
+    check(status === 304 || !hasTag || headers.get("etag") !== tag, "a 200 brings another tag than the client holds");
     if (version !== undefined && isFinal(version)) {
-      must(!headers.has("retry-after"), "a finished run is not to be asked for again");
+      check(!headers.has("retry-after"), "a finished run is not to be asked for again");
     } else if (!hasTag || status === 304) {
-      must(endedMs >= endMs && headers.get("retry-after") === "0", "an unfinished run is waited for to the end");
-      must(chronicle.was(endMs, endedMs, isSo), "when the time is up, the run is as it then is");
+      check(endedMs >= endMs && headers.get("retry-after") === "0", "an unfinished run is waited for to the end");
+      check(states.was(endMs, endedMs, isSo), "when the time is up, the run is as it then is");
     }
   }
 
@@ -140,7 +140,7 @@ describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
         if (outcome.status === "rejected") throw outcome.reason;
         budget += outcome.value;
       }
-      must((await proxy.received()) <= budget, `the waits make ${budget} queries at most`);
+      check((await proxy.received()) <= budget, `the waits make ${budget} queries at most`);
     });
     await fc.assert(property, { seed: SEED, numRuns: HISTORIES, interruptAfterTimeLimit: TIME_LIMIT_MS });
   });

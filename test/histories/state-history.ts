@@ -27,8 +27,8 @@ export async function writeVersion(id: string, version: Version | undefined): Pr
 }
 
 /** What the world was like and is. A clock that jumps back passes the same readings twice: what was so at either time counts. */
-export class Chronicle<World> {
-  readonly #chapters: { fromMs: number; toMs: number; world: World }[] = [];
+export class StateHistory<World> {
+  readonly #periods: { fromMs: number; toMs: number; world: World }[] = [];
   now: World;
 
   constructor(world: World) {
@@ -38,7 +38,7 @@ export class Chronicle<World> {
 
   /** Makes the world another one by `effect`. Until that has taken effect, either may be seen. */
   async change(world: World, effect: () => Promise<unknown>): Promise<void> {
-    const old = this.#chapters.at(-1);
+    const old = this.#periods.at(-1);
     if (old !== undefined) old.toMs = Number.POSITIVE_INFINITY;
     this.#begin(world);
     await effect();
@@ -55,21 +55,21 @@ export class Chronicle<World> {
   /** Whether something was so at any time between two readings of the clock, the second of which may be now. */
   was(fromMs: number, toMs: number, isSo: (world: World) => boolean): boolean {
     this.#tick();
-    return this.#chapters.some((chapter) => chapter.toMs >= fromMs && chapter.fromMs <= toMs && isSo(chapter.world));
+    return this.#periods.some((period) => period.toMs >= fromMs && period.fromMs <= toMs && isSo(period.world));
   }
 
   #begin(world: World): void {
-    this.#chapters.push({ fromMs: Date.now(), toMs: Date.now(), world });
+    this.#periods.push({ fromMs: Date.now(), toMs: Date.now(), world });
     this.now = world;
   }
 
   #tick(): void {
-    const last = this.#chapters.at(-1);
+    const last = this.#periods.at(-1);
     if (last !== undefined) last.toMs = Date.now();
   }
 }
 
 /** Fails a history that breaks a promise. */
-export function must(isSo: boolean, promise: string): void {
+export function check(isSo: boolean, promise: string): void {
   if (!isSo) throw new Error(`a promise was broken: ${promise}`);
 }
