@@ -1,7 +1,7 @@
 // `Prefer: wait=N` (RFC 7240 §4.3) on an unfinished run: what ends a wait, and what a wait costs. Time is simulated, so each
 // wait takes its time to the millisecond.
 // Random waits by several readers while the row changes: test/histories/. A wait ends when its client leaves:
-// test/node/client-gone.test.ts, because here there is no client.
+// test/node/sockets.test.ts, because here there is no client.
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { Failure } from "../../src/failure.ts";
 import { answerFetches, controlClock, hangFetches } from "../support/clock.ts";

@@ -107,7 +107,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["schema.sql", "completed_at < '10000-01-01", "completed_at <= '10000-01-01", "schema"],
   ["wrangler.toml", "preview_urls = false", "preview_urls = true", "node/wrangler-config"],
   ["wrangler.toml", "redact_query_string = true", "redact_query_string = false", "node/wrangler-config"],
-  ["wrangler.toml", '"enable_request_signal", ', "", "node/wrangler-config node/client-gone"],
+  ["wrangler.toml", '"enable_request_signal", ', "", "node/wrangler-config node/sockets"],
   // A token is confirmed before its response leaves.
   [
     "src/crew-runs/route.ts",
@@ -159,7 +159,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/auth/key-set.ts", '(need !== "refuse" || areYounger(REFUSAL_MS))', "true", "auth/key-set"],
   ["src/auth/key-set.ts", "PATIENCE_MS = 1_000", "PATIENCE_MS = 3_500", "auth/key-set deadlines"],
   ["src/auth/key-set.ts", "if (!areUsable()) remember(new", "remember(new", "auth/key-set"],
-  ["src/auth/key-set.ts", "waitUntil(flight.run(task));", "void flight.run(task);", "auth/key-set node/client-gone"],
+  ["src/auth/key-set.ts", "waitUntil(flight.run(task));", "void flight.run(task);", "auth/key-set node/sockets"],
   ["src/isolate/single-flight.ts", "if (this.#flight === flight) this", "this", "isolate/single-flight"],
   ["src/isolate/single-flight.ts", "Math.min(patienceMs, this.#timeoutMs)", "patienceMs", "isolate/single-flight"],
   [
