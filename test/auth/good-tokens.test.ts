@@ -19,24 +19,24 @@ const [rsa, ec, ed] = await Promise.all([makeKey("RS256"), makeKey("ES256"), mak
 const reader = await createReader({ keys: [ec, rsa, ed] });
 const { issuer } = reader;
 const AUDIENCE = issuer.variables.JWT_AUDIENCE;
-/** Serves a key set that must not be fetched. */
+/** Where headers point to. */
 const otherKeys = await openFaultProxy({ text: `{"keys":[]}` });
 const id = await insertRun();
 
 /** That the token reads the run in a new isolate. */
-async function expectIn(token: string, from: Reader = reader, run = id, scheme = "Bearer "): Promise<void> {
+async function expectAccepted(token: string, from: Reader = reader, run = id, scheme = "Bearer "): Promise<void> {
   const { status, body, log } = await from.restart().read(run, { headers: { authorization: scheme + token } });
   expect(status).toBe(200);
   expect(JSON.parse(body)).toMatchObject({ id: run });
   expect(log["auth"]).toBe("verified");
 }
 
-/** That a token gets in which `key` signed, at an issuer that publishes the key with these members. */
-async function expectKeyIn(key: SigningKey, members: Members, algorithm = key.algorithm): Promise<void> {
+/** That a token which `key` signed is accepted, at an issuer that publishes the key with these members. */
+async function expectKeyAccepted(key: SigningKey, members: Members, algorithm = key.algorithm): Promise<void> {
   const other = await createReader({ keys: [republish(key, members)] });
   const header = { alg: algorithm, typ: "at+jwt", kid: key.jwk.kid };
   const claims = { iss: other.issuer.variables.JWT_ISSUER, aud: AUDIENCE, sub: "owner", iat: NOW, exp: NOW + 300 };
-  await expectIn(await forge(header, claims, key, algorithm), other);
+  await expectAccepted(await forge(header, claims, key, algorithm), other);
 }
 
 /** The same key, published with other members; undefined removes one. */
@@ -45,53 +45,44 @@ const republish = (key: SigningKey, members: Members): SigningKey => ({
   jwk: JSON.parse(JSON.stringify({ ...key.jwk, ...members })),
 });
 
-describe("a token gets in", () => {
+describe("a token is accepted", () => {
   test.for(SIGNATURE_ALGORITHMS)("signed by %s", async (algorithm) => {
     const key = /^[RP]S/.test(algorithm) ? rsa : await makeKey(algorithm);
-    await expectKeyIn(key, { alg: algorithm }, algorithm);
+    await expectKeyAccepted(key, { alg: algorithm }, algorithm);
   });
 
-  test("if its key has no use, or only key_ops to verify", async () => {
-    for (const key of [rsa, ec, ed, await makeKey("ES384")]) await expectKeyIn(key, { alg: undefined, use: undefined });
-    await expectKeyIn(ec, { use: undefined, key_ops: ["verify"] });
-  });
-
-  test("signed by Ed25519, by whichever of its names key and token use", async () => {
-    for (const alg of ["EdDSA", "Ed25519"]) {
-      for (const said of ["EdDSA", "Ed25519"]) await expectKeyIn(ed, { alg }, said);
-    }
+  test("if its key has no use, or only key_ops to verify, or says the algorithm by its other name", async () => {
+    for (const key of [rsa, ec, ed, await makeKey("ES384")])
+      await expectKeyAccepted(key, { alg: undefined, use: undefined });
+    await expectKeyAccepted(ec, { use: undefined, key_ops: ["verify"] });
+    await expectKeyAccepted(ed, { alg: "Ed25519" }, "EdDSA");
+    await expectKeyAccepted(ed, { alg: "EdDSA" }, "Ed25519");
   });
 
   test.for(["bearer ", "BEARER ", "Bearer    ", "  Bearer "])("after %j", async (scheme) => {
-    await expectIn(`${await issuer.sign()} `, reader, id, scheme);
+    await expectAccepted(`${await issuer.sign()} `, reader, id, scheme);
   });
 
-  const types = ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "JWT", "jwt", "application/jwt"];
-  test.for([...types, undefined])("with the typ %s", async (typ) => {
-    await expectIn(await issuer.sign({}, { header: { typ } }));
+  const types = ["at+jwt", "Application/AT+JWT", "JWT", "application/jwt", "Jwt", undefined];
+  test.for(types)("with the typ %s", async (typ) => {
+    await expectAccepted(await issuer.sign({}, { header: { typ } }));
   });
 
-  test("with the typ at+jwt if JWT_REQUIRE_AT_JWT is on", async () => {
-    await expectIn(await issuer.sign(), reader.restart({ JWT_REQUIRE_AT_JWT: "true" }));
+  test.for(types.slice(0, 2))("with the typ %s if JWT_REQUIRE_AT_JWT is on", async (typ) => {
+    await expectAccepted(await issuer.sign({}, { header: { typ } }), reader.restart({ JWT_REQUIRE_AT_JWT: "true" }));
   });
 
   test.for(["web, mobile", "web mobile"])("for either of two audiences, JWT_AUDIENCE being %j", async (both) => {
     for (const aud of ["web", "mobile", ["other", "mobile"]]) {
-      await expectIn(await issuer.sign({ aud }), reader.restart({ JWT_AUDIENCE: both }));
+      await expectAccepted(await issuer.sign({ aud }), reader.restart({ JWT_AUDIENCE: both }));
     }
   });
 
   test("with a header that points to other keys, which are not fetched", async () => {
-    const header = {
-      jku: otherKeys.url,
-      x5u: otherKeys.url,
-      jwk: rsa.jwk,
-      x5c: ["MIIB"],
-      x5t: "x",
-      iss: otherKeys.url,
-    };
-    await expectIn(await issuer.sign({}, { header }));
-    await expectKeyIn(ec, { x5c: ["MIIB"], x5t: "x", x5u: otherKeys.url, issuer: otherKeys.url, ext: "?" });
+    const { url } = otherKeys;
+    const header = { jku: url, x5u: url, jwk: rsa.jwk, x5c: ["MIIB"], x5t: "x", iss: url };
+    await expectAccepted(await issuer.sign({}, { header }));
+    await expectKeyAccepted(ec, { x5c: ["MIIB"], x5t: "x", x5u: url, issuer: url, ext: "?" });
     expect(await otherKeys.received()).toBe(0);
   });
 
@@ -107,7 +98,7 @@ describe("a token gets in", () => {
     ["there are unknown claims", { "https://x.test/y": { z: [1] }, __proto__x: 1 }],
     ["there are groups that make it 8 KB long", { groups: "g".repeat(5_700) }],
   ])("whose claims say: %s", async ([, changes]) => {
-    await expectIn(await issuer.sign(changes));
+    await expectAccepted(await issuer.sign(changes));
   });
 
   test.for<Members>([
@@ -117,7 +108,7 @@ describe("a token gets in", () => {
     { typ: "JWT" },
     { token_use: "access" },
   ])("that is a plain JWT with the claims %j", async (changes) => {
-    await expectIn(await issuer.sign(changes, { header: { typ: "JWT" } }));
+    await expectAccepted(await issuer.sign(changes, { header: { typ: "JWT" } }));
   });
 
   test.for(["s".repeat(255), "o'brien\" -- ;", "üñí 用户 😀", " x ", "../admins", "..", "%2e%2e", "__proto__"])(
@@ -125,7 +116,7 @@ describe("a token gets in", () => {
     async (sub) => {
       const [own, foreign] = await Promise.all([insertRun({ owner_id: sub }), insertRun()]);
       const token = await issuer.sign({ sub });
-      await expectIn(token, reader, own);
+      await expectAccepted(token, reader, own);
       expect((await reader.read(foreign, { token })).status).toBe(404);
     },
   );
@@ -134,24 +125,22 @@ describe("a token gets in", () => {
 describe("a token without a key id", () => {
   const header = { kid: undefined };
 
-  test("gets in by the only key that fits, with an id or without", async () => {
-    await expectIn(await issuer.sign({}, { header }));
-    await expectIn(await issuer.sign({}, { header, key: ed }));
+  test("is accepted by the only key that fits, with an id or without", async () => {
+    await expectAccepted(await issuer.sign({}, { header }));
+    await expectAccepted(await issuer.sign({}, { header, key: ed }));
     const other = await createReader({ keys: [republish(ec, { kid: undefined })] });
-    await expectIn(await other.issuer.sign({}, { header }), other);
+    await expectAccepted(await other.issuer.sign({}, { header }), other);
   });
 
-  test("gets in by any of the first four keys that fit, and by no other", async () => {
+  test("is accepted by any of the first four keys that fit, and by no other", async () => {
     const keys = await Promise.all(Array.from({ length: 5 }, () => makeKey("ES256")));
     const other = await createReader({ keys });
-    for (const [at, key] of keys.entries()) {
-      const token = await other.issuer.sign({}, { header, key });
-      if (at < 4) await expectIn(token, other);
-      else expectInvalidToken(await other.read(id, { token }), "bad_signature: unknown_key");
-    }
+    for (const key of keys.slice(0, 4)) await expectAccepted(await other.issuer.sign({}, { header, key }), other);
+    const token = await other.issuer.sign({}, { header, ...(keys[4] && { key: keys[4] }) });
+    expectInvalidToken(await other.read(id, { token }), "bad_signature: unknown_key");
   });
 
-  test("gets in by a new key as soon as the set may be fetched again, and by the old one no more", async () => {
+  test("is accepted by a new key as soon as the set may be fetched again, and by the old one no more", async () => {
     const [old, next] = await Promise.all([makeKey("ES256"), makeKey("ES256")]);
     const other = await createReader({ keys: [old] });
     const statusOf = async (key: SigningKey) =>
@@ -163,35 +152,26 @@ describe("a token without a key id", () => {
   });
 });
 
-describe("a key gets its tokens in", () => {
-  test("next to keys that are strange, broken or nothing at all", async () => {
-    const { kid, ...anonymous } = ec.jwk;
-    const nothing = [null, 1, "key", true, [], {}];
-    const neighbours = [
-      { kty: "RSA" },
-      { kty: "EC", crv: "P-256" },
-      { kty: "oct", k: "AAAA", kid, alg: "ES256" },
-      { kty: "OKP", crv: "X25519", x: ed.jwk.x, kid },
-      { kty: "AKP", alg: "ML-DSA-44", pub: "AAAA", kid },
-      { kty: "EC", crv: "secp256k1", x: ec.jwk.x, y: ec.jwk.y, kid },
-      { kty: "EC", crv: "P-256", x: ec.jwk.x, y: ec.jwk.x, kid, alg: "ES256" },
-      { kty: "EC", crv: "P-384", x: ec.jwk.x, y: ec.jwk.y, kid },
-      { kty: "RSA", n: "!", e: "AQAB", kid },
-      { ...rsa.jwk, kid, use: ["sig"] },
-      { ...ec.jwk, key_ops: "verify" },
-      { ...ec.jwk, key_ops: ["sign"] },
-      { ...ec.jwk, alg: 256 },
-      { ...ec.jwk, kid: 7 },
-      { ...anonymous, d: "AAAA" },
-    ];
-    const other = await createReader();
-    await other.issuer.publish([...nothing, ...neighbours, ec.jwk, ed.jwk, rsa.jwk, ...neighbours]);
-    for (const key of [ec, ed, rsa]) await expectIn(await other.issuer.sign({}, { key }), other);
-  });
-
-  test("under an id that it shares with another key", async () => {
-    const twin = await makeKey("ES256", { kid: ec.jwk.kid });
-    const other = await createReader({ keys: [twin, ec] });
-    for (const key of [twin, ec]) await expectIn(await other.issuer.sign({}, { key }), other);
-  });
+test("a key serves next to keys that are strange, broken or nothing at all, and to another under its id", async () => {
+  const { kid, ...anonymous } = ec.jwk;
+  const twin = await makeKey("ES256", { kid });
+  const neighbours = [
+    null,
+    "key",
+    [],
+    { kty: "RSA" },
+    { kty: "oct", k: "AAAA", kid, alg: "ES256" },
+    { kty: "OKP", crv: "X25519", x: ed.jwk.x, kid },
+    { kty: "AKP", alg: "ML-DSA-44", pub: "AAAA", kid },
+    { kty: "EC", crv: "secp256k1", x: ec.jwk.x, y: ec.jwk.y, kid },
+    { kty: "EC", crv: "P-256", x: ec.jwk.x, y: ec.jwk.x, kid, alg: "ES256" },
+    { kty: "EC", crv: "P-384", x: ec.jwk.x, y: ec.jwk.y, kid },
+    { kty: "RSA", n: "!", e: "AQAB", kid },
+    { ...ec.jwk, key_ops: "verify" },
+    { ...ec.jwk, alg: 256 },
+    { ...anonymous, d: "AAAA" },
+  ];
+  const other = await createReader();
+  await other.issuer.publish([...neighbours, twin.jwk, ec.jwk, ed.jwk, rsa.jwk, ...neighbours]);
+  for (const key of [ec, twin, ed, rsa]) await expectAccepted(await other.issuer.sign({}, { key }), other);
 });

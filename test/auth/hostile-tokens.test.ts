@@ -1,22 +1,13 @@
 // Tokens that must be refused, by kind of attack. Each gets the right challenge, reveals nothing, and costs no query; if no key is
 // needed to refuse it, it costs no key fetch either. A good token could read the run that each of them requests.
-import { type CryptoKey, exportJWK, exportSPKI, importJWK } from "jose";
+import { type CryptoKey, exportJWK } from "jose";
 import { beforeEach, describe, expect, test } from "vitest";
 import { readBearerToken } from "../../src/auth/access-token.ts";
 import { controlClock } from "../support/clock.ts";
 import { countFetches } from "../support/counted-fetches.ts";
 import { insertRun } from "../support/database.ts";
 import { openFaultProxy } from "../support/fault-proxy.ts";
-import {
-  encode,
-  forge,
-  forgeHmac,
-  fromBase64url,
-  replacePart,
-  replaceSignature,
-  signText,
-  toBase64url,
-} from "../support/forged-token.ts";
+import { encode, forge, forgeHmac, fromBase64url, replacePart, toBase64url } from "../support/forged-token.ts";
 import { createReader } from "../support/reader.ts";
 import { expectInvalidToken, expectNoCredentials, expectNoLeak } from "../support/refusal.ts";
 import { type SigningKey, makeKey } from "../support/signing.ts";
@@ -26,17 +17,10 @@ const NO_OBJECTS = "malformed: not JSON objects";
 const ALGORITHM = "bad_signature: algorithm not allowed";
 const SIGNATURE = "bad_signature: bad_signature";
 const KEY = "bad_signature: unknown_key";
-const KEY_ID = "malformed: kid isn't a short string";
-const CRITICAL = "malformed: crit or b64";
-const ENCRYPTED = "wrong_kind: encrypted or compressed";
-const NESTED = "wrong_kind: nested";
 const TYP = "wrong_kind: typ";
-const TYP_CLAIM = "wrong_kind: typ claim";
-const TOKEN_USE = "wrong_kind: token_use";
 const BOUND = "wrong_kind: sender-constrained";
 const ISS = "wrong_issuer: iss";
 const AUD = "wrong_audience: aud";
-const SUB = "no_subject: sub";
 const EXPIRED = "expired: exp";
 
 /** The clock stands here, so that an edge is an edge. */
@@ -57,11 +41,8 @@ const strange = {
   enc: await makeKey("ES256", { kid: "enc", use: "enc" }),
   wrap: await makeKey("ES256", { kid: "wrap", use: undefined, key_ops: ["wrapKey"] }),
   small: await makeSmallKey(),
-  leaked: await makeKey("ES256", { kid: "leaked" }),
-  numbered: await makeKey("ES256", { kid: 7 }),
   nameless: await makeKey("EdDSA", { kid: undefined }),
 };
-strange.leaked.jwk = { ...strange.leaked.jwk, ...(await exportJWK(strange.leaked.privateKey)) };
 const SHARED_SECRET = crypto.getRandomValues(new Uint8Array(32));
 
 const reader = await createReader({ keys: [rsa, ec, ec384, ed] });
@@ -125,9 +106,6 @@ const signChangedText = (from: string | RegExp, to: string) => signPayload(GOOD_
 /** A good token with one part's text changed after it was signed. */
 const changed = async (index: 0 | 1 | 2, change: (part: string) => string) =>
   replacePart(await signGood(), index, change);
-/** A token with a right HMAC under a secret that everybody knows. */
-const signHmac = (secret: Uint8Array, kid: string) =>
-  forgeHmac({ alg: "HS256", typ: "at+jwt", kid }, GOOD_CLAIMS, secret);
 const utf8 = (text: string) => new TextEncoder().encode(text);
 
 type Case = readonly [title: string, why: string, make: () => string | Promise<string>];
@@ -171,11 +149,6 @@ function decodeLoosely(part: string): string {
   }
 }
 
-async function exportPem({ jwk }: SigningKey): Promise<string> {
-  const { alg, use: _, kid: __, ...members } = jwk;
-  return exportSPKI((await importJWK(members, alg, { extractable: true })) as CryptoKey);
-}
-
 const FOREIGN_ALGORITHMS = ["none", "None", "none ", "", "rs256", "ES256 ", "ES256\u0000", "HS256", "ES256K", "Ed448"];
 refusesMembers("the algorithm", ALGORITHM, "header", [
   ...each("alg", FOREIGN_ALGORITHMS),
@@ -185,10 +158,11 @@ refusesMembers("the algorithm", ALGORITHM, "header", [
 
 refuses("the algorithm, against the key", [
   ["none, and no signature", FORM, () => `${encode({ alg: "none", typ: "at+jwt" })}.${encode(GOOD_CLAIMS)}.`],
-  ["HS256 under the RSA key's PEM", ALGORITHM, async () => signHmac(utf8(await exportPem(rsa)), "rsa")],
-  ["HS256 under the EC key's JWK", ALGORITHM, () => signHmac(utf8(JSON.stringify(ec.jwk)), "ec")],
-  ["HS256 under no secret", ALGORITHM, () => signHmac(new Uint8Array(0), "ec")],
-  ["HS256 under a secret in the key set", ALGORITHM, () => signHmac(SHARED_SECRET, "oct")],
+  [
+    "HS256 under a secret in the key set",
+    ALGORITHM,
+    () => forgeHmac({ alg: "HS256", typ: "at+jwt", kid: "oct" }, GOOD_CLAIMS, SHARED_SECRET),
+  ],
   ["ES256 with that secret's key id", KEY, () => signGood({}, { kid: "oct" })],
   ["PS256 by a key that is for RS256", KEY, () => signGood({}, {}, rsa, "PS256")],
   ["RS512 by a key that is for RS256", KEY, () => signGood({}, {}, rsa, "RS512")],
@@ -224,39 +198,34 @@ refuses("a key that the token brings along", [
   ]),
 ]);
 
-refusesMembers("the key id", KEY_ID, "header", each("kid", [["ec"], { ec: 1 }, 0, null, true, "k".repeat(513)]));
+refusesMembers(
+  "the key id",
+  "malformed: kid isn't a short string",
+  "header",
+  each("kid", [["ec"], { ec: 1 }, 0, null, true, "k".repeat(513)]),
+);
 
 refuses("a key of the set that is not for this", [
   ["another one of the issuer's", KEY, () => signGood({}, { kid: "ec384" })],
   ["a key for encryption", KEY, () => signGood({}, {}, strange.enc)],
-  ["the key for encryption, without its id", KEY, () => signGood({}, { kid: undefined }, strange.enc)],
   ["a key for wrapping keys", KEY, () => signGood({}, {}, strange.wrap)],
   ["an RSA key of 1024 bits", SIGNATURE, () => signGood({}, {}, strange.small)],
-  ["a key published with its private part", KEY, () => signGood({}, {}, strange.leaked)],
-  ["a key with a number for an id", KEY, () => signGood({}, { kid: undefined }, strange.numbered)],
-  ["a key with a number for an id, as a text", KEY, () => signGood({}, { kid: "7" }, strange.numbered)],
   ["a key without an id, given one", KEY, () => signGood({}, { kid: "nameless" }, strange.nameless)],
 ]);
 
-const turnBit = async (key: SigningKey) =>
-  replaceSignature(await signGood({}, {}, key), (bytes) => bytes.map((byte, at) => (at === 20 ? byte ^ 1 : byte)));
-const signInstead = async (text: string) => {
-  const signature = toBase64url(await signText(text, ec, "ES256"));
-  return changed(2, () => signature);
-};
+const replaceSignature = (replace: (bytes: Uint8Array) => Uint8Array) =>
+  changed(2, (part) => toBase64url(replace(fromBase64url(part))));
 
 refuses("the signature", [
-  ["of ECDSA, with one bit turned", SIGNATURE, () => turnBit(ec)],
-  ["of RSA, with one bit turned", SIGNATURE, () => turnBit(rsa)],
-  ["of Ed25519, with one bit turned", SIGNATURE, () => turnBit(ed)],
+  [
+    "with one bit turned",
+    SIGNATURE,
+    () => replaceSignature((bytes) => bytes.map((byte, at) => byte ^ Number(at === 20))),
+  ],
   ["empty", FORM, () => changed(2, () => "")],
-  ["all zero", SIGNATURE, async () => replaceSignature(await signGood(), (bytes) => bytes.fill(0))],
-  ["a byte short", SIGNATURE, async () => replaceSignature(await signGood(), (bytes) => bytes.subarray(1))],
-  ["a byte long", SIGNATURE, async () => replaceSignature(await signGood(), (bytes) => [...bytes, 0])],
-  ["over the payload alone", SIGNATURE, () => signInstead(encode(GOOD_CLAIMS))],
-  ["over the decoded texts", SIGNATURE, () => signInstead(`${JSON.stringify(GOOD_HEADER)}.${GOOD_TEXT}`)],
+  ["all zero", SIGNATURE, () => replaceSignature((bytes) => bytes.fill(0))],
+  ["a byte short", SIGNATURE, () => replaceSignature((bytes) => bytes.subarray(1))],
   ["of another payload", SIGNATURE, () => changed(1, () => encode({ ...GOOD_CLAIMS, sub: "admin" }))],
-  ["of the same payload, with a space more", SIGNATURE, () => changed(1, () => encode(` ${GOOD_TEXT}`))],
   ["of a header with another typ", SIGNATURE, () => changed(0, () => encode({ ...GOOD_HEADER, typ: "JWT" }))],
   ["of a header with another key id", KEY, () => changed(0, () => encode({ ...GOOD_HEADER, kid: "ed" }))],
 ]);
@@ -270,30 +239,16 @@ const MISSPELLINGS: readonly [string, (part: string) => string][] = [
   ["a length that no bytes have of", (part) => part.padEnd(Math.ceil(part.length / 4) * 4 + 1, "A")],
 ];
 
-/** The text with its last character moved to another that decodes to the same bytes. */
-function spoilTrailingBits(part: string): string {
-  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  return part.slice(0, -1) + (alphabet[alphabet.indexOf(part.at(-1) ?? "") + 1] ?? "");
-}
-
-refuses("the encoding", [
-  ...MISSPELLINGS.flatMap(([what, change]) =>
+refuses(
+  "the encoding",
+  MISSPELLINGS.flatMap(([what, change]) =>
     ([0, 1, 2] as const).map((index): Case => [
       `${what} the ${["header", "payload", "signature"][index]}`,
       FORM,
       () => changed(index, change),
     ]),
   ),
-  ["trailing bits in the signature", FORM, () => changed(2, spoilTrailingBits)],
-  ...[1, 2].map((rest): Case => [
-    `trailing bits in a payload of ${rest} bytes more than a multiple of three`,
-    FORM,
-    async () => {
-      const { length } = JSON.stringify({ ...GOOD_CLAIMS, pad: "" });
-      return replacePart(await signGood({ pad: "x".repeat((3 + rest - (length % 3)) % 3) }), 1, spoilTrailingBits);
-    },
-  ]),
-]);
+);
 
 test("a part that isn't a multiple of four characters ends with zero bits only", () => {
   const endings = (start: string) =>
@@ -315,22 +270,16 @@ const MISSHAPEN: readonly [string, (token: string) => string][] = [
   ["two of its parts", (token) => token.split(".", 2).join(".")],
   ["a fourth part", (token) => `${token}.AAAA`],
   ["a dot at the end", (token) => `${token}.`],
-  ["a dot at the start", (token) => `.${token}`],
   ["no payload", (token) => replacePart(token, 1, () => "")],
   ["no header", (token) => replacePart(token, 0, () => "")],
   ["only dots", () => ".."],
   ["five parts, as of an encrypted one", (token) => `${token.split(".")[0]}..AAAA.AAAA.AAAA`],
-  ["it in JSON", (token) => JSON.stringify({ payload: token })],
-  ["it encoded once more", encode],
-  ["it in quotes", (token) => `"${token}"`],
   ["it twice", (token) => `${token} ${token}`],
-  ["it and a comma", (token) => `${token},`],
-  ["it and another parameter", (token) => `${token}, realm="x"`],
   ["a selective disclosure after it", (token) => `${token}~WyJzYWx0Il0~`],
 ];
 
 /** Texts that aren't JSON objects. */
-const NO_JSON_OBJECTS = ["[]", "null", `"text"`, "1", " ", "{", "{}x", `{"alg":"ES256",}`];
+const NO_JSON_OBJECTS = ["[]", "null", `"text"`, "1", " ", "{}x", `{"alg":"ES256",}`];
 /** The JSON of an object, with these bytes in place of a part of its first text. */
 const withBytes = (object: object, ...bytes: number[]) => {
   const [before = "", after = ""] = JSON.stringify({ x: "\u0001", ...object }).split("\\u0001");
@@ -345,7 +294,6 @@ refuses("the structure", [
   ]),
   ["a list of one good header", NO_OBJECTS, () => forge([GOOD_HEADER], GOOD_CLAIMS, ec)],
   ["a list of one good payload", NO_OBJECTS, () => forge(GOOD_HEADER, [GOOD_CLAIMS], ec)],
-  ["a token in the payload's place", NO_OBJECTS, async () => signPayload(await signGood())],
   ["a byte order mark before the payload", NO_OBJECTS, () => signPayload(`\ufeff${GOOD_TEXT}`)],
   ["a header that is no UTF-8", NO_OBJECTS, () => forge(withBytes(GOOD_HEADER, 0xff), GOOD_CLAIMS, ec)],
   ["a payload that is no UTF-8", NO_OBJECTS, () => signPayload(withBytes(GOOD_CLAIMS, 0xc3, 0x28))],
@@ -355,45 +303,43 @@ refuses("the structure", [
   ["exp twice, the last is past", EXPIRED, () => signChangedText(/}$/, `,"exp":1}`)],
   ["a header in __proto__", ALGORITHM, () => forge(`{"__proto__":${JSON.stringify(GOOD_HEADER)}}`, GOOD_CLAIMS, ec)],
   ["claims in __proto__", ISS, () => signPayload(`{"__proto__":${GOOD_TEXT}}`)],
-  ["claims in the header", ISS, () => forge({ ...GOOD_HEADER, ...GOOD_CLAIMS }, {}, ec)],
 ]);
 
-refusesMembers("extensions", CRITICAL, "header", [
+refusesMembers("extensions", "malformed: crit or b64", "header", [
   { b64: false, crit: ["b64"] },
   { b64: true },
   { crit: ["http://example.com/x"], "http://example.com/x": 1 },
   ...each("crit", [["alg"], [], "b64", null]),
 ]);
-refusesMembers("other kinds of JOSE", ENCRYPTED, "header", [{ zip: "DEF" }, { enc: "A128GCM" }]);
-refusesMembers("other kinds of JOSE", NESTED, "header", [{ cty: "JWT" }, { cty: "" }]);
+refusesMembers("other kinds of JOSE", "wrong_kind: encrypted or compressed", "header", [
+  { zip: "DEF" },
+  { enc: "A128GCM" },
+]);
+refusesMembers("other kinds of JOSE", "wrong_kind: nested", "header", [{ cty: "JWT" }, { cty: "" }]);
 
-const FOREIGN_TYPES = ["logout+jwt", "application/logout+jwt", "dpop+jwt", "id+jwt", "rt+jwt", "JOSE", "JWE", ""];
-const ODD_TYPES = [
-  "JWT ",
-  "at+jwt\n",
-  "at+jwt;v=1",
-  "application/application/at+jwt",
-  "atjwt",
-  "at-jwt",
-  "xat+jwt",
-  ["at+jwt"],
-];
-refusesMembers("the kind", TYP, "header", each("typ", [...FOREIGN_TYPES, ...ODD_TYPES, null, 1]));
+const FOREIGN_TYPES =
+  "|JOSE|JWE|logout+jwt|application/logout+jwt|dpop+jwt|id+jwt|rt+jwt|atjwt|at-jwt|xat+jwt|at+jwt\n|JWT ";
+const ODD_TYPES = ["at+jwt;v=1", "application/application/at+jwt", ["at+jwt"], ["JWT"], null, 1];
+refusesMembers("the kind", TYP, "header", each("typ", [...FOREIGN_TYPES.split("|"), ...ODD_TYPES]));
 
 // The marks of other kinds count unless the type is at+jwt.
 refuses("the marks of another kind of token", [
   ...["at_hash", "c_hash", "s_hash", "nonce", "events"].map((claim): Case => [
     claim,
     `wrong_kind: ${claim}`,
-    () => signGood({ [claim]: "x" }, { typ: "JWT" }),
+    () => signGood({ [claim]: null }, { typ: "JWT" }),
   ]),
   ...["ID", "Refresh", "Offline", "Logout", "DPoP", "xBearer", "Bearer2", ["Bearer"], null].map((typ): Case => [
     `the typ claim ${JSON.stringify(typ)}`,
-    TYP_CLAIM,
+    "wrong_kind: typ claim",
     () => signGood({ typ }, { typ: "JWT" }),
   ]),
-  ["token_use id", TOKEN_USE, () => signGood({ token_use: "id" }, { typ: undefined })],
-  ["a token_use that is no text", TOKEN_USE, () => signGood({ token_use: ["access"] }, { typ: undefined })],
+  ["token_use id", "wrong_kind: token_use", () => signGood({ token_use: "id" }, { typ: undefined })],
+  [
+    "a token_use that is no text",
+    "wrong_kind: token_use",
+    () => signGood({ token_use: ["access"] }, { typ: undefined }),
+  ],
   ["bound to a key, in a plain JWT", BOUND, () => signGood({ cnf: { jkt: "x" } }, { typ: "JWT" })],
 ]);
 refusesMembers("bound to a key", BOUND, "claims", [{ cnf: { jkt: "x" } }, { cnf: { "x5t#S256": "x" } }, { cnf: null }]);
@@ -414,7 +360,7 @@ refusesMembers("the audience", AUD, "claims", [
   { aud: undefined, azp: AUDIENCE, client_id: AUDIENCE, resource: AUDIENCE },
 ]);
 
-refusesMembers("the subject", SUB, "claims", [
+refusesMembers("the subject", "no_subject: sub", "claims", [
   ...each("sub", [undefined, "", null, 42, true, ["owner"], { id: "owner" }, "o".repeat(256)]),
   ...each("sub", ["owner\u0000", "owner\n", "\u001b[2Jowner", "owner\u007f", "owner\u0085"]),
   { sub: undefined, uid: "owner", oid: "owner", client_id: "owner" },
@@ -449,8 +395,10 @@ refuses("the size", [
   ["8 KB without an end", FORM, () => `${"A".repeat(8_190)}!`],
 ]);
 
+type SettingCase = [name: string, value: string | number, claims: Members, header: Members, why: string];
+
 describe("a setting other than its default", () => {
-  test.for<[string, string | number, Members, Members, string]>([
+  test.for<SettingCase>([
     ["JWT_REQUIRE_AT_JWT", "true", {}, { typ: "JWT" }, TYP],
     ["JWT_REQUIRE_AT_JWT", "true", {}, { typ: "application/jwt" }, TYP],
     ["JWT_REQUIRE_AT_JWT", "true", {}, { typ: undefined }, TYP],
@@ -465,44 +413,58 @@ describe("a setting other than its default", () => {
     ["JWT_LEEWAY_SECONDS", 0, { iat: NOW + 0.5 }, {}, "not_yet_valid: iat"],
     ["JWT_LEEWAY_SECONDS", 60, { exp: NOW - 60 }, {}, EXPIRED],
     ["JWT_LEEWAY_SECONDS", 60, { nbf: NOW + 61 }, {}, "not_yet_valid: nbf"],
+    // The claim of this name counts alone: not the usual one, no path to it, and nothing that every object has.
+    ...["__proto__", "constructor", "uid", "act.sub"].map((name): SettingCase => [
+      "SUBJECT_CLAIM",
+      name,
+      { act: { sub: "owner" } },
+      {},
+      `no_subject: ${name}`,
+    ]),
+    ...["__proto__", "constructor", "azp", "act.aud"].map((name): SettingCase => [
+      "AUDIENCE_CLAIM",
+      name,
+      { act: { aud: AUDIENCE } },
+      {},
+      `wrong_audience: ${name}`,
+    ]),
   ])("%s = %s: %j and the header %j are refused", async ([name, value, claims, header, why]) => {
     const token = await signGood(claims, header);
     expectInvalidToken(await reader.restart({ [name]: value }).read(id, { token }), why);
   });
 });
 
-describe("a good token in the wrong place", () => {
-  const expectUnread = async (query: string, headers: Record<string, string>, why?: string) => {
-    const token = await signGood();
-    const put = (text: string) => text.replaceAll("TOKEN", token);
-    const withToken = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, put(value)]));
-    const result = await readerWithoutKeys.read(id + put(query), { as: "nobody", headers: withToken });
-    if (why === undefined) expectNoCredentials(result);
-    else expectInvalidToken(result, why);
-    expectNoLeak(result, [token]);
-    expect([result.queries, result.fetches]).toEqual([0, 0]);
-  };
+const NO_CREDENTIALS =
+  "TOKEN|Basic TOKEN|Token TOKEN|DPoP TOKEN|BearerTOKEN|Bearer: TOKEN|Bearer=TOKEN|Bearer\tTOKEN|xBearer TOKEN|" +
+  "Bearer|Bearer   ||Basic eDp5, Bearer TOKEN|, Bearer TOKEN";
+// Two headers reach a Worker as one value joined by a comma.
+const MALFORMED = "Bearer Bearer TOKEN|Bearer \tTOKEN|Bearer TOKEN, Bearer TOKEN|Bearer TOKEN, Basic x|Bearer TOKEN, ";
 
-  test.for<[string, Record<string, string>]>([
-    ["", {}],
-    ["?access_token=TOKEN", {}],
-    ["?token=TOKEN&authorization=Bearer%20TOKEN", {}],
-    ["", { cookie: "access_token=TOKEN; __session=TOKEN" }],
-    ["", { "x-access-token": "TOKEN" }],
-    ["", { "x-forwarded-authorization": "Bearer TOKEN" }],
-    ["", { "proxy-authorization": "Bearer TOKEN" }],
-  ])("in the query %j or in the headers %j it is not seen", ([query, headers]) => expectUnread(query, headers));
-
-  const others =
-    "TOKEN|Basic TOKEN|Token TOKEN|DPoP TOKEN|BearerTOKEN|Bearer: TOKEN|Bearer=TOKEN|Bearer\tTOKEN|xBearer TOKEN|" +
-    "Bearer|Bearer   ||Basic eDp5, Bearer TOKEN|, Bearer TOKEN";
-  test.for(others.split("|"))("Authorization: %s is no credential", (value) =>
-    expectUnread("", { authorization: value }),
-  );
-
-  // Two headers reach a Worker as one value joined by a comma.
-  const joined = "Bearer Bearer TOKEN|Bearer \tTOKEN|Bearer TOKEN, Bearer TOKEN|Bearer TOKEN, Basic x|Bearer TOKEN, ";
-  test.for(joined.split("|"))("Authorization: %s is malformed", (value) =>
-    expectUnread("", { authorization: value }, FORM),
-  );
+test.for<[target: string, headers: Record<string, string>, why?: string]>([
+  ["ID", {}],
+  ["ID?access_token=TOKEN", {}],
+  ["ID?token=TOKEN&authorization=Bearer%20TOKEN", {}],
+  ["TOKEN", {}],
+  ...["cookie", "referer", "user-agent", "x-request-id", "traceparent", "x-access-token"].map(
+    (name): [string, Record<string, string>] => ["ID", { [name]: "access_token=TOKEN; __session=TOKEN" }],
+  ),
+  ...["x-request-id", "x-forwarded-authorization", "proxy-authorization"].map(
+    (name): [string, Record<string, string>] => ["ID", { [name]: "Bearer TOKEN" }],
+  ),
+  ["ID", { "x-request-id": "TOKEN", traceparent: "TOKEN" }],
+  ...NO_CREDENTIALS.split("|").map((authorization): [string, Record<string, string>] => ["ID", { authorization }]),
+  ...MALFORMED.split("|").map((authorization): [string, Record<string, string>, string] => [
+    "ID",
+    { authorization },
+    FORM,
+  ]),
+])("a good token in the wrong place, %s with %j, is neither used nor logged", async ([target, headers, why]) => {
+  const token = await signGood();
+  const put = (text: string) => text.replaceAll("TOKEN", token).replace("ID", id);
+  const withToken = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, put(value)]));
+  const result = await readerWithoutKeys.read(put(target), { as: "nobody", headers: withToken });
+  if (why === undefined) expectNoCredentials(result);
+  else expectInvalidToken(result, why);
+  expectNoLeak(result, [token]);
+  expect([result.queries, result.fetches]).toEqual([0, 0]);
 });

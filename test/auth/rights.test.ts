@@ -16,63 +16,44 @@ async function readForeign(claims: Record<string, unknown>, settings: Record<str
   return (await reader.restart(settings).read(foreignRun, { token })).status;
 }
 
-describe("every run is shown to a reader with the admin right", () => {
-  test.for<[string, Record<string, unknown>]>([
-    ["in scope, alone", { scope: ADMIN }],
-    ["in scope, last", { scope: `openid crew-runs:read ${ADMIN}` }],
-    ["in scope, as a list", { scope: ["openid", ADMIN] }],
-    ["in scp, as a text", { scp: `read ${ADMIN}` }],
-    ["in scp, as a list", { scp: ["read", ADMIN] }],
-    ["in permissions", { permissions: [ADMIN] }],
-    ["in permissions, next to what is no text", { permissions: [null, 1, {}, [], ADMIN] }],
-  ])("%s", async ([, claims]) => {
-    expect(await readForeign(claims)).toBe(200);
-  });
-});
+type Row = [what: string, status: 200 | 404, claims: Record<string, unknown>];
 
-test.for<[string, Record<string, unknown>, number]>([
-  ["false", { roles: { [ADMIN]: false } }, 404],
-  ["null", { roles: { [ADMIN]: null } }, 404],
-  ["a number", { roles: { [ADMIN]: 1 } }, 404],
-  ["a text", { roles: { [ADMIN]: "true" } }, 404],
-  ["an empty list", { roles: { [ADMIN]: [] } }, 404],
-  ["a list", { roles: { [ADMIN]: ["x"] } }, 404],
-  ["true", { roles: { [ADMIN]: true } }, 200],
-  ["an object, as Zitadel's roles are", { roles: { [ADMIN]: { org: "x" } } }, 200],
-])("in a claim of the operator's choice a name counts by its value: %s", async ([, claims, status]) => {
-  expect(await readForeign(claims, { RIGHTS_CLAIMS: "roles" })).toBe(status);
-});
-
-describe("no foreign run is shown to a reader who has, instead of the right,", () => {
-  test.for<[string, Record<string, unknown>]>([
+describe("another user's run is shown to a reader with the admin right and to no one else. Its claims have", () => {
+  test.each<Row>([
+    ["it in scope, alone", 200, { scope: ADMIN }],
+    ["it in scope, last", 200, { scope: `openid crew-runs:read ${ADMIN}` }],
+    ["it in scope, as a list", 200, { scope: ["openid", ADMIN] }],
+    ["it in scp, as a text", 200, { scp: `read ${ADMIN}` }],
+    ["it in scp, as a list", 200, { scp: ["read", ADMIN] }],
+    ["it in permissions, next to what is no text", 200, { permissions: [null, 1, {}, [], ADMIN] }],
     ...["scope", "scp", "permissions"].flatMap((claim) =>
-      [true, {}, false].map((value): [string, Record<string, unknown>] => [
+      [true, {}, false].map((value): Row => [
         `its name in an object in ${claim}: ${JSON.stringify(value)}`,
+        404,
         { [claim]: { [ADMIN]: value } },
       ]),
     ),
-    ["nothing", {}],
-    ["a prefix of it", { scope: "crew-runs:adm crew-runs crew-runs: crew-runs:*" }],
-    ["more than it", { scope: "crew-runs:admin2 crew-runs:administrator crew-runs:admin:read" }],
-    ["it inside a word", { scope: "xcrew-runs:admin https://api.test/crew-runs:admin" }],
-    ["it in another case", { scope: "Crew-Runs:Admin CREW-RUNS:ADMIN" }],
-    ["it with a comma", { scope: "crew-runs:read,crew-runs:admin" }],
-    ["it with another white space", { scope: "x\tcrew-runs:admin\ncrew-runs:admin\u00a0" }],
-    ["it in look-alike letters", { scope: "\u0441rew-runs:admin crew\u2010runs:admin" }],
-    ["a wildcard", { scope: "* crew-runs:* admin" }],
-    ["it with spaces in a list", { scp: [` ${ADMIN}`, `${ADMIN} x`, `read ${ADMIN}`] }],
-    ["it in a list in a list", { scp: [[ADMIN]] }],
-    ["it as a value in an object", { scp: { right: ADMIN } }],
-    ["it in claims of other names", { roles: [ADMIN], groups: [ADMIN], Scope: ADMIN, SCOPE: ADMIN }],
-    ["it in an inner claim of the name", { realm_access: { scope: ADMIN }, act: { scope: ADMIN } }],
-    ["it in __proto__", JSON.parse(`{"__proto__":{"scope":"${ADMIN}","sub":"another-user","cnf":{}}}`)],
-    ["it as the subject, client or audience", { sub: ADMIN, client_id: ADMIN, azp: ADMIN, jti: ADMIN }],
-    ["true", { [ADMIN]: true, scope: true, scp: true, permissions: true }],
-  ])("%s", async ([, claims]) => {
-    expect(await readForeign(claims)).toBe(404);
+    ["nothing", 404, {}],
+    ["a prefix of it", 404, { scope: "crew-runs:adm crew-runs crew-runs: crew-runs:*" }],
+    ["more than it", 404, { scope: "crew-runs:admin2 crew-runs:administrator crew-runs:admin:read" }],
+    ["it inside a word", 404, { scope: "xcrew-runs:admin https://api.test/crew-runs:admin" }],
+    ["it in another case", 404, { scope: "Crew-Runs:Admin CREW-RUNS:ADMIN" }],
+    ["it with a comma", 404, { scope: "crew-runs:read,crew-runs:admin" }],
+    ["it with another white space", 404, { scope: "x\tcrew-runs:admin\ncrew-runs:admin\u00a0" }],
+    ["it in look-alike letters", 404, { scope: "\u0441rew-runs:admin crew\u2010runs:admin" }],
+    ["it with spaces in a list", 404, { scp: [` ${ADMIN}`, `${ADMIN} x`, `read ${ADMIN}`] }],
+    ["it in a list in a list", 404, { scp: [[ADMIN]] }],
+    ["it as a value in an object", 404, { scp: { right: ADMIN } }],
+    ["it in claims of other names", 404, { roles: [ADMIN], groups: [ADMIN], Scope: ADMIN, SCOPE: ADMIN }],
+    ["it in an inner claim of the name", 404, { realm_access: { scope: ADMIN }, act: { scope: ADMIN } }],
+    ["it in __proto__", 404, JSON.parse(`{"__proto__":{"scope":"${ADMIN}","sub":"another-user","cnf":{}}}`)],
+    ["it as the subject or client", 404, { sub: ADMIN, client_id: ADMIN, azp: ADMIN, jti: ADMIN }],
+    ["true", 404, { [ADMIN]: true, scope: true, scp: true, permissions: true }],
+  ])("%s: %i", async (_, status, claims) => {
+    expect(await readForeign(claims)).toBe(status);
   });
 
-  test("it in the token's header, in the query, a header or a cookie of the request", async () => {
+  test("nothing, but the token's header, the query, a header or a cookie has it", async () => {
     const token = await issuer.sign({ scope: undefined }, { header: { scope: ADMIN, scp: [ADMIN] } });
     const headers = { "x-scope": ADMIN, cookie: `scope=${ADMIN}` };
     expect((await reader.read(`${foreignRun}?scope=${ADMIN}`, { token, headers })).status).toBe(404);
@@ -80,14 +61,14 @@ describe("no foreign run is shown to a reader who has, instead of the right,", (
 });
 
 describe("rights in claims that the operator chose", () => {
-  const inner = { RIGHTS_CLAIMS: "realm_access.roles, cognito:groups, o.per, a.b.c" };
+  const RIGHTS_CLAIMS = "realm_access.roles, cognito:groups, o.per, a.b.c, roles";
 
-  test.for<[string, number, Record<string, unknown>]>([
+  test.each<Row>([
     ["on a path", 200, { realm_access: { roles: ["user", ADMIN] } }],
     ["under a name with a colon", 200, { "cognito:groups": [ADMIN] }],
     ["under a name with dots", 200, { "realm_access.roles": [ADMIN] }],
     ["as a text on a path", 200, { o: { per: `read ${ADMIN}` } }],
-    ["as names of an object", 200, { a: { b: { c: { [ADMIN]: { id: "domain" } } } } }],
+    ["as names of an object on a path", 200, { a: { b: { c: { [ADMIN]: { id: "domain" } } } } }],
     ["in the default's claims", 404, { scope: ADMIN, scp: [ADMIN], permissions: [ADMIN] }],
     ["half way down the path", 404, { realm_access: [ADMIN], o: ADMIN, a: { b: [ADMIN] } }],
     ["beyond the path", 404, { realm_access: { roles: { x: [ADMIN] } }, a: { b: { c: { d: [ADMIN] } } } }],
@@ -95,29 +76,34 @@ describe("rights in claims that the operator chose", () => {
     ["on a path through a list", 404, { a: [{ b: { c: ADMIN } }], realm_access: [{ roles: [ADMIN] }] }],
     ["on a path whose last step is dotted", 404, { a: { "b.c": [ADMIN] } }],
     ["on a path that ends with null", 404, { realm_access: null, o: { per: null }, a: { b: null } }],
-  ])("%s: %i", async ([, status, claims]) => {
-    expect(await readForeign(claims, inner)).toBe(status);
+    ["on a path, if a claim has the path's name", 404, { "o.per": ["read"], o: { per: [ADMIN] } }],
+    // A name in an object counts by its value.
+    ...[false, null, 1, "true", [], ["x"]].map((value): Row => [
+      `as a name for ${JSON.stringify(value)}`,
+      404,
+      { roles: { [ADMIN]: value } },
+    ]),
+    ["as a name for true", 200, { roles: { [ADMIN]: true } }],
+    ["as a name for an object, as Zitadel's roles are", 200, { roles: { [ADMIN]: { org: "x" } } }],
+  ])("%s: %i", async (_, status, claims) => {
+    expect(await readForeign(claims, { RIGHTS_CLAIMS })).toBe(status);
   });
 
-  test("a claim of the very name counts before the path", async () => {
-    const claims = { "o.per": ["read"], o: { per: [ADMIN] } };
-    expect(await readForeign(claims, inner)).toBe(404);
-  });
-
-  test.for(["__proto__", "constructor.name", "toString", "length", "scope.length"])(
+  test.each(["__proto__", "constructor.name", "toString", "length", "scope.length"])(
     "what every object has is no claim: %s",
-    async (path_) => {
-      for (const right of ["Object", "toString", "constructor", "String", "0", "length"]) {
-        const variables = { RIGHTS_CLAIMS: path_, ADMIN_SCOPE: right };
-        expect(await readForeign({ scope: "x" }, variables)).toBe(404);
+    async (claim) => {
+      for (const ADMIN_SCOPE of ["Object", "toString", "constructor", "String", "0", "length"]) {
+        expect(await readForeign({ scope: "x" }, { RIGHTS_CLAIMS: claim, ADMIN_SCOPE })).toBe(404);
       }
     },
   );
 
-  test("the admin right may have another name", async () => {
-    expect(await readForeign({ scope: "runs.all" }, { ADMIN_SCOPE: "runs.all" })).toBe(200);
-    expect(await readForeign({ scope: ADMIN }, { ADMIN_SCOPE: "runs.all" })).toBe(404);
-    expect(await readForeign({ scope: "runsxall" }, { ADMIN_SCOPE: "runs.all" })).toBe(404);
+  test.each([
+    ["runs.all", 200],
+    [ADMIN, 404],
+    ["runsxall", 404],
+  ])("with ADMIN_SCOPE runs.all, %s is a %i", async (scope, status) => {
+    expect(await readForeign({ scope }, { ADMIN_SCOPE: "runs.all" })).toBe(status);
   });
 });
 
@@ -125,24 +111,20 @@ describe("with REQUIRED_SCOPE", () => {
   const REQUIRED_SCOPE = "crew-runs:read";
   const strict = reader.restart({ REQUIRED_SCOPE });
 
-  test.for<[string, unknown]>([
-    ["no scope", undefined],
-    ["another scope", "openid crew-runs:admin"],
-    ["a longer one", "crew-runs:read2 crew-runs:read:own"],
-    ["it in another case", "Crew-Runs:Read"],
-  ])("%s is a 403 that names it", async ([, scope]) => {
-    expectInsufficientScope(await strict.read(foreignRun, { token: await issuer.sign({ scope }) }), REQUIRED_SCOPE);
-  });
+  test.each([undefined, "openid crew-runs:admin", "crew-runs:read2 crew-runs:read:own", "Crew-Runs:Read"])(
+    "the scope %s is a 403 that names the missing one, each time, before the id is checked",
+    async (scope) => {
+      const token = await issuer.sign({ scope });
+      for (const id of [foreignRun, "no-uuid"]) {
+        expectInsufficientScope(await strict.read(id, { token }), REQUIRED_SCOPE);
+      }
+    },
+  );
 
-  test("it is a 404 for a foreign run and a 200 for the own one", async () => {
+  test("the scope is a 404 for a foreign run and a 200 for the own one", async () => {
     const token = await issuer.sign({ scope: "openid crew-runs:read" });
     expect((await strict.read(foreignRun, { token })).status).toBe(404);
     expect((await strict.read(await insertRun(), { token })).status).toBe(200);
-  });
-
-  test("a reader without it gets a 403 before the id is checked, each time", async () => {
-    const token = await issuer.sign({ scope: "openid" });
-    for (const id of ["no-uuid", foreignRun, "no-uuid"]) expect((await strict.read(id, { token })).status).toBe(403);
   });
 
   test("a bad token and no token are still 401s", async () => {

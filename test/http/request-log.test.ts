@@ -1,5 +1,5 @@
 // Every request: an id that can be trusted, the headers of each response, one log line, and work that is held to its
-// end. What the log calls the reader: auth/ways-in.test.ts.
+// end. What the log calls the reader: auth/remembered-tokens.test.ts.
 import { Hono } from "hono/tiny";
 import { expect, inject, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";

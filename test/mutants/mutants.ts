@@ -28,7 +28,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ],
   ["src/auth/access-token.ts", " || TEXT_CLAIMS.includes(path)", "", "auth/rights"],
   ["src/auth/access-token.ts", '!("cnf" in claims)', "true", "auth/providers auth/hostile-tokens"],
-  ["src/auth/access-token.ts", "> MAX_CANDIDATE_KEYS", "> 400", "auth/ways-in auth/good-tokens auth/hostile-tokens"],
+  ["src/auth/access-token.ts", "> MAX_CANDIDATE_KEYS", "> 400", "auth/good-tokens"],
   ["src/auth/json-web-key-set.ts", '"d" in key || ', "", "auth/json-web-key-set"],
   ["src/auth/json-web-key-set.ts", "value > 1", "value > 0", "auth/json-web-key-set"],
   // How long keys serve.
@@ -141,8 +141,9 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "src/auth/authenticator.ts",
     "known !== undefined && Date.now() < known.expiresMs",
     "known !== undefined",
-    "auth/ways-in auth/good-tokens",
+    "auth/remembered-tokens",
   ],
+  ["src/auth/authenticator.ts", 'auth ??= "remembered"', 'auth = "remembered"', "auth/authenticator"],
   // Not here: expiry after the first keys arrived. `confirm` refuses the token before its read is sent.
   ["src/auth/authenticator.ts", "token.keys !== keys || ", "", "auth/authenticator"],
   ["src/auth/authenticator.ts", " || Date.now() >= token.expiresMs", "", "auth/authenticator"],
