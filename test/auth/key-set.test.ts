@@ -292,6 +292,17 @@ describe("the data center's copy of the key set", () => {
     expect([result.status, result.fetches]).toEqual([422, fetches]);
   });
 
+  test("serves an isolate whose own keys are too old, if another isolate has renewed it", async () => {
+    clock.advance(14_000);
+    const other = reader.restart();
+    await other.read();
+    await other.app.settle();
+    await reader.issuer.proxy.fail({ kind: "drop" });
+    clock.advance(400);
+    const { status, fetches } = await reader.read();
+    expect([status, fetches]).toEqual([404, 0]);
+  });
+
   test("isn't used for another key endpoint", async () => {
     const elsewhere = await createReader({ keys: [KEYS.new] });
     const moved = reader.restart({ JWKS_URL: elsewhere.issuer.proxy.url });

@@ -92,64 +92,57 @@ function merge([others, members]: [Members, Members]): Members {
 }
 
 /** The policy, said once more in other words. */
-function isAcceptable(header: Members, payload: Members): boolean {
+function isAcceptable(header: Members, claims: Members): boolean {
   const has = (members: Members, ...names: string[]) => names.some((name) => Object.hasOwn(members, name));
-  const { alg, kid, typ } = header;
-  if (alg !== "ES256" || (has(header, "kid") && kid !== ISSUER_KEY_ID)) return false;
-  if (has(header, "crit", "b64", "cty", "enc", "zip")) return false;
-  const kind = has(header, "typ")
-    ? String(typ)
-        .toLowerCase()
-        .replace(/^application\//, "")
-    : "jwt";
-  if (!["jwt", "at+jwt"].includes(kind) || (has(header, "typ") && typeof typ !== "string")) return false;
-  if (has(payload, "cnf")) return false;
-  if (kind === "jwt") {
-    if (has(payload, "at_hash", "c_hash", "s_hash", "events")) return false;
-    if (has(payload, "token_use") && payload["token_use"] !== "access") return false;
-    if (has(payload, "typ") && !["bearer", "at+jwt", "jwt"].includes(lower(payload["typ"]))) return false;
-    if (has(payload, "nonce") && !has(payload, "typ")) return false;
-  }
-  const { aud, sub, exp } = payload;
-  if (payload["iss"] !== ISSUER || ![aud].flat().includes(AUDIENCE)) return false;
-  if (typeof sub !== "string" || sub === "" || sub.length > 255 || !isPlain(sub)) return false;
-  if (typeof exp !== "number" || exp + 10 <= NOW) return false;
-  return ["nbf", "iat"].every((name) => {
-    const value = payload[name];
-    return !has(payload, name) || (typeof value === "number" && value <= NOW + 10);
-  });
+  /** A member in lower case; `absent` if there is none, `wrong` if it isn't a text. */
+  const word = (members: Members, name: string) => {
+    const value = members[name];
+    if (!has(members, name)) return "absent";
+    return typeof value === "string" ? value.toLowerCase() : "wrong";
+  };
+  const { aud, sub, exp } = claims;
+  const isNoMoreThanSoon = (name: string) =>
+    !has(claims, name) || (typeof claims[name] === "number" && claims[name] <= NOW + 10);
+  const typ = word(claims, "typ");
+  const isMarked =
+    has(claims, "at_hash", "c_hash", "s_hash", "events") ||
+    (has(claims, "token_use") && claims["token_use"] !== "access") ||
+    !["absent", "bearer", "at+jwt", "jwt"].includes(typ) ||
+    (has(claims, "nonce") && typ === "absent");
+  const kind = word(header, "typ").replace(/^application\//, "");
+  return [
+    header["alg"] === "ES256" && (!has(header, "kid") || header["kid"] === ISSUER_KEY_ID),
+    !has(header, "crit", "b64", "cty", "enc", "zip") && !has(claims, "cnf"),
+    kind === "at+jwt" || (["absent", "jwt"].includes(kind) && !isMarked),
+    claims["iss"] === ISSUER && [aud].flat().includes(AUDIENCE),
+    typeof sub === "string" && sub !== "" && sub.length <= 255 && isPlain(sub),
+    typeof exp === "number" && exp + 10 > NOW && isNoMoreThanSoon("nbf") && isNoMoreThanSoon("iat"),
+  ].every(Boolean);
 }
 
-const lower = (value: unknown) => (typeof value === "string" ? value.toLowerCase() : "");
 const isPlain = (text: string) =>
   text.isWellFormed() && [...text].every((letter) => letter >= " " && !(letter >= "\u007f" && letter < "\u00a0"));
 
 // Generous, for a machine that is busy with other things.
 describe(`with the seed ${SEED}`, { timeout: 60_000 }, () => {
-  test("what the issuer signed gets in exactly where the policy says so", async () => {
+  test("a token is accepted exactly if the policy allows it and the issuer signed it", async () => {
     const outcomes = new Map<boolean, number>();
-    const property = fc.asyncProperty(HEADERS, CLAIMS, async (header, payload) => {
-      const isIn = isAcceptable(header, payload);
-      outcomes.set(isIn, (outcomes.get(isIn) ?? 0) + 1);
-      expect(await send(await forge(header, payload, ec))).toBe(isIn ? 422 : 401);
+    const bytes = fc.uint8Array({ maxLength: 300 });
+    const property = fc.asyncProperty(HEADERS, CLAIMS, bytes, async (header, payload, junk) => {
+      const isAccepted = isAcceptable(header, payload);
+      outcomes.set(isAccepted, (outcomes.get(isAccepted) ?? 0) + 1);
+      expect(await send(await forge(header, payload, ec))).toBe(isAccepted ? 422 : 401);
+      expect(await send(await forge(header, payload, attacker))).toBe(401);
+      for (const signature of ["", toBase64url(junk)]) {
+        expect(await send(`${encode(header)}.${encode(payload)}.${signature}`)).toBe(401);
+      }
     });
-    await check(600, property);
+    await check(500, property);
     // So that the property isn't true for lack of cases.
-    for (const isIn of [true, false]) expect(outcomes.get(isIn)).toBeGreaterThan(20);
+    for (const isAccepted of [true, false]) expect(outcomes.get(isAccepted)).toBeGreaterThan(20);
   });
 
-  test("nobody gets in with a signature of somebody else's, or none", async () => {
-    const bytes = fc.uint8Array({ minLength: 0, maxLength: 300 });
-    const property = fc.asyncProperty(HEADERS, CLAIMS, bytes, fc.nat(4), async (header, payload, junk, way) => {
-      const input = `${encode(header)}.${encode(payload)}`;
-      const signature = way === 0 ? "" : toBase64url(junk);
-      const token = way < 3 ? `${input}.${signature}` : await forge(header, payload, attacker);
-      expect(await send(token)).toBe(401);
-    });
-    await check(400, property);
-  });
-
-  test("a good token with one character changed, gone or added does not get in, even where the good one is known", async () => {
+  test("a good token with one character changed, removed or added is refused, even if the good one is remembered", async () => {
     const token = await forge(GOOD_HEADER, GOOD_CLAIMS, ec);
     expect(await send(token)).toBe(422);
     const letters = fc.constantFrom(...'ABCDwxyz0189-_.=+/ ~,"{%');

@@ -27,7 +27,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "auth/hostile-tokens",
   ],
   ["src/auth/access-token.ts", " || TEXT_CLAIMS.includes(path)", "", "auth/rights"],
-  ["src/auth/access-token.ts", '!("cnf" in claims)', "true", "auth/providers auth/hostile-tokens"],
+  ["src/auth/access-token.ts", '!("cnf" in claims)', "true", "auth/hostile-tokens"],
   ["src/auth/access-token.ts", "> MAX_CANDIDATE_KEYS", "> 400", "auth/good-tokens"],
   ["src/auth/json-web-key-set.ts", '"d" in key || ', "", "auth/json-web-key-set"],
   ["src/auth/json-web-key-set.ts", "value > 1", "value > 0", "auth/json-web-key-set"],
