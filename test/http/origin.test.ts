@@ -10,36 +10,22 @@ function parseOrigin(url: string): string {
 }
 
 test.each([
-  ["https://runs.example.com/api/crew-runs/x?y#z", "https://runs.example.com"],
   ["https://RUNS.Example.COM/", "https://runs.example.com"],
-  ["HTTPS://runs.example.com", "https://runs.example.com"],
-  ["https://runs.example.com:443/x", "https://runs.example.com"],
-  ["http://runs.example.com:80", "http://runs.example.com"],
+  ["HTTPS://runs.example.com:443/x?y#z", "https://runs.example.com"],
   ["http://runs.example.com:443/", "http://runs.example.com:443"],
   ["https://runs.example.com:80/", "https://runs.example.com:80"],
-  ["http://127.0.0.1:8787/", "http://127.0.0.1:8787"],
-  ["http://localhost:65535/", "http://localhost:65535"],
-  ["https://[::1]:8443/", "https://[::1]:8443"],
-  ["https://[0:0::1]/", "https://[::1]"],
+  ["http://127.0.0.1:80", "http://127.0.0.1"],
   ["https://user:secret@runs.example.com/", "https://runs.example.com"],
   ["https://bücher.example/", "https://xn--bcher-kva.example"],
-  ["https://127.1/", "https://127.0.0.1"],
   ["https://0x7f.0.0.1/", "https://127.0.0.1"],
   ["https://127.0.0.010/", "https://127.0.0.8"],
-  ["https://runs.example.com:0443/", "https://runs.example.com"],
-  ["https://runs.example.com./", "https://runs.example.com."],
-  ["https://a_b.example/", "https://a_b.example"],
-  ["https://1.2.3.4.example/", "https://1.2.3.4.example"],
   // Unusable, or unsafe to quote.
   ["https://256.0.0.1/", ""],
   ["https://runs.example.com:65536/", ""],
-  ["https://runs.example.com:99999/", ""],
   ['https://a"b.test/', ""],
   ["https://a,b.test/", ""],
   ["https://a b.test/", ""],
-  ["https:///x", "https://x"],
   ["/api/crew-runs/x", ""],
-  ["", ""],
 ])("of %j is %j", (url, expected) => {
   expect(parseOrigin(url)).toBe(expected);
   expect(originOf(url)).toBe(expected);
@@ -52,18 +38,13 @@ const ports = fc.oneof(
   fc.integer({ min: 0, max: 70_000 }).map((port) => `:${port}`),
 );
 
+const schemes = fc.constantFrom("http", "https", "HTTPS");
+const rests = fc.constantFrom("", "/", "/x?y", "?q", "#f");
+
 test("is the parser's for every host and port", () => {
-  const url = fc.tuple(
-    fc.constantFrom("http", "https", "HTTPS"),
-    hosts,
-    ports,
-    fc.constantFrom("", "/", "/x?y", "?q", "#f"),
-  );
-  fc.assert(
-    fc.property(url, ([scheme, host, port, rest]) => {
-      const text = `${scheme}://${host}${port}${rest}`;
-      expect(originOf(text)).toBe(parseOrigin(text));
-    }),
-    { numRuns: 20_000 },
-  );
+  const property = fc.property(schemes, hosts, ports, rests, (scheme, host, port, rest) => {
+    const url = `${scheme}://${host}${port}${rest}`;
+    expect(originOf(url)).toBe(parseOrigin(url));
+  });
+  fc.assert(property, { numRuns: 20_000 });
 });
