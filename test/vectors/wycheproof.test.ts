@@ -6,7 +6,6 @@ import { readBearerToken, verifySignature } from "../../src/auth/access-token.ts
 import { readKeySet } from "../../src/auth/json-web-key-set.ts";
 import { Failure } from "../../src/failure.ts";
 import { SIGNATURE_ALGORITHMS } from "../../src/settings.ts";
-import type { Vector, VectorFile } from "./vector-files.ts";
 
 interface Cause {
   why: string;
@@ -27,15 +26,25 @@ const DEVIATIONS: Record<"signatures" | "keys", readonly Cause[]> = {
   ],
 };
 
-/** Whether the compact token gets by form, key and signature. */
+const keysOf = (set: object | undefined): readonly unknown[] =>
+  set !== undefined && "keys" in set && Array.isArray(set.keys) ? set.keys : [set];
+
+function readHeader(jws: string): { alg?: string; kid?: string } {
+  const bytes = Uint8Array.fromBase64(/^[^.]+/.exec(jws)?.[0] ?? "", { alphabet: "base64url" });
+  return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as { alg?: string };
+}
+
+function verify(jws: string, keys: readonly unknown[]): ReturnType<typeof verifySignature> {
+  const { alg = "", kid } = readHeader(jws);
+  const findKey = createLocalJWKSet(readKeySet(JSON.stringify({ keys }), SIGNATURE_ALGORITHMS));
+  return verifySignature({ text: jws, algorithm: alg, keyId: kid }, findKey);
+}
+
+/** Whether the compact token is accepted by form, key and signature. */
 async function accepts(jws: string, keys: readonly unknown[]): Promise<boolean> {
   try {
-    const algorithm = /^[^.]+/.exec(jws)?.[0] ?? "";
-    const { alg, kid } = readHeader(algorithm);
-    const findKey = createLocalJWKSet(readKeySet(JSON.stringify({ keys }), SIGNATURE_ALGORITHMS));
     checkForm(jws);
-    const token = { text: jws, algorithm: alg ?? "", keyId: kid };
-    return SIGNATURE_ALGORITHMS.includes(token.algorithm) && (await verifySignature(token, findKey)) === "verified";
+    return SIGNATURE_ALGORITHMS.includes(readHeader(jws).alg ?? "") && (await verify(jws, keys)) === "verified";
   } catch {
     return false;
   }
@@ -50,60 +59,32 @@ function checkForm(jws: string): void {
   }
 }
 
-function readHeader(part: string): { alg?: string; kid?: string } {
-  const bytes = Uint8Array.fromBase64(part, { alphabet: "base64url" });
-  return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as { alg?: string };
-}
-
 const files = inject("vectors");
 if (files === undefined) throw new Error("VECTORS=FOLDER is missing; CONTRIBUTING.md names the source of the files");
 
-const keysOf = (set: object | undefined): readonly unknown[] =>
-  set !== undefined && "keys" in set && Array.isArray(set.keys) ? set.keys : [set];
-
 test.for(["signatures", "keys"] as const)("the vectors for %s", async (name) => {
-  const file: VectorFile = files[name];
-  const counts = { valid: 0, invalid: 0, accepted: 0, refused: 0, agree: 0, deviate: 0 };
-  const ofPublicKeys = { vectors: 0, agree: 0 };
-  const deviating: Vector[] = [];
-  for (const group of file.testGroups) {
+  const { testGroups, numberOfTests } = files[name];
+  let count = 0;
+  const deviating: number[] = [];
+  for (const group of testGroups) {
     const keys = keysOf(group.public ?? group.private);
-    for (const vector of group.tests) {
-      const isAccepted = await accepts(vector.jws, keys);
-      const agrees = isAccepted === (vector.result === "valid");
-      counts[vector.result] += 1;
-      counts[isAccepted ? "accepted" : "refused"] += 1;
-      counts[agrees ? "agree" : "deviate"] += 1;
-      if (!agrees) deviating.push(vector);
-      if (group.public !== undefined) {
-        ofPublicKeys.vectors += 1;
-        if (agrees) ofPublicKeys.agree += 1;
-      }
+    for (const { tcId, comment, jws, result } of group.tests) {
+      count += 1;
+      if ((await accepts(jws, keys)) === (result === "valid")) continue;
+      deviating.push(tcId);
+      const why = DEVIATIONS[name].find(({ ids }) => ids.includes(tcId))?.why ?? "NOT EXPLAINED";
+      console.log(`${tcId} ${comment} (labelled ${result}): ${why}`);
     }
   }
-  const causes = DEVIATIONS[name];
-  const lines = deviating.map(({ tcId, comment, result }) => {
-    const why = causes.find(({ ids }) => ids.includes(tcId))?.why ?? "NOT EXPLAINED";
-    return `  ${tcId} ${comment} (labelled ${result}): ${why}`;
-  });
-  console.log(`${name}: ${JSON.stringify(counts)}, of public keys ${JSON.stringify(ofPublicKeys)}`);
-  console.log(lines.join("\n"));
-  expect(counts.valid + counts.invalid).toBe(file.numberOfTests);
-  expect(deviating.map(({ tcId }) => tcId).toSorted((a, b) => a - b)).toEqual(
-    causes.flatMap(({ ids }) => ids).toSorted((a, b) => a - b),
-  );
+  expect(count).toBe(numberOfTests);
+  expect(new Set(deviating)).toEqual(new Set(DEVIATIONS[name].flatMap(({ ids }) => ids)));
 });
 
 test("an empty payload is all that is wrong with those: their signatures verify", async () => {
   const empty = DEVIATIONS.signatures[0]?.ids ?? [];
   for (const group of files.signatures.testGroups) {
     for (const { tcId, jws } of group.tests) {
-      if (!empty.includes(tcId)) continue;
-      const set = JSON.stringify({ keys: keysOf(group.public) });
-      const keys = createLocalJWKSet(readKeySet(set, SIGNATURE_ALGORITHMS));
-      const header = readHeader(jws.split(".")[0] ?? "");
-      const token = { text: jws, algorithm: header?.alg ?? "", keyId: header?.kid };
-      expect(await verifySignature(token, keys)).toBe("verified");
+      if (empty.includes(tcId)) expect(await verify(jws, keysOf(group.public))).toBe("verified");
     }
   }
 });
