@@ -78,6 +78,11 @@ describe("a token is accepted", () => {
     }
   });
 
+  test("at the edges of the longest JWT_LEEWAY_SECONDS", async () => {
+    const token = await issuer.sign({ exp: NOW - 59.999, nbf: NOW + 60, iat: NOW + 60 });
+    await expectAccepted(token, reader.restart({ JWT_LEEWAY_SECONDS: 60 }));
+  });
+
   test("with a header that points to other keys, which are not fetched", async () => {
     const { url } = otherKeys;
     const header = { jku: url, x5u: url, jwk: rsa.jwk, x5c: ["MIIB"], x5t: "x", iss: url };

@@ -88,4 +88,27 @@ describe("/ready with READY_CHECKS_DATABASE", () => {
     await expectReady(reader, 503, { database: "unavailable", key_set: "ok" });
     expect(await reader.database.received()).toBe(1);
   });
+
+  test("waits for a slow database as long as for any read", async () => {
+    clock.simulate();
+    const reader = await createReader({ settings: { ...settings, DATABASE_ATTEMPT_TIMEOUT_MS: 9_000 } });
+    const simulated = vi.mocked(fetch).getMockImplementation() ?? fetch;
+    vi.mocked(fetch).mockImplementation(async (input, init) => {
+      if (String(input).endsWith("/sql")) await scheduler.wait(8_900);
+      return simulated(input, init);
+    });
+    await expectReady(reader, 200, { database: "ok", key_set: "ok" });
+  });
+
+  test("waits no longer than 9.5 s for a check whose request was cut off", async () => {
+    clock.simulate();
+    const reader = await createReader({ settings });
+    // Nothing of such a request goes on.
+    vi.spyOn(Promise, "allSettled").mockReturnValueOnce(new Promise(() => {}));
+    void reader.read("/ready", { as: "nobody" });
+    const startedMs = Date.now();
+    await expectReady(reader, 503, { database: "unavailable", key_set: "unavailable" });
+    expect(Date.now() - startedMs).toBe(9_500);
+    await expectReady(reader, 200, { database: "ok", key_set: "ok" });
+  });
 });

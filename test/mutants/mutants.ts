@@ -100,6 +100,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "isolate/bounded-text",
   ],
   ["src/failure.ts", 'code === "not_authenticated" ? "" : ', "", "auth/ways-in openapi"],
+  ["src/settings.ts", "/[\\s,]+/", "/[\\s,;]+/", "settings"],
   ["src/settings.ts", "whole(100, 9_000), 4_000", "whole(100, 9_000), 9_000", "settings"],
   // What is deployed.
   ["schema.sql", "revoke all on table public.crew_runs from crew_runs_reader;", "", "schema"],
@@ -159,6 +160,12 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/auth/key-set.ts", " && !hasFailed(FAILURE_MEMORY_MS)", "", "auth/key-set"],
   ["src/auth/key-set.ts", '(need !== "refuse" || areYounger(REFUSAL_MS))', "true", "auth/key-set"],
   ["src/auth/key-set.ts", "PATIENCE_MS = 1_000", "PATIENCE_MS = 3_500", "auth/key-set deadlines"],
+  [
+    "src/auth/key-set.ts",
+    "if (!areUsable()) await readCopy",
+    "if (latest === undefined) await readCopy",
+    "auth/key-set",
+  ],
   ["src/auth/key-set.ts", "if (!areUsable()) remember(new", "remember(new", "auth/key-set"],
   ["src/auth/key-set.ts", "waitUntil(flight.run(task));", "void flight.run(task);", "auth/key-set node/sockets"],
   ["src/isolate/single-flight.ts", "if (this.#flight === flight) this", "this", "isolate/single-flight"],
@@ -191,6 +198,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/http/request-log.ts", "(?!xn--)[a-z][a-z0-9-]*(?=", "(?!xn--)[a-z0-9-]+(?=", "http/origin"],
   ["src/http/request-log.ts", '/["\\\\,\\s]/', "/[\\\\,\\s]/", "http/origin"],
   ["src/http/health.ts", "if (isRecent(checkedMs, MEMORY_SECONDS * 1_000)) return parts;", "", "http/health"],
+  ["src/http/health.ts", "CHECK_TIMEOUT_MS = 9_500", "CHECK_TIMEOUT_MS = 95_000", "http/health"],
   ["src/http/health.ts", "READY_CHECKS_DATABASE ? store", "true ? store", "http/health"],
   [
     "src/crew-runs/postgres/store.ts",
