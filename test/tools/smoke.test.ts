@@ -8,15 +8,14 @@ import { smoke } from "../../dev/smoke.ts";
 
 const RUN_ID = "11111111-1111-4111-8111-111111111111";
 const METADATA = "/.well-known/oauth-protected-resource";
-const RUN = `/api/crew-runs/${RUN_ID}`;
-const AGENT = "Python-urllib/3.13";
 
 /** Smoke's findings for a server that responds like this to a path or User-Agent, and with `200 {}` to everything else. */
-async function examine(target: string, body: string, status = 200, headers: Record<string, string> = {}) {
+async function examine(target: string, body: string, status = 200, cacheStatus = ""): Promise<string[]> {
   const { url, close } = await listenOnLoopback(
     createServer((request, response) => {
       const isTarget = [request.url, request.headers["user-agent"]].includes(target);
-      response.writeHead(isTarget ? status : 200, { "content-type": "application/json", ...(isTarget && headers) });
+      const headers = { "cache-status": `crew-runs; ${cacheStatus}`, "cache-control": "private", etag: `"1"` };
+      response.writeHead(isTarget ? status : 200, { "content-type": "application/json", ...(cacheStatus && headers) });
       response.end(isTarget ? body.replaceAll("ORIGIN", `http://${request.headers.host}`) : "{}");
     }),
   );
@@ -27,21 +26,25 @@ async function examine(target: string, body: string, status = 200, headers: Reco
   return findings;
 }
 
-const cached = (layer: string) => ({ "cache-status": `crew-runs; ${layer}`, "cache-control": "private", etag: `"1"` });
 const named = (resource: string) => `{"resource":"${resource}","authorization_servers":["https://x"]}`;
+const run = (cacheStatus: string) => [`/api/crew-runs/${RUN_ID}`, `{"status":"failed"}`, 200, cacheStatus] as const;
 
 test.for<[finding: RegExp, ...Parameters<typeof examine>]>([
-  [/^✗ .*"status" is undefined/m, "/ready", "{}"],
   [/^✗ \/ready .*: misconfigured: .*\n– not checked: everything else/m, "/ready", `{"settings":"misconfigured"}`, 503],
   [/^✗ \/ready .*: \{"key_set":"unavailable"\}$/m, "/ready", `{"key_set":"unavailable"}`, 503],
   [/^✓ \/ready .*: database not_checked$/m, "/ready", `{"status":"ready","database":"not_checked"}`],
   [/^✗ .*names this deployment.*: resource is/m, METADATA, named("https://other.example.com")],
   // The audience is spelled so.
   [/^✓ .*names this deployment/m, METADATA, named("ORIGIN/")],
-  [/^✓ 20 reads.*, 20 from the data-center/m, RUN, `{"status":"failed"}`, 200, cached("hit; detail=data-center")],
-  [/^✓ 20 reads.* shows nothing/m, RUN, `{"status":"failed"}`, 200, cached("hit; detail=isolate")],
-  [/^· 20 reads.* don't share their copies\n/m, RUN, `{"status":"failed"}`, 200, cached("fwd=uri-miss; stored")],
-  [/^· Cloudflare's Browser Integrity Check .*\n.*User-Agent of their own/m, AGENT, "error code: 1010", 403],
+  [/^✓ 20 reads.*, 20 from the data-center/m, ...run("hit; detail=data-center")],
+  [/^✓ 20 reads.* shows nothing/m, ...run("hit; detail=isolate")],
+  [/^· 20 reads.* don't share their copies\n/m, ...run("fwd=uri-miss; stored")],
+  [
+    /^· Cloudflare's Browser Integrity Check .*\n.*User-Agent of their own/m,
+    "Python-urllib/3.13",
+    "error code: 1010",
+    403,
+  ],
 ])("%s", async ([finding, ...response]) => {
   expect((await examine(...response)).join("\n")).toMatch(finding);
 });
@@ -50,15 +53,15 @@ test("a server that returns 200 for everything fails every check", async () => {
   expect((await examine("", "")).filter((finding) => !finding.startsWith("✗"))).toEqual([]);
 });
 
-test("as a command: each reason, how many checks passed, an exit code of 1, and no token; or the usage", async () => {
-  const run = (...args: string[]) =>
-    new Promise<string>((resolve) => {
-      const command = [`${import.meta.dirname}/../../dev/smoke.ts`, ...args];
-      const env = { SMOKE_TOKEN: "header.claims.signature" };
-      execFile(process.execPath, command, { env }, (error, ...output) => resolve(`${output.join("")}${error?.code}`));
-    });
-  const output = await run("http://127.0.0.1:1", "--run", RUN_ID);
-  expect(output).toMatch(/^✗ \/health .*: bad port\n[^]*\n0 of \d\d checks passed\n1$/);
+test.for<[args: string[], output: RegExp]>([
+  [["http://127.0.0.1:1"], /^✗ \/health .*: bad port\n[^]*\n0 of \d+ checks passed\n1$/],
+  [["api.example.com"], /^Usage: npm run smoke -- ORIGIN[^]*1$/],
+])("the command with %j has an exit code of 1, and shows no token", async ([args, expected]) => {
+  const command = [`${import.meta.dirname}/../../dev/smoke.ts`, ...args];
+  const env = { SMOKE_TOKEN: "header.claims.signature" };
+  const output = await new Promise<string>((resolve) => {
+    execFile(process.execPath, command, { env }, (error, ...texts) => resolve(`${texts.join("")}${error?.code}`));
+  });
+  expect(output).toMatch(expected);
   expect(output).not.toMatch(/claims|signature/);
-  expect(await run("api.example.com")).toMatch(/^Usage: npm run smoke -- ORIGIN[^]*1$/);
 });
