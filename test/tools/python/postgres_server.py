@@ -1,62 +1,56 @@
-"""A PostgreSQL server in a temporary folder. It listens on a socket in that folder only."""
+"""A PostgreSQL server in a temporary folder, with the table crew_runs and the writer of docs/writing-runs.md.
+
+It listens on a socket in that folder only. It needs PostgreSQL's server programs.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
+from psycopg.rows import namedtuple_row
 
-START_TIMEOUT_SECONDS = 30
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "writing-runs.md").read_text(encoding="utf-8")
+PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 
 
 class PostgresServer:
-    """Starts at once. It needs PostgreSQL's server programs."""
+    """Starts at once."""
 
     def __init__(self) -> None:
-        self._programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=version_of)
         self.directory = tempfile.mkdtemp(prefix="crew-runs-")
         # PostgreSQL refuses to run as root.
         self._user = "nobody" if os.getuid() == 0 else None
         if self._user is not None:
             shutil.chown(self.directory, self._user)
-        options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"]
-        self._run("initdb", *options)
-        self.start()
-
-    def start(self) -> None:
-        options = f"-k {self.directory} -c listen_addresses='' -F"
-        log = f"{self.directory}/log"
-        timeout = str(START_TIMEOUT_SECONDS)
-        self._run("pg_ctl", "start", "-w", "-t", timeout, "-l", log, "-o", options)
-
-    def stop(self) -> None:
-        self._run("pg_ctl", "stop", "-m", "immediate")
+        self._run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
+        log, options = f"{self.directory}/log", f"-k {self.directory} -h '' -F"
+        self._run("pg_ctl", "start", "-w", "-t", "60", "-l", log, "-o", options)
+        self.query((ROOT / "schema.sql").read_text(encoding="utf-8"))
+        [role] = re.findall(r"```sql\n(create role [^`]*)```", PAGE)
+        self.query(role)
 
     def remove(self) -> None:
-        self.stop()
+        self._run("pg_ctl", "stop", "-m", "immediate")
         shutil.rmtree(self.directory)
 
     def url(self, role: str) -> str:
         return f"postgresql://{role}@/postgres?host={self.directory}"
 
-    def execute(self, sql: str) -> None:
-        """Execute a script as the superuser."""
+    def query(self, sql: str, *values: object) -> list[Any]:
+        """Execute as the superuser, without values also a script; return the rows."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql)
+            cursor = connection.cursor(row_factory=namedtuple_row).execute(sql, values or None)
+            return cursor.fetchall() if cursor.description else []
 
     def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [self._programs / program, "-D", f"{self.directory}/data", *arguments],
-            check=True,
-            user=self._user,
-            cwd=self.directory,
-            stdout=subprocess.DEVNULL,
-        )
-
-
-def version_of(programs: Path) -> int:
-    return int(programs.parent.name)
+        command = [PROGRAMS / program, "-D", f"{self.directory}/data", *arguments]
+        options: dict[str, Any] = {"user": self._user, "cwd": self.directory}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **options)

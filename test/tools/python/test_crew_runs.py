@@ -14,24 +14,25 @@ import sys
 import threading
 import unittest
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
-from pathlib import Path
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 from uuid import UUID, uuid4
 
 import psycopg
-from postgres_server import PostgresServer
+from postgres_server import PAGE, ROOT, PostgresServer
 from stand_in_crew import Agent, Crew, Process, StreamingOutput, Task
 
-ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "examples" / "python"))
 
 import crew_runs  # noqa: E402
 from crew_runs import (  # noqa: E402
     CrewRuns,
     ResultNotStoredError,
+    Run,
     RunConflictError,
     RunLostError,
     ToolsFailedError,
@@ -39,25 +40,19 @@ from crew_runs import (  # noqa: E402
     text_of,
 )
 
-PAGE = (ROOT / "docs" / "writing-runs.md").read_text(encoding="utf-8")
-NO_PATIENCE = timedelta(0)
+
+@cache
+def start_server() -> PostgresServer:
+    server = PostgresServer()
+    atexit.register(server.remove)
+    return server
 
 
 class WithTable(unittest.TestCase):
     """Tests with the table, and the role that the page makes."""
 
-    server: PostgresServer
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        if not hasattr(WithTable, "server"):
-            WithTable.server = PostgresServer()
-            atexit.register(cls.server.remove)
-            cls.server.execute((ROOT / "schema.sql").read_text(encoding="utf-8"))
-            [role] = re.findall(r"```sql\n(create role [^`]*)```", PAGE)
-            cls.server.execute(role)
-
     def setUp(self) -> None:
+        self.server = start_server()
         self.runs = self.make_runs()
 
     def make_runs(self, **options: Any) -> CrewRuns:
@@ -68,21 +63,14 @@ class WithTable(unittest.TestCase):
         return self.runs.accept(crew, *args, **names)
 
     def find(self, run_id: UUID) -> Any:
-        with psycopg.connect(self.server.url("postgres")) as connection:
-            cursor = connection.execute(
-                "select * from crew_runs where id = %s", [run_id]
-            )
-            assert cursor.description is not None
-            names = [column.name for column in cursor.description]
-            return SimpleNamespace(**dict(zip(names, cursor.fetchone() or ())))
+        [run] = self.server.query("select * from crew_runs where id = %s", run_id)
+        return run
 
-    def assert_ended(self, run_id: UUID, **values: str | None) -> None:
-        """The run's status, result and error, and that its times are there."""
+    def assert_ended(self, run_id: UUID, *, result: str | None = None, error: str | None = None) -> None:
         run = self.find(run_id)
-        expected = {"status": "completed", "result": None, "error": None, **values}
-        if values.keys() == {"error"}:
-            expected["status"] = "failed"
-        self.assertEqual({name: getattr(run, name) for name in expected}, expected)
+        status = "completed" if error is None else "failed"
+        expected = (status, result, error)
+        self.assertEqual((run.status, run.result, run.error), expected)
         self.assertLessEqual(run.created_at, run.started_at)
         self.assertLessEqual(run.started_at, run.completed_at)
 
@@ -104,18 +92,14 @@ class KickoffTests:
         inputs = {"city": "Brno", "since": 2020}
         run_id = self.accept(crew, inputs, crew_type="trams")
         pending = self.find(run_id)
-        self.assertEqual(
-            (pending.status, pending.owner_id, pending.correlation_id),
-            ("pending", "owner", "request-1"),
-        )
-        self.assertEqual(pending.crew_type, "trams")
-        self.assertEqual(pending.task_input, inputs)
-        self.assertIsNone(pending.started_at)
         self.assertEqual(self.runs.kickoff(run_id, crew, inputs).raw, "# Trams")
-        self.assertEqual(
-            [(run.status, run.result) for run in seen], [("running", None)]
-        )
         self.assert_ended(run_id, result="# Trams")
+        self.assertEqual((pending.status, pending.started_at), ("pending", None))
+        [running] = seen
+        self.assertEqual((running.status, running.result), ("running", None))
+        for run in (pending, running, self.find(run_id)):
+            columns = (run.owner_id, run.correlation_id, run.crew_type, run.task_input)
+            self.assertEqual(columns, ("owner", "request-1", "trams", inputs))
 
     def test_an_error_of_the_crew_fails_the_run_and_is_raised_again(self) -> None:
         for error in (ValueError("the key sk-123 is wrong"), KeyboardInterrupt()):
@@ -146,25 +130,33 @@ class KickoffTests:
         self.assertEqual(self.find(run_id).status, "pending")
 
     def test_what_a_callback_returns_is_the_result(self) -> None:
-        for returned, result in (("kept", "kept"), ({"ž": [1]}, '{"ž": [1]}')):
-            callback = mock.Mock(return_value=returned)
-            crew = self.make_crew(lambda: "done", after_kickoff_callbacks=[callback])
-            run_id = self.accept(crew)
-            output = self.runs.kickoff(run_id, crew, {"city": "Brno"})
-            self.assertEqual(output, returned)
-            self.assert_ended(run_id, result=result)
+        callback = mock.Mock(return_value={"ž": [1]})
+        crew = self.make_crew(lambda: "done", after_kickoff_callbacks=[callback])
+        run_id = self.accept(crew)
+        output = self.runs.kickoff(run_id, crew, {"city": "Brno"})
+        self.assertEqual(output, {"ž": [1]})
+        self.assert_ended(run_id, result='{"ž": [1]}')
 
-    def test_akickoff_is_recorded(self) -> None:
+    def test_akickoff_is_recorded_by_other_threads(self) -> None:
         crew = self.make_crew(lambda: "done")
         if not hasattr(crew, "akickoff"):
             self.skipTest("CrewAI has akickoff since 1.7.0")
         run_id = self.accept(crew)
+        threads = []
+        connect = psycopg.connect
+
+        def observe(*args: Any, **options: Any) -> Any:
+            threads.append(threading.current_thread())
+            return connect(*args, **options)
 
         async def work() -> None:
             async with self.runs.record(run_id) as run:
                 run.complete(await crew.akickoff({"city": "Brno"}))
 
-        asyncio.run(work())
+        with mock.patch.object(psycopg, "connect", observe):
+            asyncio.run(work())
+        self.assertTrue(threads)
+        self.assertNotIn(threading.main_thread(), threads)
         self.assert_ended(run_id, result="done")
 
 
@@ -182,65 +174,45 @@ class CrewRunsTest(WithTable):
         self.assertEqual(self.accept(run_id=run_id), run_id)
         self.assertEqual(self.find(run_id), accepted)
         self.runs.kickoff(run_id, Crew(kickoffs))
-        with self.assertRaisesRegex(RunLostError, "isn't pending"):
-            self.runs.kickoff(run_id, Crew(kickoffs))
-        kickoffs.assert_called_once()
         completed = self.find(run_id)
         self.assertEqual(self.accept(run_id=run_id), run_id)
-        self.assertEqual(self.find(run_id), completed)
-
-    def test_a_run_of_another_owner_or_request_isnt_accepted(self) -> None:
-        run_id = self.accept()
-        accepted = self.find(run_id)
+        with self.assertRaisesRegex(RunLostError, "isn't pending"):
+            self.runs.kickoff(run_id, Crew(kickoffs))
         for difference in ({"owner_id": "B"}, {"correlation_id": "request-2"}):
             with self.assertRaises(RunConflictError):
                 self.accept(run_id=run_id, **difference)
-        self.assertEqual(self.find(run_id), accepted)
+        kickoffs.assert_called_once()
+        self.assertEqual(self.find(run_id), completed)
 
     def test_the_crew_gets_the_arguments_of_crewais_kickoff(self) -> None:
         kickoff = mock.Mock(return_value="done")
         crew: Any = SimpleNamespace(kickoff=kickoff, tasks=[])
+        options = {"input_files": {"map": object()}, "from_checkpoint": object()}
         self.runs.kickoff(self.accept(), crew)
-        files, checkpoint = {"map": object()}, object()
-        self.runs.kickoff(
-            self.accept(),
-            crew,
-            {"city": "Brno"},
-            input_files=files,
-            from_checkpoint=checkpoint,
-        )
-        self.assertEqual(
-            kickoff.mock_calls,
-            [
-                mock.call(None),
-                mock.call(
-                    {"city": "Brno"}, input_files=files, from_checkpoint=checkpoint
-                ),
-            ],
-        )
+        self.runs.kickoff(self.accept(), crew, {"city": "Brno"}, **options)
+        expected = [mock.call(None), mock.call({"city": "Brno"}, **options)]
+        self.assertEqual(kickoff.mock_calls, expected)
 
     def test_failures_of_tools_are_logged_and_fail_the_run_if_wanted(self) -> None:
         failures = [SimpleNamespace(tool_name="web_search", message="no network")]
+        strict = self.make_runs(fail_on_tool_failures=True)
         # A callback may replace the output that has the failures.
         for callbacks in ([], [lambda output: output.raw]):
             crew: Any = Crew(failures=failures, after_kickoff_callbacks=callbacks)
-            run_id = self.accept()
-            with self.assertLogs(crew_runs.logger, "WARNING") as logs:
-                self.runs.kickoff(run_id, crew)
-            self.assertIn("the tool web_search failed: no network", logs.output[0])
-            self.assert_ended(run_id, result="done")
-            strict = self.make_runs(fail_on_tool_failures=True)
-            run_id = self.accept()
+            tolerated, failed = self.accept(), self.accept()
             with (
-                self.assertLogs(crew_runs.logger, "WARNING"),
+                self.assertLogs(crew_runs.logger, "WARNING") as logs,
                 self.assertRaises(ToolsFailedError) as raised,
             ):
-                strict.kickoff(run_id, crew)
+                self.runs.kickoff(tolerated, crew)
+                strict.kickoff(failed, crew)
+            self.assertRegex(logs.output[0], "tool web_search failed: no network")
+            self.assert_ended(tolerated, result="done")
             self.assertEqual(text_of(raised.exception.output), "done")
             reason = "The crew stopped with ToolsFailedError."
-            self.assert_ended(run_id, error=reason)
+            self.assert_ended(failed, error=reason)
         healthy = self.accept()
-        self.make_runs(fail_on_tool_failures=True).kickoff(healthy, Crew())
+        strict.kickoff(healthy, Crew())
         self.assert_ended(healthy, result="done")
 
     def test_the_back_end_may_describe_errors_itself(self) -> None:
@@ -250,9 +222,44 @@ class CrewRunsTest(WithTable):
             runs.kickoff(run_id, Crew(mock.Mock(side_effect=TimeoutError)))
         self.assert_ended(run_id, error="Too slow.")
 
+    def test_each_transition_happens_once_and_only_in_its_state(self) -> None:
+        transitions: dict[str, Callable[[UUID], None]] = {
+            "start": self.runs.start,
+            "complete": lambda run_id: self.runs.complete(run_id, "done"),
+            "complete otherwise": lambda run_id: self.runs.complete(run_id, "else"),
+            "fail": lambda run_id: self.runs.fail(run_id, "nobody free"),
+            "fail otherwise": lambda run_id: self.runs.fail(run_id, "else"),
+        }
+        ends = {"complete", "complete otherwise", "fail", "fail otherwise"}
+        # After these transitions, those are possible. The last one may be repeated if its reply was lost.
+        for earlier, possible in (
+            ([], {"start", "fail", "fail otherwise"}),
+            (["start"], ends),
+            (["start", "complete"], {"complete"}),
+            (["start", "fail"], {"fail"}),
+            (["fail"], {"fail"}),
+        ):
+            for name, transition in transitions.items():
+                with self.subTest(earlier=earlier, next=name):
+                    run_id = self.accept()
+                    if name not in earlier:
+                        # The database's clock was set back.
+                        later = "created_at = now() + interval '1 minute'"
+                        self.server.query(f"update crew_runs set {later} where id = %s", run_id)
+                    for each in earlier:
+                        transitions[each](run_id)
+                    before = self.find(run_id)
+                    if name in possible:
+                        transition(run_id)
+                    else:
+                        with self.assertRaises(RunLostError):
+                            transition(run_id)
+                    if name not in possible or name in earlier:
+                        self.assertEqual(self.find(run_id), before)
+
     def give_up_and_return(self, text: str) -> Callable[[Any], str]:
         def answer(inputs: Any) -> str:
-            self.server.execute("select pg_sleep(0.01)")
+            self.server.query("select pg_sleep(0.01)")
             self.assertGreaterEqual(self.runs.give_up(timedelta(milliseconds=1)), 1)
             return text
 
@@ -274,102 +281,54 @@ class CrewRunsTest(WithTable):
             self.assert_ended(run_id, error="The run was abandoned.")
 
     def test_give_up_fails_only_runs_that_are_older_than_the_limit(self) -> None:
-        recent = [self.accept(), self.accept()]
-        old = [self.accept(), self.accept()]
-        for run_id in (recent[1], old[1]):
+        accepted = [self.accept() for _ in range(5)]
+        pending, old_pending, running, old_running, completed = accepted
+        for run_id in (running, old_running, completed):
             self.runs.start(run_id)
-        times = "created_at = created_at - interval '2 hours', started_at = started_at - interval '2 hours'"
-        self.server.execute(
-            f"update crew_runs set {times} where id in ('{old[0]}', '{old[1]}')"
-        )
+        self.runs.complete(completed, "done")
+        for column, run_ids in (
+            ("created_at", [old_pending, running, old_running, completed]),
+            ("started_at", [old_running, completed]),
+        ):
+            earlier = f"{column} = {column} - interval '2 hours'"
+            self.server.query(f"update crew_runs set {earlier} where id = any(%s)", run_ids)
 
         def statuses() -> list[str]:
-            return [self.find(run_id).status for run_id in (*recent, *old)]
+            return [self.find(run_id).status for run_id in accepted]
 
         limit = timedelta(hours=1)
         self.assertEqual(self.runs.give_up(limit), 1)
-        self.assertEqual(statuses(), ["pending", "running", "pending", "failed"])
+        expected = ["pending", "pending", "running", "failed", "completed"]
+        self.assertEqual(statuses(), expected)
         self.assertEqual(self.runs.give_up(limit, pending_limit=limit), 1)
-        self.assertEqual(statuses(), ["pending", "running", "failed", "failed"])
-        self.assertEqual(self.find(old[0]).error, "The run was abandoned.")
+        self.assertEqual(statuses(), [expected[0], "failed", *expected[2:]])
+        self.assertEqual(self.find(old_pending).error, "The run was abandoned.")
 
-    def test_each_transition_happens_once_and_only_in_its_state(self) -> None:
-        run_id = self.accept()
-        with self.assertRaises(RunLostError):
-            self.runs.complete(run_id, "too early")
-        self.runs.start(run_id)
-        with self.assertRaises(RunLostError):
-            self.runs.start(run_id)
-        self.runs.complete(run_id, "done")
-        completed = self.find(run_id)
-        # The reply to the first statement may have been lost.
-        self.runs.complete(run_id, "done")
-        for end in (self.runs.complete, self.runs.fail):
-            with self.assertRaises(RunLostError):
-                end(run_id, "something else")
-        self.assertEqual(self.find(run_id), completed)
-        self.assert_ended(run_id, result="done")
+    def begin_outage(self) -> None:
+        self.server.query("alter role crew_runs_writer nologin")
+        self.addCleanup(self.end_outage)
 
-        waiting = self.accept()
-        self.runs.fail(waiting, "nobody free")
-        failed = self.find(waiting)
-        self.runs.fail(waiting, "nobody free")
-        with self.assertRaises(RunLostError):
-            self.runs.start(waiting)
-        self.assertEqual(self.find(waiting), failed)
-        self.assertEqual((failed.status, failed.error), ("failed", "nobody free"))
-        self.assertIsNone(failed.started_at)
+    def end_outage(self) -> None:
+        self.server.query("alter role crew_runs_writer login")
 
-    def test_a_creation_time_ahead_of_the_databases_clock_stops_no_transition(
-        self,
-    ) -> None:
-        completing, failing = self.accept(), self.accept()
-        self.server.execute(
-            "update crew_runs set created_at = now() + interval '1 minute' where status = 'pending'"
-        )
-        self.runs.start(completing)
-        self.runs.complete(completing, "")
-        self.runs.fail(failing, "")
-        self.assert_ended(completing, result="")
+    def answer_in_outage(self, inputs: Any) -> str:
+        self.begin_outage()
+        return "an hour's work"
 
     def test_a_result_survives_an_outage_of_the_database(self) -> None:
         def answer(inputs: Any) -> str:
-            self.server.stop()
-            restart = threading.Timer(0.5, self.server.start)
-            restart.start()
-            self.addCleanup(restart.join)
-            return "done"
+            end = threading.Timer(0.3, self.end_outage)
+            end.start()
+            self.addCleanup(end.join)
+            return self.answer_in_outage(inputs)
 
         run_id = self.accept()
         with self.assertLogs(crew_runs.logger, "WARNING") as logs:
             self.runs.kickoff(run_id, Crew(answer))
         self.assertIn("the database can't be reached", logs.output[0])
-        self.assert_ended(run_id, result="done")
-
-    def stop_server(self, inputs: Any = None) -> str:
-        self.server.stop()
-        self.addCleanup(lambda: self.is_stopped and self.server.start())
-        self.is_stopped = True
-        return "an hour's work"
-
-    def start_server(self) -> None:
-        self.server.start()
-        self.is_stopped = False
-
-    def test_a_result_that_cant_be_stored_is_in_the_error_and_can_be_stored_later(
-        self,
-    ) -> None:
-        runs = self.make_runs(patience=NO_PATIENCE)
-        run_id = self.accept()
-        with self.assertRaises(ResultNotStoredError) as raised:
-            runs.kickoff(run_id, Crew(self.stop_server))
-        self.start_server()
-        self.assertEqual(self.find(run_id).status, "running")
-        self.assertEqual(raised.exception.run_id, run_id)
-        runs.complete(raised.exception.run_id, raised.exception.output)
         self.assert_ended(run_id, result="an hour's work")
 
-    def test_the_end_of_a_run_is_written_for_minutes_with_growing_pauses(self) -> None:
+    def test_a_result_that_cant_be_stored_for_minutes_can_be_stored_later(self) -> None:
         now_seconds = 0.0
         pauses: list[float] = []
 
@@ -383,57 +342,47 @@ class CrewRunsTest(WithTable):
         with (
             self.assertLogs(crew_runs.logger, "WARNING"),
             mock.patch.object(crew_runs, "time", clock),
-            self.assertRaises(ResultNotStoredError),
+            self.assertRaises(ResultNotStoredError) as raised,
         ):
-            self.runs.kickoff(run_id, Crew(self.stop_server))
+            self.runs.kickoff(run_id, Crew(self.answer_in_outage))
         self.assertEqual(pauses, sorted(pauses))
         self.assertGreater(now_seconds, 5 * 60)
         self.assertGreater(pauses[-1], pauses[0])
+        self.assertEqual(self.find(run_id).status, "running")
+        self.end_outage()
+        self.runs.complete(raised.exception.run_id, raised.exception.output)
+        self.assert_ended(run_id, result="an hour's work")
 
     def test_an_error_of_the_crew_is_raised_though_the_database_is_gone(self) -> None:
-        runs = self.make_runs(patience=NO_PATIENCE)
+        runs = self.make_runs(patience=timedelta(0))
         with (
             self.assertLogs(crew_runs.logger, "WARNING"),
             self.assertRaisesRegex(ZeroDivisionError, "in the block"),
             runs.record(self.accept()),
         ):
-            self.stop_server()
+            self.begin_outage()
             raise ZeroDivisionError("in the block")
 
-    def test_a_block_that_neither_completes_nor_fails_is_an_error(self) -> None:
-        run_id = self.accept()
-        with self.assertRaisesRegex(RuntimeError, "neither completed nor failed"):
-            with self.runs.record(run_id):
-                pass
-        self.assert_ended(run_id, error="The crew stopped with RuntimeError.")
-
-    def test_a_block_may_fail_its_run(self) -> None:
-        run_id = self.accept()
-        with self.runs.record(run_id) as run:
-            run.fail("There are no trams.")
-        self.assert_ended(run_id, error="There are no trams.")
-
-    def test_a_result_outlives_an_error_after_it(self) -> None:
-        run_id = self.accept()
-        with self.assertRaises(ZeroDivisionError), self.runs.record(run_id) as run:
+    def test_how_a_block_ends_its_run(self) -> None:
+        def complete_and_raise(run: Run) -> None:
             run.complete("done")
             raise ZeroDivisionError
-        self.assert_ended(run_id, result="done")
 
-    def test_what_isnt_a_result_yet_fails_the_run(self) -> None:
-        coroutine = Crew().akickoff()
-        self.addCleanup(coroutine.close)
-        # A flow that pauses for a person returns an exception.
-        for output in (StreamingOutput(), coroutine, RuntimeError("paused")):
+        stopped = "The crew stopped with"
+        cases: list[tuple[Callable[[Run], None], Any, dict[str, str]]] = [
+            (lambda run: run.fail("No trams."), None, {"error": "No trams."}),
+            (complete_and_raise, ZeroDivisionError, {"result": "done"}),
+            (lambda run: None, RuntimeError, {"error": f"{stopped} RuntimeError."}),
+            (lambda run: run.complete(StreamingOutput()), TypeError, {"error": f"{stopped} TypeError."}),
+        ]
+        for block, raised, end in cases:
             run_id = self.accept()
-            with (
-                self.assertRaisesRegex(TypeError, "isn't a result"),
-                self.runs.record(run_id) as run,
-            ):
-                run.complete(output)
-            self.assert_ended(run_id, error="The crew stopped with TypeError.")
+            expected = self.assertRaises(raised) if raised else nullcontext()
+            with self.subTest(end), expected, self.runs.record(run_id) as run:
+                block(run)
+            self.assert_ended(run_id, **end)
 
-    def test_the_texts_of_other_results(self) -> None:
+    def test_the_texts_of_outputs(self) -> None:
         model = SimpleNamespace(model_dump_json=lambda: '{"a":1}')
         for output, text in (
             ("", ""),
@@ -443,73 +392,49 @@ class CrewRunsTest(WithTable):
             ({1, 1}, "{1}"),
         ):
             self.assertEqual(text_of(output), text)
-
-    def test_a_coroutine_writes_in_threads(self) -> None:
-        threads = []
-        write = self.runs._write
-
-        def observed(*args: Any, **values: Any) -> int:
-            threads.append(threading.current_thread())
-            return write(*args, **values)
-
-        run_id = self.accept()
-
-        async def work() -> None:
-            async with self.runs.record(run_id) as run:
-                run.complete("done")
-
-        with mock.patch.object(self.runs, "_write", observed):
-            asyncio.run(work())
-        self.assertEqual(len(threads), 2)
-        self.assertNotIn(threading.main_thread(), threads)
-        self.assert_ended(run_id, result="done")
+        coroutine = Crew().akickoff()
+        self.addCleanup(coroutine.close)
+        # A flow that pauses for a person returns an exception.
+        for output in (StreamingOutput(), coroutine, RuntimeError("paused")):
+            with self.assertRaisesRegex(TypeError, "isn't a result"):
+                text_of(output)
 
     def test_a_cancelled_coroutine_fails_its_run_even_while_it_starts(self) -> None:
-        async def work(run_id: UUID, entered: asyncio.Event) -> None:
-            async with self.runs.record(run_id):
-                entered.set()
-                await asyncio.sleep(60)
+        start = self.runs.start
 
-        async def cancel_in_block() -> UUID:
-            run_id, entered = self.accept(), asyncio.Event()
-            task = asyncio.create_task(work(run_id, entered))
-            await asyncio.wait_for(entered.wait(), 10)
-            task.cancel()
-            await asyncio.wait([task], timeout=10)
-            self.assertTrue(task.cancelled())
-            return run_id
+        async def cancel(run_id: UUID, *, while_it_starts: bool) -> None:
+            starting, go_on, entered = threading.Event(), threading.Event(), asyncio.Event()
 
-        async def cancel_at_start() -> UUID:
-            run_id = self.accept()
-            starting, go_on = threading.Event(), threading.Event()
-            start = self.runs.start
-
-            def slowly(run_id: UUID) -> None:
+            def start_slowly(run_id: UUID) -> None:
                 starting.set()
                 go_on.wait(10)
                 start(run_id)
 
-            with mock.patch.object(self.runs, "start", slowly):
-                task = asyncio.create_task(work(run_id, asyncio.Event()))
+            async def work() -> None:
+                async with self.runs.record(run_id):
+                    entered.set()
+                    await asyncio.sleep(60)
+
+            with mock.patch.object(self.runs, "start", start_slowly):
+                task = asyncio.create_task(work())
                 await asyncio.to_thread(starting.wait, 10)
+                if not while_it_starts:
+                    go_on.set()
+                    await asyncio.wait_for(entered.wait(), 10)
                 task.cancel()
                 await asyncio.sleep(0)
                 go_on.set()
                 await asyncio.wait([task], timeout=10)
             self.assertTrue(task.cancelled())
-            return run_id
 
-        for cancel in (cancel_in_block, cancel_at_start):
-            run_id = asyncio.run(cancel())
+        for while_it_starts in (False, True):
+            run_id = self.accept()
+            asyncio.run(cancel(run_id, while_it_starts=while_it_starts))
             self.assert_ended(run_id, error="The crew stopped with CancelledError.")
 
-    def test_texts_that_postgres_refuses_are_stored_without_the_characters(
-        self,
-    ) -> None:
+    def test_texts_that_postgres_refuses_are_stored_without_the_characters(self) -> None:
         inputs = {"no\0te": ["\0", ("\ud83d", "\ud83d\ude00", "\\u0000")], "n": 2**60}
-        crew: Any = Crew(
-            lambda inputs: "done\0 \ud83d\ude00 \udc00", agents=[Agent("Writ\0er")]
-        )
+        crew: Any = Crew(lambda inputs: "done\0 \ud83d\ude00 \udc00", agents=[Agent("Writ\0er")])
         run_id = self.accept(crew, inputs)
         self.runs.kickoff(run_id, crew, inputs)
         run = self.find(run_id)
@@ -519,13 +444,9 @@ class CrewRunsTest(WithTable):
         self.assertEqual(run.result, "done \U0001f600 \ufffd")
 
     def test_a_run_without_inputs_has_no_task_input(self) -> None:
-        run_id = self.accept()
-        with psycopg.connect(self.server.url("postgres")) as connection:
-            # Python sees None for JSON's null as well.
-            cursor = connection.execute(
-                "select task_input is null from crew_runs where id = %s", [run_id]
-            )
-            self.assertEqual(cursor.fetchone(), (True,))
+        # Python sees None for JSON's null as well.
+        none = "select id from crew_runs where id = %s and task_input is null"
+        self.assertEqual(len(self.server.query(none, self.accept())), 1)
         self.assertEqual(self.find(self.accept(Crew(), {})).task_input, {})
 
     def test_crew_config_describes_agents_and_tasks(self) -> None:
@@ -546,46 +467,30 @@ class CrewRunsTest(WithTable):
             process=Process.hierarchical,
             verbose=True,
         )
-        agent = {
-            "goal": "Know {city}",
-            "backstory": "You live in {city}.",
-            "verbose": False,
-            "allow_delegation": False,
-            "tools": [],
-        }
+        texts = {"goal": "Know {city}", "backstory": "You live in {city}."}
+        agent = {**texts, "verbose": False, "allow_delegation": False, "tools": []}
         task = {"expected_output": "A text", "tools": []}
-        self.assertEqual(
-            crew_config(crew),
-            {
-                "agents": [
-                    {**agent, "role": "Researcher", "tools": ["web_search"]},
-                    {**agent, "role": "Writer", "allow_delegation": True},
-                    {**agent, "role": "Writer", "verbose": True},
-                ],
-                "tasks": [
-                    {
-                        "description": "Find",
-                        "agent_index": 2,
-                        "expected_output": "A table",
-                        "tools": ["web_search"],
-                    },
-                    {**task, "description": "Write"},
-                    {**task, "description": "Check"},
-                ],
-                "verbose": True,
-                "process": "hierarchical",
-            },
-        )
-        self.assertEqual(self.find(self.accept(crew)).crew_config, crew_config(crew))
+        expected = {
+            "agents": [
+                {**agent, "role": "Researcher", "tools": ["web_search"]},
+                {**agent, "role": "Writer", "allow_delegation": True},
+                {**agent, "role": "Writer", "verbose": True},
+            ],
+            "tasks": [
+                {"description": "Find", "agent_index": 2, "expected_output": "A table", "tools": ["web_search"]},
+                {**task, "description": "Write"},
+                {**task, "description": "Check"},
+            ],
+            "verbose": True,
+            "process": "hierarchical",
+        }
+        self.assertEqual(self.find(self.accept(crew)).crew_config, expected)
         secretive = self.accept(crew, include_config=False)
         self.assertIsNone(self.find(secretive).crew_config)
 
     def test_the_program_of_the_page_records_a_run(self) -> None:
         program = re.findall(r"```python\n([^`]*)```", PAGE)[0]
-        environment = {
-            "WRITER_DATABASE_URL": self.server.url("crew_runs_writer"),
-            "HOLD": self.server.directory,
-        }
+        environment = {"WRITER_DATABASE_URL": self.server.url("crew_runs_writer"), "HOLD": self.server.directory}
         names: dict[str, Any] = {}
         with mock.patch.dict(os.environ, environment):
             exec(program, names)
