@@ -1,5 +1,5 @@
-// examples/python/app.py and webhooks.py as they stand, with a real PostgreSQL and the real Worker: from the POST to the webhook to the lookup, with
-// forged tokens, a killed worker and a repeated webhook. Only the crew is a stand-in.
+// examples/python/app.py and webhooks.py as they stand, with a real PostgreSQL and the real Worker: from the POST to the webhook to
+// the lookup, with forged tokens, a killed worker and a repeated webhook. Only the crew is a stand-in.
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { type Loopback, listenOnLoopback } from "../../dev/loopback.ts";
+import { listenOnLoopback } from "../../dev/loopback.ts";
 import { end, start } from "../support/node/child-process.ts";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import { type SigningKey, formatKeySet, makeKey, signToken } from "../support/signing.ts";
@@ -21,20 +21,22 @@ const ROOT = join(import.meta.dirname, "../..");
 /** Debian's, because its packages are Debian's, too. */
 const PYTHON = "/usr/bin/python3";
 const PATIENCE = { timeout: 30_000, interval: 100 };
-const AUDIENCE = "https://api.example.com";
+const CLAIMS = { iss: "https://issuer.example.com", aud: "https://api.example.com" };
 const SECRET = randomBytes(24);
+
+const PYTHONPATH = "examples/python:test/tools/python";
 
 interface Webhook {
   headers: Record<string, string>;
   body: string;
 }
 
-const isInstalled = spawnSync(PYTHON, ["-c", "import fastapi, httpx, jwt, psycopg, uvicorn"]).status === 0;
+const NEEDED = "import fastapi, httpx, jwt, postgres_server, uvicorn";
+const isInstalled = spawnSync(PYTHON, ["-c", NEEDED], { cwd: ROOT, env: { PYTHONPATH } }).status === 0;
 
 describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, which needs FastAPI", () => {
   const started: { close(): unknown }[] = [];
   let key: SigningKey;
-  let issuer: string;
   let folder: string;
   let environment: Record<string, string>;
   let localStack: LocalStack;
@@ -47,27 +49,32 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
-    const serve = async (listener: Parameters<typeof createServer>[1]): Promise<string> => {
-      const loopback: Loopback = await listenOnLoopback(createServer(listener as never));
-      started.push(loopback);
-      return loopback.url;
-    };
     key = await makeKey("RS256");
-    const another = await makeKey("ES256");
-    issuer = await serve((_, response) => response.end(formatKeySet([another.jwk, key.jwk])));
-    const receiver = await serve(async (request, response) => {
-      const webhook = { headers: request.headers as Webhook["headers"], body: await text(request) };
-      webhooks.push(webhook);
-      const [, statuses] = [...responses].find(([id]) => webhook.body.includes(id)) ?? [];
-      response.writeHead((await statuses?.shift()) ?? 204).end();
-    });
+    const keySet = formatKeySet([(await makeKey("ES256")).jwk, key.jwk]);
+    // The issuer's keys, and the receiver of webhooks.
+    const receiver = await listenOnLoopback(
+      createServer(async (request, response) => {
+        if (request.method === "GET") return void response.end(keySet);
+        const webhook = { headers: request.headers as Webhook["headers"], body: await text(request) };
+        webhooks.push(webhook);
+        const [, statuses] = [...responses].find(([id]) => webhook.body.includes(id)) ?? [];
+        response.writeHead((await statuses?.shift()) ?? 204).end();
+      }),
+    );
+    started.push(receiver);
 
     // Not killed, because it has a server to end: it ends with its standard input, even if this process dies.
     const postgres = runPython(["test/tools/python/serve_postgres.py"], {}, spawn);
-    started.push({ close: () => stop(postgres) });
-    const addresses = JSON.parse(await findLine(postgres.stdout, /^\{.*/)) as Record<"databaseUrl" | "sqlUrl", string>;
+    started.push({
+      close: async () => {
+        const gone = once(postgres, "exit");
+        postgres.stdin.end();
+        await gone;
+      },
+    });
+    const addresses = JSON.parse(await find(postgres.stdout, /^\{.*/)) as Record<"databaseUrl" | "sqlUrl", string>;
     ({ sqlUrl } = addresses);
-    const trusted = { JWT_ISSUER: issuer, JWT_AUDIENCE: AUDIENCE, JWKS_URL: `${issuer}/keys` };
+    const trusted = { JWT_ISSUER: CLAIMS.iss, JWT_AUDIENCE: CLAIMS.aud, JWKS_URL: receiver.url };
     localStack = await startLocalStack({
       chooseSettings: () => ({
         ...trusted,
@@ -80,14 +87,14 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       ...trusted,
       API: localStack.url,
       WRITER_DATABASE_URL: addresses.databaseUrl,
-      WEBHOOK_URL: receiver,
+      WEBHOOK_URL: receiver.url,
       WEBHOOK_SECRET: `whsec_${SECRET.toString("base64")}`,
       HOLD: folder,
-      PYTHONPATH: "examples/python:test/tools/python",
+      PYTHONPATH,
     };
     const server = runPython(["-m", "uvicorn", "app:app", "--port=0"], environment);
     started.push({ close: () => end(server) });
-    [, backEnd = ""] = /(http:\S+)/.exec(await findLine(server.stderr, /running on http/)) ?? [];
+    backEnd = await find(server.stderr, /(?<=running on )http:\S+/);
     worker = startWorker();
   });
 
@@ -107,12 +114,10 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       headers: { "neon-connection-string": "postgresql://postgres@127.0.0.1/postgres" },
       body: JSON.stringify({ query: sql, params: [] }),
     });
-    const { rows, message } = (await response.json()) as { rows: (string | null)[][]; message: string };
-    expect(message).toBe("");
-    return rows;
+    expect(response.status).toBe(200);
+    return ((await response.json()) as { rows: (string | null)[][] }).rows;
   }
 
-  const claims = () => ({ iss: issuer, aud: AUDIENCE });
   const post = (authorization: string | undefined, topic: string) =>
     fetch(`${backEnd}/reports`, {
       method: "POST",
@@ -120,14 +125,14 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       body: JSON.stringify({ topic }),
     });
   const read = async (location: string, sub: string) => {
-    const headers = { authorization: `Bearer ${await signToken(key, { ...claims(), sub })}` };
+    const headers = { authorization: `Bearer ${await signToken(key, { ...CLAIMS, sub })}` };
     const response = await fetch(location, { headers });
     return { status: response.status, run: (await response.json()) as Record<string, unknown> };
   };
 
   /** Posts as the owner. Returns the run's address and id. */
   async function order(topic: string): Promise<{ location: string; id: string }> {
-    const response = await post(`Bearer ${await signToken(key, { ...claims(), sub: "owner" })}`, topic);
+    const response = await post(`Bearer ${await signToken(key, { ...CLAIMS, sub: "owner" })}`, topic);
     expect(response.status).toBe(202);
     expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
     const { id } = (await response.json()) as { id: string };
@@ -168,26 +173,25 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
   });
 
   test("a missing or forged token starts no run", async () => {
-    const good = claims();
     const foreign = await makeKey("RS256", { kid: key.jwk.kid });
     const nowSeconds = Math.floor(Date.now() / 1000);
-    const unsigned = (await signToken(key, good)).split(".");
+    const unsigned = (await signToken(key, CLAIMS)).split(".");
     const none = Buffer.from(JSON.stringify({ alg: "none", kid: key.jwk.kid })).toString("base64url");
     const forged = {
       missing: undefined,
       "no token": "Bearer worthless",
       "another scheme": `Basic ${btoa("owner:password")}`,
-      "another key": `Bearer ${await signToken(foreign, good)}`,
-      "an unknown key": `Bearer ${await signToken(await makeKey("RS256"), good)}`,
+      "another key": `Bearer ${await signToken(foreign, CLAIMS)}`,
+      "an unknown key": `Bearer ${await signToken(await makeKey("RS256"), CLAIMS)}`,
       unsigned: `Bearer ${none}.${unsigned[1]}.`,
-      "signed with the public key": `Bearer ${await new SignJWT({ ...good, sub: "owner", exp: nowSeconds + 300 })
+      "signed with the public key": `Bearer ${await new SignJWT({ ...CLAIMS, sub: "owner", exp: nowSeconds + 300 })
         .setProtectedHeader({ alg: "HS256", kid: key.jwk.kid ?? "" })
         .sign(Buffer.from(JSON.stringify(key.jwk)))}`,
-      "another issuer": `Bearer ${await signToken(key, { ...good, iss: "https://issuer.example.com" })}`,
-      "another audience": `Bearer ${await signToken(key, { ...good, aud: "https://another.example.com" })}`,
-      expired: `Bearer ${await signToken(key, { ...good, exp: nowSeconds - 60 })}`,
-      "without expiry": `Bearer ${await signToken(key, { ...good, exp: undefined })}`,
-      "without subject": `Bearer ${await signToken(key, { ...good, sub: undefined })}`,
+      "another issuer": `Bearer ${await signToken(key, { ...CLAIMS, iss: "https://other.example.com" })}`,
+      "another audience": `Bearer ${await signToken(key, { ...CLAIMS, aud: "https://another.example.com" })}`,
+      expired: `Bearer ${await signToken(key, { ...CLAIMS, exp: nowSeconds - 60 })}`,
+      "without expiry": `Bearer ${await signToken(key, { ...CLAIMS, exp: undefined })}`,
+      "without subject": `Bearer ${await signToken(key, { ...CLAIMS, sub: undefined })}`,
     };
     const [before] = await query("select count(*) from crew_runs");
     for (const [name, authorization] of Object.entries(forged)) {
@@ -198,32 +202,29 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     expect((await query("select count(*) from crew_runs"))[0]).toEqual(before);
   });
 
-  test("a killed worker costs its run, which is given up, but no pending one", async () => {
-    await writeFile(join(folder, "ships"), "");
-    const ships = await order("ships");
-    await waitForStatus(ships.location, "running");
+  test("the run of a stopped worker fails at once, that of a killed one is given up, and pending runs wait", async () => {
+    const orderHeld = async (topic: string) => {
+      await writeFile(join(folder, topic), "");
+      const ordered = await order(topic);
+      await waitForStatus(ordered.location, "running");
+      return ordered;
+    };
+    const planes = await orderHeld("planes");
+    worker.kill("SIGTERM");
+    await once(worker, "exit", { signal: AbortSignal.timeout(PATIENCE.timeout) });
+    const stopped = { status: "failed", error: "The crew stopped with SystemExit." };
+    expect((await read(planes.location, "owner")).run).toMatchObject(stopped);
+    worker = startWorker();
+    const ships = await orderHeld("ships");
     await end(worker);
     const trains = await order("trains");
-    expect((await read(trains.location, "owner")).run["status"]).toBe("pending");
+    expect((await read(trains.location, "owner")).run).toMatchObject({ status: "pending" });
     const earlier = "created_at = now() - interval '2 hours', started_at = now() - interval '2 hours'";
     await query(`update crew_runs set ${earlier} where id = '${ships.id}'`);
     worker = startWorker();
-    const ended = await waitForStatus(trains.location, "completed");
-    expect(ended["result"]).toBe("# trains");
-    const abandoned = await waitForStatus(ships.location, "failed");
-    expect(abandoned["error"]).toBe("The run was abandoned.");
+    expect(await waitForStatus(trains.location, "completed")).toMatchObject({ result: "# trains" });
+    expect(await waitForStatus(ships.location, "failed")).toMatchObject({ error: "The run was abandoned." });
     await vi.waitFor(() => expect(findWebhooks(ships.id)).toHaveLength(1), PATIENCE);
-  });
-
-  test("the run of a stopped worker fails at once", async () => {
-    await writeFile(join(folder, "planes"), "");
-    const { location } = await order("planes");
-    await waitForStatus(location, "running");
-    worker.kill("SIGTERM");
-    await once(worker, "exit", { signal: AbortSignal.timeout(PATIENCE.timeout) });
-    const { run } = await read(location, "owner");
-    expect(run).toMatchObject({ status: "failed", error: "The crew stopped with SystemExit." });
-    worker = startWorker();
   });
 
   test("a webhook that failed, or whose sender died, is sent again with its id until it is delivered", async () => {
@@ -244,12 +245,8 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     await isDue();
     await vi.waitFor(() => expect(findWebhooks(id)).toHaveLength(3), PATIENCE);
     for (const webhook of findWebhooks(id)) expectSigned(webhook, id);
-    await vi.waitFor(async () => {
-      const [[delivered]] = (await query(`select delivered_at from crew_run_webhooks where run_id = '${id}'`)) as [
-        [string],
-      ];
-      expect(delivered).not.toBe(null);
-    }, PATIENCE);
+    const delivered = `select from crew_run_webhooks where run_id = '${id}' and delivered_at is not null`;
+    await vi.waitFor(async () => expect(await query(delivered)).toHaveLength(1), PATIENCE);
     await isDue();
     const next = await order("another");
     await vi.waitFor(() => expect(findWebhooks(next.id)).toHaveLength(1), PATIENCE);
@@ -265,19 +262,14 @@ function runPython(args: string[], environment: Record<string, string>, run: typ
   return child;
 }
 
-/** Waits for a line of the output that matches. */
-async function findLine(output: Readable, pattern: RegExp): Promise<string> {
-  const lines = createInterface({ input: output });
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const timer = setTimeout(() => reject(new Error(`no line ${pattern}`)), PATIENCE.timeout);
-  lines.on("line", (line) => pattern.test(line) && resolve(line));
-  lines.on("close", () => reject(new Error(`the output ended without a line ${pattern}`)));
-  return promise.finally(() => clearTimeout(timer));
-}
-
-/** Ends its standard input, which is its sign to clean up. */
-async function stop(child: ChildProcess): Promise<void> {
-  const gone = once(child, "exit");
-  child.stdin?.end();
-  await gone;
+/** Waits for an output that matches, and returns what does. */
+async function find(output: Readable, pattern: RegExp): Promise<string> {
+  for await (const line of createInterface({ input: output })) {
+    const [found] = pattern.exec(line) ?? [];
+    if (found !== undefined) {
+      output.resume();
+      return found;
+    }
+  }
+  throw new Error(`the output ended without ${pattern}`);
 }
