@@ -37,13 +37,14 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
     ],
     test: {
       name: "workerd",
+      isolate: false,
       include: ["test/**/*.test.ts"],
       // Generous, because other programs may keep the machine busy.
       testTimeout: 15_000,
       exclude: ["test/{node,tools,vectors}/**", "**/node_modules/**"],
       provide: { histories: Number(process.env["HISTORIES"] ?? 8) },
       globalSetup: ["./test/support/node/global-setup.ts"],
-      setupFiles: ["./test/support/console.ts", "./test/support/counted-fetches.ts"],
+      setupFiles: ["./test/support/setup.ts"],
       restoreMocks: true,
       unstubGlobals: true,
     },

@@ -1,5 +1,4 @@
-// Set up for each test file in workerd: what is written to the console is recorded, and shown if its test fails. After each test,
-// no line may contain a part of a secret.
+// What is written to the console is recorded, and shown if its test fails. After each test, no line may contain a part of a secret.
 import { afterEach, inject } from "vitest";
 import { findSecret, keepSecret } from "./secrets.ts";
 
@@ -12,32 +11,32 @@ export interface ConsoleLine {
 
 const lines: ConsoleLine[] = [];
 const { log: show } = console;
-
-for (const method of ["debug", "error", "info", "log", "warn"] as const) {
-  console[method] = (...words: unknown[]) => {
-    const text = words.map(String).join(" ");
-    lines.push({ method, text, log: text.startsWith("{") ? JSON.parse(text) : {} });
-  };
-}
-
-const { variables, ownerDatabaseUrl, clients } = inject("localStack");
-for (const url of [variables.DATABASE_URL, ownerDatabaseUrl]) keepSecret(new URL(url).password);
-for (const { secret } of Object.values(clients)) keepSecret(secret);
-
 let checked = 0;
 
-afterEach(({ task }) => {
-  const fresh = lines.slice(checked);
-  checked = lines.length;
-  if (task.result?.state === "fail") for (const { text } of fresh) show(text);
-  for (const { text } of fresh) {
-    const secret = findSecret(text);
-    if (secret !== undefined)
-      throw new Error(`the console shows ${JSON.stringify(secret)}, a part of a secret: ${text}`);
+/** Records from now on, and checks after each test of this file. */
+export function checkConsole(): void {
+  for (const method of ["debug", "error", "info", "log", "warn"] as const) {
+    console[method] = (...words: unknown[]) => {
+      const text = words.map(String).join(" ");
+      lines.push({ method, text, log: text.startsWith("{") ? JSON.parse(text) : {} });
+    };
   }
-});
+  const { variables, ownerDatabaseUrl, clients } = inject("localStack");
+  for (const url of [variables.DATABASE_URL, ownerDatabaseUrl]) keepSecret(new URL(url).password);
+  for (const { secret } of Object.values(clients)) keepSecret(secret);
+  afterEach(({ task }) => {
+    const fresh = lines.slice(checked);
+    checked = lines.length;
+    if (task.result?.state === "fail") for (const { text } of fresh) show(text);
+    for (const { text } of fresh) {
+      const secret = findSecret(text);
+      if (secret !== undefined)
+        throw new Error(`the console shows ${JSON.stringify(secret)}, a part of a secret: ${text}`);
+    }
+  });
+}
 
-/** The lines so far in this file. Tests of one file may run side by side. */
+/** The lines so far in this isolate. Tests of one file may run side by side. */
 export const listLines = (): readonly ConsoleLine[] => lines;
 
 /** The log lines of a request; one, unless something is wrong. */

@@ -1,13 +1,16 @@
-// Set up for each test file in workerd: counts what the Worker under test sends to each upstream.
+// Counts what the Worker under test sends to each upstream.
 
 const counts = new Map<string, number>();
 const send = globalThis.fetch;
 
-globalThis.fetch = async (input, init) => {
-  const name = nameUpstream(String(input), new Headers(init?.headers));
-  counts.set(name, countFetches(name) + 1);
-  return send(input, init);
-};
+/** Counts from now on. */
+export function countAllFetches(): void {
+  globalThis.fetch = async (input, init) => {
+    const name = nameUpstream(String(input), new Headers(init?.headers));
+    counts.set(name, countFetches(name) + 1);
+    return send(input, init);
+  };
+}
 
 /** The fault proxy's address. All databases of a file have one address, and the connection string names the proxy: test-app.ts. */
 function nameUpstream(url: string, headers: Headers): string {
@@ -15,5 +18,5 @@ function nameUpstream(url: string, headers: Headers): string {
   return id === undefined ? url : url.replace(/sql$/, `proxy/${id}`);
 }
 
-/** How many requests have been sent to this address in this file. */
+/** How many requests have been sent to this address in this isolate. */
 export const countFetches = (url: string): number => counts.get(url) ?? 0;
