@@ -64,6 +64,14 @@ const CASES: readonly Case[] = [
     within: [500, 1_500, 3_500],
   },
   {
+    part: "a pause between two attempts and 100 ms for a request",
+    settings: { REQUEST_TIMEOUT_MS: 100 },
+    hang: () => answerFetches("/sql", async () => new Response(null, { status: 500 })),
+    keysAgeSeconds: 0,
+    status: 503,
+    within: [100, 1_100, 3_100],
+  },
+  {
     part: "a cache whose lookups hang",
     hang: () => mockLookups(hangForever),
     status: 200,

@@ -9,6 +9,7 @@ const owner = connectAsOwner();
 const EARLY = "2026-03-01T10:00:00.000002Z";
 const LATER = "2026-03-01T10:00:00.000003Z";
 const LAST = "2026-03-01T10:00:00.000004Z";
+const LONG = "x".repeat(100_000);
 const TIMES_OF_RFC3339 = { created_at: "0001-01-01T00:00:00Z", completed_at: "9999-12-31T23:59:59.999999Z" };
 
 test("a writer may insert a pending run with nothing but id, correlation_id, owner_id and status", async () => {
@@ -25,6 +26,7 @@ test.for<[string, NewRun]>([
   ["an id of no version", { id: crypto.randomUUID().replace("-4", "-0") }],
   ["an owner of 255 characters", { owner_id: "é".repeat(255) }],
   ["a correlation id that is empty", { correlation_id: "" }],
+  ["texts of any length", { correlation_id: LONG, crew_type: LONG, result: LONG, error: LONG }],
   ["a run that is running", { status: "running", created_at: EARLY, started_at: LATER }],
   ["one time for all", { status: "completed", created_at: EARLY, started_at: EARLY, completed_at: EARLY }],
   ["a failure before the start", { status: "failed", created_at: EARLY, completed_at: LAST, error: "x" }],
@@ -42,6 +44,8 @@ test.for<[string, NewRun]>([
   ["owner_id_length", { owner_id: "" }],
   ["owner_id_length", { owner_id: "é".repeat(256) }],
   ["crew_config_object", { crew_config: "[]" }],
+  ["crew_config_object", { crew_config: `"{}"` }],
+  ["crew_config_object", { crew_config: "1" }],
   ["task_input_object", { task_input: "[{}]" }],
   ["task_input_object", { task_input: `"{}"` }],
   ["task_input_object", { task_input: "1" }],
@@ -83,6 +87,8 @@ test.each(["id", "correlation_id", "owner_id", "status", "created_at"])(
 test("no writer can insert an id twice", async () => {
   const id = await insertRun();
   await expect(insertRun({ id })).rejects.toMatchObject({ constraint: "crew_runs_pkey" });
+  const keys = await owner`select conname from pg_constraint where conrelid = 'crew_runs'::regclass and contype = 'p'`;
+  expect(keys).toEqual([{ conname: "crew_runs_pkey" }]);
 });
 
 /** All that schema.sql makes, as the catalogue has it; object ids tell whether something was made anew. */

@@ -228,7 +228,7 @@ describe("the copies are the Worker's own:", () => {
   test("no path of the public API reads or writes an entry of the data-center cache", async () => {
     const put = vi.spyOn(Cache.prototype, "put");
     const match = vi.spyOn(Cache.prototype, "match");
-    const { app, read } = await createMinuteReader();
+    const { app, read } = await createReader({ settings: { FINISHED_RUN_TTL_SECONDS: 120 } });
     const id = await insertRun({ status: "completed", result: "kept" });
     await read(id);
     await app.settle();
@@ -236,8 +236,8 @@ describe("the copies are the Worker's own:", () => {
     // The key set, and the run for its owner and for admins.
     expect(entries.map(([key, control]) => [key.includes(id), control]).toSorted()).toEqual([
       [false, "max-age=14400"],
-      [true, "max-age=60"],
-      [true, "max-age=60"],
+      [true, "max-age=120"],
+      [true, "max-age=120"],
     ]);
     const cache = await caches.open("crew-runs");
     const readEntries = () => Promise.all(entries.map(async ([key]) => (await cache.match(key))?.text()));
@@ -363,6 +363,28 @@ describe("the caches by themselves", () => {
     for (const run of runs) await cachedRuns.add(run, reader, ORIGIN);
     const found = runs.map(({ id }) => cachedRuns.findInMemory(id, reader) !== undefined);
     expect(found).toEqual([false, ...Array.from({ length: 8 }, () => true)]);
+  });
+
+  test.each([
+    ["of the same millisecond replaces it", 0, 0, true],
+    ["that began before doesn't", 0, -1, false],
+    ["replaces it if the clock has jumped back meanwhile", 60_000, 0, true],
+  ])("beside a cached run, another read %s", async (_, cachedMs, otherMs, isReplaced) => {
+    const cachedRuns = create({ read: async () => undefined, write: async () => {} });
+    const run = makeRun(true);
+    const cached = { ...run, readMs: run.readMs + cachedMs };
+    const other = { ...run, readMs: run.readMs + otherMs };
+    for (const each of [cached, other]) await cachedRuns.add(each, reader, ORIGIN);
+    expect(cachedRuns.findInMemory(run.id, reader)?.run).toBe(isReplaced ? other : cached);
+  });
+
+  test("a run that was seen unfinished is looked up in the data center once it was read finished", async () => {
+    const read = vi.fn(async () => undefined);
+    const cachedRuns = create({ read, write: async () => {} });
+    const finished = makeRun(true, 2_097_153);
+    for (const isFinal of [false, true]) await cachedRuns.add({ ...finished, isFinal }, reader, ORIGIN);
+    await cachedRuns.findShared(finished.id, reader, ORIGIN);
+    expect(read).toHaveBeenCalledOnce();
   });
 
   test("the ids of runs seen unfinished are bounded: after 4,096 others a run is looked up in the data center again", async () => {
