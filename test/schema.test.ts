@@ -157,13 +157,6 @@ describe("schema.sql", () => {
     expect(roles).toEqual([{ rolconfig, rolcanlogin: true }]);
   });
 
-  test("describes the table and each column for those who write it", async () => {
-    const undescribed = await owner`
-      select attname from pg_attribute
-      where attrelid = 'crew_runs'::regclass and attnum > 0 and coalesce(col_description(attrelid, attnum), '') = ''`;
-    expect(undescribed).toEqual([]);
-  });
-
   test("gives the reader no login and nothing but SELECT on the one table", async () => {
     const [role] = await owner`
       select rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls
