@@ -27,7 +27,6 @@ test.each<[number, NewRun, Parameters<Reader["read"]>[1]]>([
   [200, { status: "running", task_input: `{"n": 9007199254740993}` }, {}],
   [200, { crew_config: { agents: [], tasks: [{ description: "" }] } }, {}],
   [200, {}, { headers: { prefer: "wait=1" } }],
-  // Without Strict-Transport-Security.
   [200, {}, { origin: "http://api.test" }],
   [304, FINISHED, { headers: { "if-none-match": "*" } }],
   [304, {}, { headers: { "if-none-match": "*" } }],
@@ -39,6 +38,8 @@ test.each<[number, NewRun, Parameters<Reader["read"]>[1]]>([
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const result = await read(id, options);
       expect(result.status).toBe(status);
+      expect(result.headers.has("strict-transport-security")).toBe(options?.origin === undefined);
+      expect(result.headers.has("preference-applied")).toBe(options?.headers?.["prefer"] !== undefined);
       expectDocumented(DOCUMENT, RUN_PATH, result);
     }
   },
