@@ -7,7 +7,7 @@ import { build } from "esbuild";
 import { createBlocks } from "./blocks.ts";
 import { writeChanges } from "./changes.ts";
 import { createOpenApi } from "./openapi.ts";
-import { PAGES, REFERENCE, findOrigin, publishMarkdown, renderPage } from "./pages.ts";
+import { PAGES, REFERENCE, publishMarkdown, renderPage } from "./pages.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const TARGET = join(ROOT, "dist/documents");
@@ -24,7 +24,7 @@ async function createDocuments(): Promise<Map<string, string>> {
   for (const { path, text } of assets) documents.set(path, text);
   const blocks = await createBlocks();
   const template = await read("docs/page/page.html");
-  const options = { blocks, template, assets: addresses, origin: findOrigin(await read("wrangler.toml")) };
+  const options = { blocks, template, assets: addresses };
   documents.set("docs/404.html", renderPage("404", await read("docs/page/not-found.md"), options));
   for (const name of Object.keys(PAGES)) {
     const source = name === "changes" ? writeChanges(await read("CHANGELOG.md")) : await read(`docs/${name}.md`);

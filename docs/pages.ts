@@ -108,21 +108,13 @@ function renderNeighbors(current: string): string {
   return link(names[index - 1], "Previous", "prev") + link(names[index + 1], "Next", "next");
 }
 
-/** The deployment's origin, if it has a custom domain; otherwise empty. */
-export function findOrigin(wranglerToml: string): string {
-  const [, host] = /^routes = .*pattern = "([\w.-]+)", custom_domain = true/m.exec(wranglerToml) ?? [];
-  return host === undefined ? "" : `https://${host}`;
-}
-
 /** What the script replaces by the name of this host. */
 const HOST_NOTE = `<p class="hint" id="host-note">In the samples, <code>${EXAMPLE_HOST}</code> stands for the host of this page.</p>`;
 
-/** What the page says of itself to programs. The origin is empty if it isn't known: then only the canonical address is there. */
-function renderLinks(name: string, origin: string): string {
-  const address = origin + addressOf(name);
+/** What the page says of itself to programs. */
+function renderLinks(name: string): string {
   const links = [
-    `<link rel="canonical" href="${address}" />`,
-    ...(origin === "" ? [] : [`<meta property="og:url" content="${address}" />`]),
+    `<link rel="canonical" href="${addressOf(name)}" />`,
     `<link rel="alternate" type="text/markdown" href="/docs/${name}.md" />`,
   ];
   return links.join("\n    ");
@@ -133,12 +125,10 @@ interface PageOptions {
   template: string;
   /** The address of each style and script. */
   assets: Map<string, string>;
-  /** Of the deployment, if it is known; otherwise empty. */
-  origin: string;
 }
 
 /** A whole HTML page, by the template. A name that isn't in PAGES has neither Markdown nor neighbors. */
-export function renderPage(name: string, source: string, { blocks, template, assets, origin }: PageOptions): string {
+export function renderPage(name: string, source: string, { blocks, template, assets }: PageOptions): string {
   const title = /^# (.*)$/m.exec(source)?.[1] ?? name;
   const { parts, headings } = renderParts(source, blocks);
   const [, description = ""] =
@@ -157,7 +147,7 @@ export function renderPage(name: string, source: string, { blocks, template, ass
     title: escapeHtml(title),
     // As much of the first paragraph as search engines show.
     description: /^.{1,160}[.](?= |$)/.exec(description.replaceAll(/<[^>]*>/g, "").replaceAll(/\s+/g, " "))?.[0] ?? "",
-    links: isPage ? renderLinks(name, origin) : "",
+    links: isPage ? renderLinks(name) : "",
     rail: renderRail(name, headings),
     kind: isReference ? "reference" : "guide",
     content: content.replace("</h1>", `</h1>${underTitle.join("")}`),

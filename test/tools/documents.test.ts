@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
-import { PAGES, addressOf, findOrigin, renderPage } from "../../docs/pages.ts";
+import { PAGES, addressOf } from "../../docs/pages.ts";
 import type { OpenApi } from "../support/openapi-document.ts";
 
 const MAX_REFERENCE_BYTES = 22_000;
@@ -105,14 +105,6 @@ test("each page has a title, a description and a canonical address of its own, a
     descriptions.add(/<meta name="description" content="([^"]{40,})" \/>/.exec(html)?.[1] ?? "");
   }
   for (const texts of [titles, descriptions]) expect(texts.has("") ? 0 : texts.size).toBe(NAMES.length);
-});
-
-test("a deployment with a custom domain is named in the page's addresses", () => {
-  const origin = findOrigin(`routes = [{ pattern = "api.example.com", custom_domain = true }]\n`);
-  const links = renderPage("polling", "", { blocks: new Map(), assets: new Map(), template: "{{links}}", origin });
-  expect(links).toContain(`<link rel="canonical" href="https://api.example.com/docs/polling" />`);
-  expect(links).toContain(`<meta property="og:url" content="https://api.example.com/docs/polling" />`);
-  expect(findOrigin(`# routes = [{ pattern = "api.example.com", custom_domain = true }]\n`)).toBe("");
 });
 
 test("Markdown for programs is listed in llms.txt, names no host that isn't there, and no marker of a block", async () => {
