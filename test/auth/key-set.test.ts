@@ -215,6 +215,14 @@ test("a refetch that brings the same keys leaves tokens remembered; the log show
   expect(healed).not.toHaveProperty("key_set");
 });
 
+test("a request that has no time to wait for the first keys is a 503, and the log says that there are none", async () => {
+  clock.simulate();
+  hangFetches(reader.issuer.proxy.url, "silent");
+  const result = await reader.restart({ REQUEST_TIMEOUT_MS: 500 }).read();
+  expect(result.status).toBe(503);
+  expect(result.log).toMatchObject({ code: "key_set_unavailable", why: "no key set", ms: 500 });
+});
+
 test("in an outage keys serve for JWKS_MAX_STALE_SECONDS, and a recovered issuer is noticed after three seconds", async () => {
   const { issuer, app, read } = reader.restart({ JWKS_MAX_STALE_SECONDS: 1_200 });
   await read();

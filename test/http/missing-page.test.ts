@@ -15,10 +15,12 @@ const ASSETS = {
 test.each(["/docs/nothing", "/docs/a/b"])(
   "at %s a browser gets the page, with the headers of the site's files",
   async (path) => {
-    const response = await createTestApp({ ASSETS }).fetch(path, { headers: { accept: "text/html,*/*;q=0.8" } });
+    const response = await createTestApp({ ASSETS, CORS_ORIGINS: "https://app.example.com" }).fetch(path, {
+      headers: { accept: "text/html,*/*;q=0.8" },
+    });
     expect([response.status, await response.text()]).toEqual([404, PAGE]);
     expect(response.headers.get("content-security-policy")).toBe("default-src 'none'");
-    expect(response.headers.get("vary")).toBe("Accept, Authorization");
+    expect(response.headers.get("vary")).toBe("Accept, Origin, Authorization");
   },
 );
 
