@@ -1,6 +1,6 @@
 // What a refusal looks like from outside and in the log, and that neither contains a part of the credential.
 import { expect } from "vitest";
-import { TOKEN_PROBLEMS, type TokenProblem } from "../../src/failure.ts";
+import type { TokenProblem } from "../../src/failure.ts";
 import type { ReadResult } from "./reader.ts";
 
 const nameScope = (scope?: string) => (scope === undefined ? "" : `scope="${scope}", `);
@@ -11,9 +11,22 @@ export function expectNoCredentials(result: ReadResult, scope?: string): void {
   expectRefusal(result, 401, "not_authenticated", "Not authenticated", nameScope(scope));
 }
 
+/** What the client is told of each problem, in part. */
+const TOLD: Record<TokenProblem, string> = {
+  malformed: "token is malformed",
+  wrong_kind: "not a bearer access token",
+  wrong_issuer: "by another issuer",
+  wrong_audience: "for another audience",
+  expired: "token expired",
+  not_yet_valid: "not yet valid",
+  no_subject: "no usable subject",
+  bad_signature: "signature or the key",
+};
+
 /** The response to a refused token. `why` is the log's, `problem: reason`; `scope` as above. */
 export function expectInvalidToken(result: ReadResult, why: string, scope?: string): void {
-  const description = TOKEN_PROBLEMS[why.split(":")[0] as TokenProblem];
+  const [, description] = /error_description="([^"]*)"/.exec(result.headers.get("www-authenticate") ?? "") ?? [];
+  expect(description).toContain(TOLD[why.split(":")[0] as TokenProblem]);
   const error = `error="invalid_token", error_description="${description}", `;
   expectRefusal(result, 401, "invalid_token", "Could not validate credentials", error + nameScope(scope));
   expect(result.log["why"]).toBe(why);
