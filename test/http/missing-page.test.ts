@@ -31,11 +31,12 @@ test("a browser with a Host that no URL can have gets the page, too", async () =
 });
 
 test.each([
-  ["/docs/nothing", "*/*"],
-  ["/docs/nothing", "application/json"],
-  ["/nothing", "text/html"],
-  ["/api/nothing", "text/html"],
-])("at %s, a client that accepts %s gets the API's 404", async (path, accept) => {
-  const response = await createTestApp({ ASSETS }).fetch(path, { headers: { accept } });
+  ["GET", "/docs/nothing", "*/*"],
+  ["GET", "/docs/nothing", "application/json"],
+  ["POST", "/docs/nothing", "text/html"],
+  ["GET", "/nothing", "text/html"],
+  ["GET", "/api/nothing", "text/html"],
+])("%s %s is the API's 404 for a client that accepts %s", async (method, path, accept) => {
+  const response = await createTestApp({ ASSETS }).fetch(path, { method, headers: { accept } });
   expect([response.status, await response.json()]).toMatchObject([404, { code: "not_found" }]);
 });
