@@ -28,7 +28,7 @@ test.each<[id: string, isKept: boolean]>([
   expect(id).toMatch(isKept ? given : /^[0-9a-f-]{36}$/);
   expect(JSON.parse(body)).toMatchObject({ request_id: id });
   expect(log).toMatchObject({ level: "info", request_id: id, method: "GET", status: 404, code: "not_found" });
-  expect(log).not.toHaveProperty("route");
+  for (const name of ["route", "why", "stack"]) expect(log).not.toHaveProperty(name);
 });
 
 test.each<[string, string | undefined]>([

@@ -22,6 +22,7 @@ test("a 401 leads to the resource's metadata, and they to the issuer and to docu
     bearer_methods_supported: ["header"],
     resource_documentation: "https://api.test/docs",
   });
+  expect((await reader.read(PATH, { as: "nobody", method: "POST" })).status).toBe(405);
 });
 
 test.each(['a"b', "a,b"])("a Host that can't be quoted, %s, does not break the challenge", async (host) => {

@@ -28,7 +28,7 @@ export async function forge(
   return keepSecret(`${input}.${toBase64url(await signText(input, key, algorithm))}`);
 }
 
-export async function signText(text: string, key: SigningKey, algorithm: string): Promise<Uint8Array> {
+async function signText(text: string, key: SigningKey, algorithm: string): Promise<Uint8Array> {
   const { curve, ...parameters } = parametersOf(algorithm, key);
   const { alg: _, key_ops: __, ...jwk } = (await crypto.subtle.exportKey("jwk", key.privateKey)) as JsonWebKey;
   const usable = await crypto.subtle.importKey("jwk", jwk, { ...parameters, ...curve }, false, ["sign"]);
@@ -50,14 +50,6 @@ export function replacePart(token: string, index: 0 | 1 | 2, replace: (part: str
     .split(".")
     .map((part, at) => (at === index ? replace(part) : part))
     .join(".");
-}
-
-/** The same token with other signature bytes. */
-export function replaceSignature(
-  token: string,
-  replace: (signature: Uint8Array<ArrayBuffer>) => Uint8Array | readonly number[],
-): string {
-  return replacePart(token, 2, (part) => toBase64url(Uint8Array.from(replace(fromBase64url(part)))));
 }
 
 function toBytes(value: unknown): Uint8Array<ArrayBuffer> {

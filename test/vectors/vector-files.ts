@@ -6,13 +6,11 @@ export interface Vector {
   comment: string;
   jws: string;
   result: "valid" | "invalid";
-  flags: string[];
 }
 
 export interface VectorFile {
   numberOfTests: number;
   testGroups: {
-    comment: string;
     /** A key, or a set of keys; if it is missing, the keys are symmetric. */
     public?: object;
     private?: object;
