@@ -9,7 +9,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
-import type { FaultProxy } from "../support/fault-proxy-protocol.ts";
+import { openFaultProxyAt } from "../support/fault-proxy-protocol.ts";
 import { type Bundle, bundleProduct } from "../support/node/bundle.ts";
 import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
@@ -66,7 +66,7 @@ async function readAndLeave(url: string, headers: Record<string, string>, afterM
 }
 
 test("a client that leaves while it fetches the keys delays no other request and costs no other fetch", async () => {
-  const keys = proxies.open(stack.variables.JWKS_URL);
+  const keys = await openFaultProxyAt(proxies.url, stack.variables.JWKS_URL);
   const url = (await startWorker({ JWKS_URL: keys.url })) + (await insertRun("running"));
   const headers = { authorization: `Bearer ${token}` };
   await keys.fail({ kind: "delay", milliseconds: 700 });
@@ -79,7 +79,7 @@ test("a client that leaves while it fetches the keys delays no other request and
 });
 
 test("a wait ends with its client, and others go on", async () => {
-  const database: FaultProxy = proxies.open(stack.variables.NEON_FETCH_ENDPOINT);
+  const database = await openFaultProxyAt(proxies.url, stack.variables.NEON_FETCH_ENDPOINT);
   const origin = await startWorker({ NEON_FETCH_ENDPOINT: database.url });
   const [left, stayed] = [await insertRun("running"), await insertRun("running")];
   const idOf = (path: string) => path.slice(-36);

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { median } from "../../bench/statistics.ts";
 import { startUpstream } from "../../bench/upstream.ts";
 import { startUpstreams } from "../../dev/local-stack.ts";
-import type { Fault, FaultProxy } from "../support/fault-proxy-protocol.ts";
+import { type Fault, type FaultProxy, openFaultProxyAt } from "../support/fault-proxy-protocol.ts";
 import { bundleProduct } from "../support/node/bundle.ts";
 import { startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
 import { startWorkerd } from "../support/node/workerd.ts";
@@ -39,8 +39,11 @@ const directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
 const cache = await startUpstream(stack.variables.NEON_FETCH_ENDPOINT, "");
 /** By the code of the 503 that it causes: its proxy, and when it failed. */
 const upstreams = {
-  database_unavailable: { proxy: proxies.open(stack.variables.NEON_FETCH_ENDPOINT), faults: [] as Spell[] },
-  key_set_unavailable: { proxy: proxies.open(stack.variables.JWKS_URL), faults: [] as Spell[] },
+  database_unavailable: {
+    proxy: await openFaultProxyAt(proxies.url, stack.variables.NEON_FETCH_ENDPOINT),
+    faults: [] as Spell[],
+  },
+  key_set_unavailable: { proxy: await openFaultProxyAt(proxies.url, stack.variables.JWKS_URL), faults: [] as Spell[] },
 };
 const worker = await startWorkerd({
   bundle: await bundleProduct(directory),

@@ -79,6 +79,29 @@ export interface FaultProxy {
   requests(): Promise<RecordedRequest[]>;
 }
 
+/** Opens a proxy at a server of node/fault-proxy-server.ts, to the given address or with a fixed response. */
+export async function openFaultProxyAt(server: string, upstream: Upstream): Promise<FaultProxy> {
+  const send = async <T>(method: string, path: string, value?: unknown): Promise<T> => {
+    const init = value === undefined ? { method } : { method, body: JSON.stringify(value) };
+    const response = await fetch(`${server}/proxies${path}`, init);
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as T;
+  };
+  const { id, url } = await send<{ id: string; url: string }>("POST", "", upstream);
+  const readState = () => send<FaultProxyState>("GET", `/${id}`);
+  const fail: FaultProxy["fail"] = async (fault) => void (await send("PUT", `/${id}/fault`, fault));
+  return {
+    url,
+    fail,
+    heal: () => fail({ kind: "none" }),
+    serve: async (response) => void (await send("PUT", `/${id}/response`, response)),
+    received: async () => (await readState()).received,
+    held: async () => (await readState()).held,
+    unfinished: async () => (await readState()).unfinished,
+    requests: async () => (await readState()).requests,
+  };
+}
+
 /** Waits until so many requests have come since the proxy was opened. */
 export const untilReceived = (proxy: FaultProxy, count: number): Promise<void> =>
   until(async () => (await proxy.received()) >= count);

@@ -1,18 +1,11 @@
 // The server of all fault proxies. Each test opens new proxies with their own fault and count, so tests don't affect each other.
-// Tests in workerd open them over HTTP (../fault-proxy.ts), those in Node by `open`.
+// Tests open them by `openFaultProxyAt` of ../fault-proxy-protocol.ts.
 import { EventEmitter, once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import { buffer, json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { listenOnLoopback } from "../../../dev/loopback.ts";
-import type {
-  CannedResponse,
-  Fault,
-  FaultProxy,
-  FaultProxyState,
-  RecordedRequest,
-  Upstream,
-} from "../fault-proxy-protocol.ts";
+import type { CannedResponse, Fault, FaultProxyState, RecordedRequest, Upstream } from "../fault-proxy-protocol.ts";
 
 const MAX_RECORDED_REQUESTS = 100;
 
@@ -39,7 +32,6 @@ interface Reply {
 
 export interface FaultProxyServer {
   url: string;
-  open(upstream: Upstream): FaultProxy;
   close(): Promise<void>;
 }
 
@@ -97,24 +89,7 @@ export async function startFaultProxyServer(sqlEndpoint = ""): Promise<FaultProx
   });
   const { url: origin, close } = await listenOnLoopback(server);
 
-  return {
-    url: origin,
-    open(upstream) {
-      const { id, url } = add(upstream);
-      const proxy = find(id);
-      return {
-        url,
-        fail: async (fault) => setFault(proxy, fault),
-        heal: async () => setFault(proxy, { kind: "none" }),
-        serve: async (response) => void (proxy.upstream = response),
-        received: async () => proxy.state.received,
-        held: async () => proxy.state.held,
-        unfinished: async () => proxy.state.unfinished,
-        requests: async () => proxy.state.requests,
-      };
-    },
-    close,
-  };
+  return { url: origin, close };
 }
 
 const JSON_REPLY = { status: 200, headers: { "content-type": "application/json" } };
