@@ -28,6 +28,7 @@ const button = (page: Page, name: string) => page.getByRole("button", { name, ex
 const waitBox = (page: Page) => page.getByRole("checkbox", { name: /^Wait/ });
 const runField = (page: Page) => page.getByLabel("Run id");
 const tokenField = (page: Page) => page.getByRole("textbox", { name: "Access token" });
+const abort = (route: Route) => route.abort();
 const focused = (page: Page) => page.evaluate(() => document.activeElement?.id);
 
 async function logIn(page: Page, user: string): Promise<void> {
@@ -120,7 +121,6 @@ describe("a log-in", () => {
   const ISSUER = /oauth-authorization-server|openid-configuration/;
   const LOG_IN = /\/auth\?/;
 
-  const abort = (route: Route) => route.abort();
   const respond = (status: number, allowedOrigin: string) => (route: Route) =>
     route.fulfill({ status, headers: { "access-control-allow-origin": allowedOrigin }, json: {} });
   const comeBack = (parameters: object) => (route: Route) => {
@@ -359,27 +359,18 @@ describe("a response", () => {
 
   test("that is an error, or doesn't come, takes the earlier one's place, and says what to do", async () => {
     const html = "<html><p>error code: 1010, [blocked]</p></html>";
+    const blocked = { status: 403, contentType: "text/html", body: html };
     const problem = { detail: "Service temporarily unavailable", code: "database_unavailable", request_id: "x" };
-    const unavailable = { status: 503, headers: { "retry-after": "5" }, json: problem };
-    type Row = [token: string, respond: (route: Route) => Promise<void>, result: RegExp, text: RegExp];
-    const pass: Row[1] = (route) => route.continue();
-    const rows: Row[] = [
+    const unavailable = { status: 503, headers: { "retry-after": "50" }, json: problem };
+    const pass = (route: Route) => route.continue();
+    const fulfill = (response: object) => (route: Route) => route.fulfill(response);
+    const rows: [token: string, respond: (route: Route) => Promise<void>, result: RegExp, text: RegExp][] = [
       ["", pass, /^401 Unauthorized/, /No access token was sent\./],
       ["opaque", pass, /^401 Unauthorized/, /The access token is malformed\.\n+Log in again/],
       ["žofie", pass, /^Not sent: the access token has a character/, /Send again/],
-      [
-        "a.b.c",
-        (route) => route.fulfill({ status: 403, contentType: "text/html", body: html }),
-        /^403/,
-        /code: 1010, \[bl/,
-      ],
-      ["a.b.c", (route) => route.abort(), /^No response: is the service up\?$/, /Send again/],
-      [
-        "a.b.c",
-        (route) => route.fulfill(unavailable),
-        /^503 Service/,
-        /database_unavailable: .*\. Send again in \d\ss\./,
-      ],
+      ["a.b.c", fulfill(blocked), /^403/, /error code: 1010, \[blocked\]/],
+      ["a.b.c", abort, /^No response: is the service up\?$/, /Send again/],
+      ["a.b.c", fulfill(unavailable), /^503 Service/, /database_unavailable: .*\. Send again in \d+\ss\./],
     ];
     const use = async (page: Page) => {
       await runField(page).fill("   ");
