@@ -65,18 +65,6 @@ async function prepare({ settings = {}, edit: [from, to] = ["", ""], files = {},
   return { configFile, variables: { DATABASE_URL: url } as Record<string, string>, token, ...options };
 }
 
-/** All findings as they are shown. None may contain a password or a token's signature, and each ✗ must have a remedy. */
-async function examine(change: Change): Promise<string[]> {
-  const findings = [];
-  for await (const finding of diagnose(await prepare(change))) findings.push(finding);
-  const shown = findings.map(formatFinding);
-  const urls = JSON.stringify([change, DATABASE_URL, stack.ownerDatabaseUrl]);
-  const passwords = [...urls.matchAll(/:([^:@/]+)@/g)].map(([, password]) => password);
-  for (const secret of [...passwords, token.split(".")[2]]) expect(shown.join("\n")).not.toContain(secret);
-  for (const { mark, text, remedy } of findings) expect(mark !== "bad" || remedy !== undefined, text).toBe(true);
-  return shown;
-}
-
 /** Returns the text's address. */
 function serve(text: string): string {
   texts.set(`/${texts.size}`, text);
@@ -98,11 +86,6 @@ const onNeon = at("hostname", "ep-cool-darkness-123456.us-east-2.aws.neon.tech")
 const SMART = `[placement]\nmode = "smart"\n[vars]`;
 const WRONG_ISSUER = /^✗ the Worker rejects the token: wrong_issuer/;
 const unpublished = set({ JWT_ISSUER: `${loopback.url}/unpublished` });
-
-async function expectProblems(findings: RegExp | RegExp[], change: Change = {}): Promise<void> {
-  const problems = (await examine(change)).filter((each) => /^[✗·]/.test(each));
-  expect(problems, problems.join("\n")).toEqual([findings].flat().map((finding) => expect.stringMatching(finding)));
-}
 
 /** Findings, and no other problem; and the change that causes them. */
 test.for<[findings: RegExp | RegExp[], change: Change]>([
@@ -156,6 +139,23 @@ test.for<[findings: RegExp | RegExp[], change: Change]>([
   [/^· the database is in aws:.*\n.*, in place of mode: region/, { ...set(onNeon), ...edit("[vars]", SMART) }],
   [/^✗ the role is too powerful[^]*crew_runs_reader/, set({ DATABASE_URL: stack.ownerDatabaseUrl })],
 ])("%s", async ([findings, change]) => expectProblems(findings, change));
+
+async function expectProblems(findings: RegExp | RegExp[], change: Change = {}): Promise<void> {
+  const problems = (await examine(change)).filter((each) => /^[✗·]/.test(each));
+  expect(problems, problems.join("\n")).toEqual([findings].flat().map((finding) => expect.stringMatching(finding)));
+}
+
+/** All findings as they are shown. None may contain a password or a token's signature, and each ✗ must have a remedy. */
+async function examine(change: Change): Promise<string[]> {
+  const findings = [];
+  for await (const finding of diagnose(await prepare(change))) findings.push(finding);
+  const shown = findings.map(formatFinding);
+  const urls = JSON.stringify([change, DATABASE_URL, stack.ownerDatabaseUrl]);
+  const passwords = [...urls.matchAll(/:([^:@/]+)@/g)].map(([, password]) => password);
+  for (const secret of [...passwords, token.split(".")[2]]) expect(shown.join("\n")).not.toContain(secret);
+  for (const { mark, text, remedy } of findings) expect(mark !== "bad" || remedy !== undefined, text).toBe(true);
+  return shown;
+}
 
 const schema = await readFile(`${import.meta.dirname}/../../schema.sql`, "utf8");
 const MENDING = `drop schema if exists app cascade; drop schema public cascade; drop owned by ${READER}; drop role ${READER};

@@ -7,15 +7,17 @@ import { listenOnLoopback } from "../../dev/loopback.ts";
 import { smoke } from "../../dev/smoke.ts";
 
 const RUN_ID = "11111111-1111-4111-8111-111111111111";
+const AGENT = "Python-urllib/3.13";
+const RUN = `/api/crew-runs/${RUN_ID}`;
 const METADATA = "/.well-known/oauth-protected-resource";
 
 /** Smoke's findings for a server that responds like this to a path or User-Agent, and with `200 {}` to everything else. */
 async function examine(target: string, body: string, status = 200, cacheStatus = ""): Promise<string[]> {
+  const cached = { "cache-status": cacheStatus, "cache-control": "private", etag: `"1"` };
   const { url, close } = await listenOnLoopback(
     createServer((request, response) => {
       const isTarget = [request.url, request.headers["user-agent"]].includes(target);
-      const headers = { "cache-status": `crew-runs; ${cacheStatus}`, "cache-control": "private", etag: `"1"` };
-      response.writeHead(isTarget ? status : 200, { "content-type": "application/json", ...(cacheStatus && headers) });
+      response.writeHead(isTarget ? status : 200, { "content-type": "application/json", ...(cacheStatus && cached) });
       response.end(isTarget ? body.replaceAll("ORIGIN", `http://${request.headers.host}`) : "{}");
     }),
   );
@@ -26,25 +28,20 @@ async function examine(target: string, body: string, status = 200, cacheStatus =
   return findings;
 }
 
-const named = (resource: string) => `{"resource":"${resource}","authorization_servers":["https://x"]}`;
-const run = (cacheStatus: string) => [`/api/crew-runs/${RUN_ID}`, `{"status":"failed"}`, 200, cacheStatus] as const;
+const metadata = (resource: string) => `{"resource":"${resource}","authorization_servers":["https://x"]}`;
+const FINISHED = `{"status":"failed"}`;
 
 test.for<[finding: RegExp, ...Parameters<typeof examine>]>([
   [/^✗ \/ready .*: misconfigured: .*\n– not checked: everything else/m, "/ready", `{"settings":"misconfigured"}`, 503],
   [/^✗ \/ready .*: \{"key_set":"unavailable"\}$/m, "/ready", `{"key_set":"unavailable"}`, 503],
   [/^✓ \/ready .*: database not_checked$/m, "/ready", `{"status":"ready","database":"not_checked"}`],
-  [/^✗ .*names this deployment.*: resource is/m, METADATA, named("https://other.example.com")],
+  [/^✗ .*names this deployment.*: resource is/m, METADATA, metadata("https://other.example.com")],
   // The audience is spelled so.
-  [/^✓ .*names this deployment/m, METADATA, named("ORIGIN/")],
-  [/^✓ 20 reads.*, 20 from the data-center/m, ...run("hit; detail=data-center")],
-  [/^✓ 20 reads.* shows nothing/m, ...run("hit; detail=isolate")],
-  [/^· 20 reads.* don't share their copies\n/m, ...run("fwd=uri-miss; stored")],
-  [
-    /^· Cloudflare's Browser Integrity Check .*\n.*User-Agent of their own/m,
-    "Python-urllib/3.13",
-    "error code: 1010",
-    403,
-  ],
+  [/^✓ .*names this deployment/m, METADATA, metadata("ORIGIN/")],
+  [/^✓ 20 reads.*, 20 from the data-center/m, RUN, FINISHED, 200, "crew-runs; hit; detail=data-center"],
+  [/^✓ 20 reads.* shows nothing/m, RUN, FINISHED, 200, "crew-runs; hit; detail=isolate"],
+  [/^· 20 reads.* don't share their copies\n/m, RUN, FINISHED, 200, "crew-runs; fwd=uri-miss; stored"],
+  [/^· Cloudflare's Browser Integrity Check .*\n.*User-Agent of their own/m, AGENT, "error code: 1010", 403],
 ])("%s", async ([finding, ...response]) => {
   expect((await examine(...response)).join("\n")).toMatch(finding);
 });
