@@ -20,13 +20,15 @@ test("HEAD is GET without a body", async () => {
 });
 
 test.each(["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])(
-  "%s is a 405 that allows GET and HEAD",
+  "%s is a 405 that allows GET and HEAD, on each path",
   async (method) => {
-    const { status, headers, body } = await reader.read(undefined, { as: "nobody", method });
-    expect(status).toBe(405);
-    expect(headers.get("allow")).toBe("GET, HEAD");
-    const error = { detail: "Method Not Allowed", code: "method_not_allowed" };
-    expect(JSON.parse(body)).toEqual({ ...error, request_id: headers.get("x-request-id") });
+    for (const path of [undefined, "/health", "/ready", "/.well-known/oauth-protected-resource"]) {
+      const { status, headers, body } = await reader.read(path, { as: "nobody", method });
+      expect(status).toBe(405);
+      expect(headers.get("allow")).toBe("GET, HEAD");
+      const error = { detail: "Method Not Allowed", code: "method_not_allowed" };
+      expect(JSON.parse(body)).toEqual({ ...error, request_id: headers.get("x-request-id") });
+    }
   },
 );
 

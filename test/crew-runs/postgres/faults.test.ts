@@ -103,7 +103,11 @@ describe.concurrent("a fault of the database:", () => {
         const failed = await read(id);
         expectFault(name, failed);
         expect([failed.queries, failed.log["db_attempts"]]).toEqual([attempts, attempts]);
-        expect(String(failed.log["db_faults"]).split(" ")).toHaveLength(attempts);
+        const kinds = String(failed.log["db_faults"]).split(" ");
+        expect(kinds).toHaveLength(attempts);
+        // The cause of each attempt.
+        expect(String(failed.log["why"]).split(`${kinds[0]}: `)).toHaveLength(attempts + 1);
+        if (fault.kind === "huge-body") expect(failed.log["why"]).toContain("bytes or more");
 
         await database.heal();
         let healed = await read(id);
@@ -117,7 +121,9 @@ describe.concurrent("a fault of the database:", () => {
 
   test.each(EXAMPLES)("%s in the first four queries of a burst harms no other request", async (...row) => {
     const [, name, fault] = row;
-    const { database, read } = await createReader();
+    // As long as possible, so that no other attempt fails on a busy machine.
+    const settings = { DATABASE_ATTEMPT_TIMEOUT_MS: name === "database_timeout" ? 3_000 : 9_000 };
+    const { database, read } = await createReader({ settings });
     const ids = await Promise.all(USERS.map((user) => insertRun({ status: "running", owner_id: user })));
     // So that the burst consists of queries, not of key fetches.
     await read("no-uuid");
@@ -147,7 +153,10 @@ test("six records of 14 MB at once: some are refused, and the next one is read",
   const results = await Promise.all(Array.from({ length: 6 }, () => read(id)));
   const refused = results.filter(({ log }) => log["code"] === "overloaded");
   expect(refused.length).toBeGreaterThan(2);
-  for (const result of refused) expectFault("overloaded", result);
+  for (const result of refused) {
+    expectFault("overloaded", result);
+    expect(result.log["why"]).toContain("under way");
+  }
   await database.heal();
   expect((await read(id)).status).toBe(200);
 });
