@@ -187,6 +187,18 @@ describe("there is no wait", () => {
     expect([status, queries, headers.get("preference-applied")]).toEqual([expected, 1, null]);
     expect(log).not.toHaveProperty("waited_ms");
   });
+
+  test("for a client that leaves: its read goes on, so that the run is cached", async () => {
+    const { read } = await createReader();
+    const id = await insertRun({ status: "completed" });
+    const leaver = new AbortController();
+    answerFetches("/sql", async (send) => {
+      leaver.abort();
+      return send();
+    });
+    expect((await read(id, { signal: leaver.signal })).status).toBe(200);
+    expect((await read(id)).queries).toBe(0);
+  });
 });
 
 /** A refusal by Postgres, as the endpoint passes it on. */
