@@ -146,7 +146,7 @@ class CrewRuns:
 
     def accept(
         self,
-        crew: Crew,
+        crew: Crew | None,
         inputs: Mapping[str, Any] | None = None,
         *,
         owner_id: str,
@@ -159,12 +159,13 @@ class CrewRuns:
 
         owner_id is the subject ("sub") of the owner's access tokens, exactly. The owner
         can read the crew's goals, backstories and descriptions, unless include_config
-        is False. A message that may be delivered twice needs a run_id: the second time
+        is False; without a crew there is none. A message that may be delivered twice needs a run_id: the second time
         changes nothing. Raises RunConflictError if that id has another owner or
         correlation id, psycopg.OperationalError if the database can't be reached.
         """
         run_id = run_id or uuid4()
-        config = Jsonb(storable(crew_config(crew))) if include_config else None
+        has_config = include_config and crew is not None
+        config = Jsonb(storable(crew_config(crew))) if has_config else None
         accepted = self._write(
             ACCEPT,
             SHORT_PATIENCE,
