@@ -40,7 +40,8 @@ PENDING_LIMIT = timedelta(days=1)
 CREW_TYPE = "report"
 
 logger = logging.getLogger(__name__)
-runs = CrewRuns(DATABASE_URL)
+# In an outage, a worker tries to store its result until the run is given up anyway.
+runs = CrewRuns(DATABASE_URL, patience=RUN_LIMIT)
 app = FastAPI()
 # Fetched once a minute at most, also for invented key ids.
 keys = jwt.PyJWKClient(
