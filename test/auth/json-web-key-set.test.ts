@@ -32,6 +32,9 @@ test("an RSA key is usable with an odd exponent from 3 to 2^32", () => {
   expect([...even, ...odd].filter(isGood)).toEqual([[3], [1, 0, 1], [0, 1, 0, 1], [255, 255, 255, 255]]);
 });
 
+/** Usable unless a member says otherwise. */
+const EC = { kty: "EC", crv: "P-256", x: "AAAA", y: "AAAA" };
+
 test("a key has one algorithm; an Ed25519 key under each of its names", () => {
   const n = numberOf(2_048);
   const of = (key: object) => readAmong(key, ["PS256", "RS256", "EdDSA", "ES256"]).map(({ alg }) => alg);
@@ -41,11 +44,10 @@ test("a key has one algorithm; an Ed25519 key under each of its names", () => {
   expect(of({ kty: "OKP", crv: "Ed25519", x: "AAAA", alg: "EdDSA" })).toEqual([undefined]);
   expect(of({ kty: "OKP", crv: "Ed25519", x: "AAAA", alg: "ES256" })).toEqual([]);
   expect(of({ kty: "OKP", crv: "X25519", x: "AAAA" })).toEqual([]);
+  expect(of({ ...EC, alg: "ES256" })).toEqual(["ES256"]);
   expect(of({ kty: "EC", crv: "P-384", x: "AAAA", y: "AAAA", alg: "ES384" })).toEqual([]);
 });
 
-/** Usable unless a member says otherwise. */
-const EC = { kty: "EC", crv: "P-256", x: "AAAA", y: "AAAA" };
 const USES = ["enc", "tls", "SIG", "", ["sig"], 1].map((use) => ({ ...EC, use }));
 const OTHERS = [
   { ...EC, d: "AAAA" },
@@ -54,7 +56,7 @@ const OTHERS = [
   { ...EC, alg: "ES256" },
 ];
 
-test.each([null, 1, "x", [], {}, { kty: "oct", k: "AAAA" }, ...USES, ...OTHERS])(
+test.each([null, 1, "x", [], {}, { kty: "oct", k: "AAAA", crv: "Ed25519", x: "AAAA" }, ...USES, ...OTHERS])(
   "%j is skipped and spoils no other key",
   (key) => {
     expect(readAmong(key, ["RS256"])).toEqual([]);

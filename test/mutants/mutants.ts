@@ -31,6 +31,8 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/auth/access-token.ts", "> MAX_CANDIDATE_KEYS", "> 400", "auth/good-tokens"],
   ["src/auth/json-web-key-set.ts", '"d" in key || ', "", "auth/json-web-key-set"],
   ["src/auth/json-web-key-set.ts", "value > 1", "value > 0", "auth/json-web-key-set"],
+  ["src/auth/json-web-key-set.ts", "{ ...used, alg, crv, x, y }", "{ ...used, crv, x, y }", "auth/json-web-key-set"],
+  ["src/auth/access-token.ts", "exp + leewaySeconds > nowSeconds", "exp + 10 > nowSeconds", "auth/good-tokens"],
   // How long keys serve.
   ["src/auth/key-set.ts", "STALE_MS = 600_000", "STALE_MS = 6_000_000", "auth/key-set auth/authenticator"],
   ["src/auth/key-set.ts", "DUE_MS = 480_000", "DUE_MS = 4_800_000", "auth/key-set"],
@@ -74,6 +76,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/http/cors.ts", 'c.res.headers.append("vary", "Origin");', "", "http/cors"],
   ["src/http/cors.ts", "origins.includes(origin)", "origins.some((each) => each.startsWith(origin))", "http/cors"],
   ["src/http/cors.ts", "X-Requested-With", "X-Other", "http/cors"],
+  ["src/http/cors.ts", 'append("vary", "Origin")', 'set("vary", "Origin")', "http/missing-page"],
   ["src/http/request-log.ts", 'if (c.req.url.startsWith("https:")) ', "", "openapi"],
   ["src/http/request-log.ts", 'console[status >= 500 ? "error" : "log"]', 'console["log"]', "http/request-log"],
   // Waiting, faults, bounds.
@@ -100,6 +103,13 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "isolate/bounded-text",
   ],
   ["src/failure.ts", 'code === "not_authenticated" ? "" : ', "", "auth/ways-in openapi"],
+  [
+    "src/failure.ts",
+    'expired: "The access token expired"',
+    'expired: "The access token is not yet valid"',
+    "auth/hostile-tokens",
+  ],
+  ["src/app.ts", '.filter(Boolean).join("; ") || undefined', '.filter(Boolean).join("; ")', "http/request-log"],
   ["src/settings.ts", "/[\\s,]+/", "/[\\s,;]+/", "settings"],
   ["src/settings.ts", "whole(100, 9_000), 4_000", "whole(100, 9_000), 9_000", "settings"],
   // What is deployed.
@@ -199,6 +209,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/http/request-log.ts", '/["\\\\,\\s]/', "/[\\\\,\\s]/", "http/origin"],
   ["src/http/health.ts", "if (isRecent(checkedMs, MEMORY_SECONDS * 1_000)) return parts;", "", "http/health"],
   ["src/http/health.ts", "CHECK_TIMEOUT_MS = 9_500", "CHECK_TIMEOUT_MS = 95_000", "http/health"],
+  ["src/http/health.ts", 'keySet.get("check", request)', 'keySet.get("confirm", request)', "http/health"],
   ["src/http/health.ts", "READY_CHECKS_DATABASE ? store", "true ? store", "http/health"],
   [
     "src/crew-runs/postgres/store.ts",
