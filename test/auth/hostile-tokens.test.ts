@@ -319,11 +319,13 @@ refuses("the marks of another kind of token", [
     `wrong_kind: ${claim}`,
     () => signGood({ [claim]: null }, { typ: "JWT" }),
   ]),
-  ...["ID", "Refresh", "Offline", "Logout", "DPoP", "xBearer", "Bearer2", ["Bearer"], null].map((typ): Case => [
-    `the typ claim ${JSON.stringify(typ)}`,
-    "wrong_kind: typ claim",
-    () => signGood({ typ }, { typ: "JWT" }),
-  ]),
+  ...["ID", "Refresh", "Offline", "Logout", "DPoP", "xBearer", "Bearer2", "at-jwt", ["Bearer"], null].map(
+    (typ): Case => [
+      `the typ claim ${JSON.stringify(typ)}`,
+      "wrong_kind: typ claim",
+      () => signGood({ typ }, { typ: "JWT" }),
+    ],
+  ),
   ["token_use id", "wrong_kind: token_use", () => signGood({ token_use: "id" }, { typ: undefined })],
   [
     "a token_use that is no text",

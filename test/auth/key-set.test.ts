@@ -256,7 +256,7 @@ test.each([
   expect([status, fetches]).toEqual([200, 1]);
 });
 
-test("the age of keys counts from the start of their fetch", async () => {
+test("the age of keys counts from the start of their fetch, in a copy as well", async () => {
   clock.simulate();
   const token = await sign("old");
   expect(await statusOf(token)).toBe(404);
@@ -268,9 +268,12 @@ test("the age of keys counts from the start of their fetch", async () => {
     return response;
   });
   expect((await reader.read(FINISHED, { token })).status).toBe(200);
+  await reader.app.settle();
   await publish("new");
   clock.advance(599.5);
-  expect((await reader.read(FINISHED, { token })).status).toBe(401);
+  for (const isolate of [reader.restart(), reader]) {
+    expect((await isolate.read(FINISHED, { token })).status).toBe(401);
+  }
 });
 
 describe("the data center's copy of the key set", () => {
