@@ -304,6 +304,8 @@ describe("during a wait", () => {
     expect(status).toBe(499);
     expect(log).toMatchObject({ level: "info", status: 499, code: "client_left", run_id: id });
     expect(log).not.toHaveProperty("db_faults");
+    // Its query ends with it.
+    expect(log["ms"]).toBeLessThan(3_000);
   });
 
   test("a row that breaks the contract is a 500", async () => {
