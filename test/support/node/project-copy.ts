@@ -5,6 +5,7 @@ import { cp, mkdtemp, readFile, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readDefault } from "../../../docs/settings.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const LEFT_OUT = /^(?:node_modules|\.git|\.wrangler|\.dev|dist|\.env.*|\.dev\.vars|wrangler\..+\.toml)$/;
@@ -26,7 +27,8 @@ export async function editFile(path: string, change: (text: string) => string): 
 /** Takes back what an operator may have written into wrangler.toml instead of a copy of it. */
 function emptyConfig(text: string): string {
   return text
-    .replaceAll(/^(?:routes|workers_dev|mode|region) = .*\n/gm, "")
-    .replace("[placement]\n", '[placement]\nmode = "smart"\n')
-    .replaceAll(/^(JWT_ISSUER|JWT_AUDIENCE|JWKS_URL) = .*/gm, '$1 = ""');
+    .replaceAll(/^(?=(?:routes|workers_dev|limits|region) *=)/gm, "# ")
+    .replace(/^mode = .*\n/m, "")
+    .replace(/^# region = .*\n/m, '$&mode = "smart"\n')
+    .replaceAll(/^([A-Z_]+) = .*/gm, (_, name: string) => `${name} = "${readDefault(name) ?? ""}"`);
 }
