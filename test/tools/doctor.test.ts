@@ -86,6 +86,9 @@ const onNeon = at("hostname", "ep-cool-darkness-123456.us-east-2.aws.neon.tech")
 const SMART = `[placement]\nmode = "smart"\n[vars]`;
 const WRONG_ISSUER = /^✗ the Worker rejects the token: wrong_issuer/;
 const unpublished = set({ JWT_ISSUER: `${loopback.url}/unpublished` });
+const publishedByRfc8414 = { JWT_ISSUER: `${loopback.url}/x` };
+const metadata = { issuer: `${loopback.url}/x`, jwks_uri: JWKS_URL };
+texts.set("/.well-known/oauth-authorization-server/x", JSON.stringify(metadata));
 
 /** Findings, and no other problem; and the change that causes them. */
 test.for<[findings: RegExp | RegExp[], change: Change]>([
@@ -119,6 +122,7 @@ test.for<[findings: RegExp | RegExp[], change: Change]>([
   [[/^✗ JWT_ISSUER is .*\/, but .*[^/]\n/, WRONG_ISSUER], set({ JWT_ISSUER: `${JWT_ISSUER}/` })],
   [[/^✗ .*metadata can't be read: .*openid-configuration: .* 302; .*oauth-auth/, WRONG_ISSUER], unpublished],
   [WRONG_ISSUER, { ...unpublished, withoutMetadata: true }],
+  [WRONG_ISSUER, set(publishedByRfc8414)],
   [/^✗ JWKS_URL is .*, but .* http.*\/jwks\n/, set({ JWKS_URL: serve(keySetText) })],
   [/^✗ no usable keys .*longer than 262144 bytes/, keysAt(serve(`{"keys":[]}${" ".repeat(262_144)}`))],
   [/^✗ no usable keys .*no usable signature key/, keysAt(serve(`{"keys":[{"kty":"oct","k":"AA"}]}`))],
