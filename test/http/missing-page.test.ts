@@ -34,9 +34,15 @@ test.each([
   ["GET", "/docs/nothing", "*/*"],
   ["GET", "/docs/nothing", "application/json"],
   ["POST", "/docs/nothing", "text/html"],
+  ["GET", "/docs/nothing", "application/xhtml+xml"],
   ["GET", "/nothing", "text/html"],
   ["GET", "/api/nothing", "text/html"],
 ])("%s %s is the API's 404 for a client that accepts %s", async (method, path, accept) => {
   const response = await createTestApp({ ASSETS }).fetch(path, { method, headers: { accept } });
+  expect([response.status, await response.json()]).toMatchObject([404, { code: "not_found" }]);
+});
+
+test("a deployment without files sends everyone the API's 404", async () => {
+  const response = await createTestApp().fetch("/docs/nothing", { headers: { accept: "text/html" } });
   expect([response.status, await response.json()]).toMatchObject([404, { code: "not_found" }]);
 });
