@@ -97,10 +97,7 @@ test("a token that another request has verified by newer keys meanwhile was stil
   await issuer.publish([old.jwk, other.jwk]);
   clock.advance(10);
   // Its key is new: the keys are fetched again.
-  const newToken = await issuer.sign({}, { key: other });
-  for (const auth of ["verified", "remembered"]) {
-    expect((await read("no-uuid", { token: newToken })).log["auth"]).toBe(auth);
-  }
+  await read("no-uuid", { token: await issuer.sign({}, { key: other }) });
   expect((await read("no-uuid", { token })).log["auth"]).toBe("verified");
   await database.heal();
   const { status, log } = await reading;
