@@ -43,7 +43,6 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
       testTimeout: 15_000,
       exclude: ["test/{node,tools,vectors}/**", "**/node_modules/**"],
       provide: { histories: Number(process.env["HISTORIES"] ?? 8) },
-      globalSetup: ["./test/support/node/global-setup.ts"],
       setupFiles: ["./test/support/setup.ts"],
       restoreMocks: true,
       unstubGlobals: true,
@@ -81,6 +80,7 @@ export default defineConfig({
   test: {
     silent: "passed-only",
     maxWorkers: 4,
+    globalSetup: ["./test/support/node/global-setup.ts"],
     projects: process.env["CI"] ? PROJECTS : PROJECTS.filter(canRun),
   },
 });

@@ -7,45 +7,39 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
-import { openFaultProxyAt } from "../support/fault-proxy-protocol.ts";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { insertRun, updateRun } from "../support/database.ts";
+import { openDatabaseProxy, openFaultProxy } from "../support/fault-proxy.ts";
+import { fetchToken } from "../support/issuer.ts";
 import { type Bundle, bundleProduct } from "../support/node/bundle.ts";
-import { type FaultProxyServer, startFaultProxyServer } from "../support/node/fault-proxy-server.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
-import { FINISH, insertRunBy, updateRunBy } from "../support/runs.ts";
+import { FINISH } from "../support/runs.ts";
 
-let stack: Upstreams;
-let proxies: FaultProxyServer;
+const { variables: stackVariables } = inject("localStack");
 let directory: string;
 let bundle: Bundle;
 let token: string;
 const workers: Workerd[] = [];
 
 beforeAll(async () => {
-  stack = await startUpstreams();
-  proxies = await startFaultProxyServer();
   directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   bundle = await bundleProduct(directory);
-  token = await stack.authorizationServer.fetchToken("owner");
+  token = await fetchToken("owner");
 });
 
 afterAll(async () => {
   for (const worker of workers) await worker.end();
   await rm(directory, { recursive: true, force: true });
-  await proxies?.close();
-  await stack?.close();
 });
 
 /** Starts a Worker that has no keys yet. `variables` are settings in addition to the local stack's or in their place. */
 async function startWorker(variables: Record<string, string>): Promise<string> {
-  const worker = await startWorkerd({ bundle, variables: { ...stack.variables, ...variables } });
+  const worker = await startWorkerd({ bundle, variables: { ...stackVariables, ...variables } });
   workers.push(worker);
   return worker.origin;
 }
 
-const insertRun = async (status: "running" | "completed") =>
-  `/api/crew-runs/${await insertRunBy(stack.database, { status })}`;
+const addRun = async (status: "running" | "completed") => `/api/crew-runs/${await insertRun({ status })}`;
 
 /** Sends a request, whose headers may be anything. */
 async function send(origin: string, head: string, headers: Record<string, string>): Promise<Socket> {
@@ -66,8 +60,8 @@ async function readAndLeave(url: string, headers: Record<string, string>, afterM
 }
 
 test("a client that leaves while it fetches the keys delays no other request and costs no other fetch", async () => {
-  const keys = await openFaultProxyAt(proxies.url, stack.variables.JWKS_URL);
-  const url = (await startWorker({ JWKS_URL: keys.url })) + (await insertRun("running"));
+  const keys = await openFaultProxy(stackVariables.JWKS_URL);
+  const url = (await startWorker({ JWKS_URL: keys.url })) + (await addRun("running"));
   const headers = { authorization: `Bearer ${token}` };
   await keys.fail({ kind: "delay", milliseconds: 700 });
   const leaving = readAndLeave(url, headers, 300);
@@ -79,9 +73,9 @@ test("a client that leaves while it fetches the keys delays no other request and
 });
 
 test("a wait ends with its client, and others go on", async () => {
-  const database = await openFaultProxyAt(proxies.url, stack.variables.NEON_FETCH_ENDPOINT);
+  const database = await openDatabaseProxy();
   const origin = await startWorker({ NEON_FETCH_ENDPOINT: database.url });
-  const [left, stayed] = [await insertRun("running"), await insertRun("running")];
+  const [left, stayed] = [await addRun("running"), await addRun("running")];
   const idOf = (path: string) => path.slice(-36);
   const countQueries = async (path: string) =>
     (await database.requests()).filter(({ body }) => body.includes(idOf(path))).length;
@@ -97,7 +91,7 @@ test("a wait ends with its client, and others go on", async () => {
   // In the time of two polls of the one who stayed, the other would have polled, too.
   await untilQueried(stayed, (await countQueries(stayed)) + 2);
   expect(await countQueries(left)).toBe(before);
-  await updateRunBy(stack.database, idOf(stayed), FINISH);
+  await updateRun(idOf(stayed), FINISH);
   const response = await waiting;
   expect(response.status).toBe(200);
   expect(await response.json()).toMatchObject({ status: "completed" });
@@ -133,7 +127,7 @@ describe("no header costs the isolate more than its length:", () => {
   beforeAll(async () => {
     worker = await startWorker({ CORS_ORIGINS: ORIGIN });
     // Finished, so that it comes from memory, and a `Prefer` that is understood takes no longer than another.
-    path = await insertRun("completed");
+    path = await addRun("completed");
   });
 
   test.for(Object.entries(STARTS).flatMap(([name, starts]) => starts.map((start) => [name, start] as const)))(

@@ -1,4 +1,4 @@
-// The local stack's database, for tests in workerd, written to by the owner of the table.
+// The local stack's database, written to by the owner of the table.
 import { type NeonQueryFunction, neon, neonConfig } from "@neondatabase/serverless";
 import { inject } from "vitest";
 import { type NewRun, insertRunBy, updateRunBy } from "./runs.ts";

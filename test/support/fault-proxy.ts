@@ -1,4 +1,4 @@
-// Opens fault proxies for tests in workerd.
+// Opens fault proxies.
 import { inject } from "vitest";
 import { type FaultProxy, type Upstream, openFaultProxyAt } from "./fault-proxy-protocol.ts";
 

@@ -1,4 +1,4 @@
-// Issuers for tests in workerd: the local stack's authorization server for real tokens, and test issuers.
+// Issuers: the local stack's authorization server for real tokens, and test issuers.
 import { inject } from "vitest";
 import { openFaultProxy } from "./fault-proxy.ts";
 import { keepSecret } from "./secrets.ts";
@@ -24,7 +24,7 @@ async function requestToken(user: User): Promise<string> {
     headers: { authorization: `Basic ${btoa(`${id}:${secret}`)}` },
     body: new URLSearchParams({ grant_type: "client_credentials" }),
   });
-  const { access_token } = await response.json<{ access_token: string }>();
+  const { access_token } = (await response.json()) as { access_token: string };
   return keepSecret(access_token);
 }
 

@@ -1,4 +1,4 @@
-// What global setup hands to the tests in workerd: `inject("localStack")`. Types only.
+// What global setup hands to the Worker's tests: `inject("localStack")`. Types only.
 import type {} from "vitest";
 
 export interface LocalStackAddresses {
