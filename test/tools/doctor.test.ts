@@ -84,6 +84,7 @@ const staging = (name: string): Change =>
   beside("wrangler.staging.toml", `name = "${name}"\nroute = "a.example"\n[vars]\nJWT_ISSUER = "https://x"`);
 const onNeon = at("hostname", "ep-cool-darkness-123456.us-east-2.aws.neon.tech");
 const SMART = `[placement]\nmode = "smart"\n[vars]`;
+const NO_KEYS = /^✗ no usable keys .*the response is a 302/;
 const WRONG_ISSUER = /^✗ the Worker rejects the token: wrong_issuer/;
 const unpublished = set({ JWT_ISSUER: `${loopback.url}/unpublished` });
 const publishedByRfc8414 = { JWT_ISSUER: `${loopback.url}/x` };
@@ -94,7 +95,7 @@ texts.set("/.well-known/oauth-authorization-server/x", JSON.stringify(metadata))
 test.for<[findings: RegExp | RegExp[], change: Change]>([
   // The configuration.
   [/^✗ wrangler\.production\.toml can't be read\n +Line 2: /, edit("compatibility_date =", "compatibility_date")],
-  [/^✗ DATABASE_URL is in wrangler\.production/, edit("[vars]", `[vars]\nDATABASE_URL = "postgresql://u:p4@h/d"`)],
+  [/^✗ DATABASE_URL is in wrangler\.production/, edit("[vars]", `[vars]\nDATABASE_URL = "postgresql://u:hunter4@h/d"`)],
   [/^✗ wrangler can't use .*\n.*placement/, edit("[vars]", `[placement]\nmode = "smart"\nregion = "aws:x"\n[vars]`)],
   [/^✗ compatibility_date .* is "2026-09-01"\n.* compatibility_date = "2026-10-01"\n/, edit("-10-", "-09-")],
   [/^✗ compatibility_flags in .*\n/, edit(`"enable_request_signal", `, "")],
@@ -109,14 +110,11 @@ test.for<[findings: RegExp | RegExp[], change: Change]>([
   [/^✗ the Worker has no setting JWKS_URI/, set({ JWKS_URI: "x" })],
   [/^✗ REQUIRED_SCOPE is set only in this shell/, { variables: { DATABASE_URL, REQUIRED_SCOPE: "crew-runs:read" } }],
   [/^✗ \.env\.production also has API_TOKEN\n/, beside(".env.production", "API_TOKEN=y")],
+  [/^✗ JWT_AUDIENCE is required\n.*wrangler\.production\.toml under \[vars\]/, set({ JWT_AUDIENCE: "" })],
   // The rest is checked all the same.
   [
-    [
-      /^✗ DATABASE_URL is required\n.* \.env\.production, [^]*--secrets-file \.env\.production/,
-      /^✗ JWT_AUDIENCE is required\n.*wrangler\.production\.toml under \[vars\]/,
-      /^✗ no usable keys .*the response is a 302/,
-    ],
-    { ...set({ JWT_AUDIENCE: "", JWKS_URL: `${loopback.url}/` }), variables: {}, withoutMetadata: true },
+    [/^✗ DATABASE_URL is required\n.* \.env\.production, [^]*--secrets-file \.env\.production/, NO_KEYS],
+    { ...keysAt(`${loopback.url}/`), variables: {} },
   ],
   // The issuer.
   [[/^✗ JWT_ISSUER is .*\/, but .*[^/]\n/, WRONG_ISSUER], set({ JWT_ISSUER: `${JWT_ISSUER}/` })],
