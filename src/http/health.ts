@@ -15,6 +15,7 @@ const CHECK_TIMEOUT_MS = 9_500;
 
 /** `ok`, `unavailable`, `not_checked` or `misconfigured` for each part. */
 type Parts = Record<string, string>;
+const UNKNOWN: Parts = { database: "unavailable", key_set: "unavailable" };
 
 export type CheckReadiness = (request: RequestScope) => Promise<Parts>;
 
@@ -40,12 +41,14 @@ export async function getReadiness(c: Context<AppEnv>, check: CheckReadiness | u
  */
 export function createReadinessCheck(settings: Settings, store: CrewRunStore, keySet: KeySet): CheckReadiness {
   const flight = new SingleFlight(CHECK_TIMEOUT_MS);
-  let parts: Parts = { database: "unavailable", key_set: "unavailable" };
+  let parts = UNKNOWN;
   let checkedMs = Number.NEGATIVE_INFINITY;
 
   return async (request) => {
     if (isRecent(checkedMs, MEMORY_SECONDS * 1_000)) return parts;
     await flight.run(async () => {
+      // In case this check is cut off: what an earlier one found may be hours old.
+      parts = UNKNOWN;
       const probe = settings.READY_CHECKS_DATABASE ? store.probe(request) : undefined;
       const [database, keys] = await Promise.allSettled([probe, keySet.get("check", request)]);
       parts = { database: probe === undefined ? "not_checked" : stateOf(database), key_set: stateOf(keys) };
