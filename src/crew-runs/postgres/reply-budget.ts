@@ -1,5 +1,5 @@
 // The bytes of database replies under way in this isolate, bounded per reply and for all together, because to parse a reply and
-// serialise its record takes several times its size in memory. test/soak/memory.ts measures the bounds.
+// serialise its record takes several times its size in memory. bench/memory.ts measures the bounds.
 import { Failure } from "../../failure.ts";
 import { readText } from "../../isolate/bounded-text.ts";
 import { isRecent } from "../../isolate/clock.ts";

@@ -1,4 +1,4 @@
-// The memory that reads of large runs take, with V8 limited as a deployed isolate is: `npx node test/soak/memory.ts`. Each case gets a
+// The memory that reads of large runs take, with V8 limited as a deployed isolate is: `npx node bench/memory.ts`. Each case gets a
 // fresh workerd, once with a Content-Length in the database's replies and once without. Prints the peak of resident memory above
 // idle; ends with 1 if an isolate died, or if a status isn't the expected one.
 import { randomUUID } from "node:crypto";
@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { bundleProduct } from "../support/node/bundle.ts";
-import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
-import { listenOnLoopback } from "../../dev/loopback.ts";
-import { startUpstreams } from "../../dev/local-stack.ts";
-import { makeReply } from "../support/database-reply.ts";
+import { bundleProduct } from "../test/support/node/bundle.ts";
+import { type Workerd, startWorkerd } from "../test/support/node/workerd.ts";
+import { listenOnLoopback } from "../dev/loopback.ts";
+import { startUpstreams } from "../dev/local-stack.ts";
+import { makeReply } from "../test/support/database-reply.ts";
 
 /** Of one reply: src/crew-runs/postgres/reply-budget.ts. */
 const MAX_REPLY_BYTES = 16_777_216;
