@@ -27,6 +27,26 @@ const OLD_KEY_MS = 600_000;
 const FAILURE_MEMORY_MS = 60_000;
 const BACKOFF_MS = 3_000;
 
+describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
+  test("reads keep their promises in every history", async () => {
+    clock.simulate();
+    for (const name of ["match", "put"] as const) {
+      const call = vi.mocked(Cache.prototype[name]).getMockImplementation() as () => Promise<never>;
+      vi.mocked(Cache.prototype[name]).mockImplementation(async function (this: Cache, ...words: []) {
+        if (cacheIs === "broken") throw new Error("broken");
+        if (cacheIs === "slow") await scheduler.wait(2_000);
+        return call.apply(this, words);
+      });
+    }
+    const histories = fc.array(steps, { minLength: 20, maxLength: 40, size: "max" });
+    const property = fc.asyncProperty(settings, histories, async (variables, history) => {
+      const play = await begin(variables);
+      for (const each of history) await play(each);
+    });
+    await fc.assert(property, { seed: SEED, numRuns: HISTORIES, interruptAfterTimeLimit: TIME_LIMIT_MS });
+  });
+});
+
 const ISSUER_FAULTS = {
   well: { kind: "none" },
   slow: { kind: "delay", milliseconds: 100 },
@@ -306,23 +326,3 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     }
   };
 }
-
-describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
-  test("reads keep their promises in every history", async () => {
-    clock.simulate();
-    for (const name of ["match", "put"] as const) {
-      const call = vi.mocked(Cache.prototype[name]).getMockImplementation() as () => Promise<never>;
-      vi.mocked(Cache.prototype[name]).mockImplementation(async function (this: Cache, ...words: []) {
-        if (cacheIs === "broken") throw new Error("broken");
-        if (cacheIs === "slow") await scheduler.wait(2_000);
-        return call.apply(this, words);
-      });
-    }
-    const histories = fc.array(steps, { minLength: 20, maxLength: 40, size: "max" });
-    const property = fc.asyncProperty(settings, histories, async (variables, history) => {
-      const play = await begin(variables);
-      for (const each of history) await play(each);
-    });
-    await fc.assert(property, { seed: SEED, numRuns: HISTORIES, interruptAfterTimeLimit: TIME_LIMIT_MS });
-  });
-});
