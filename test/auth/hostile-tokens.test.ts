@@ -460,3 +460,10 @@ test.for<[target: string, headers: Record<string, string>, why?: string]>([
   expectNoLeak(result, [token]);
   expect([result.queries, result.fetches]).toEqual([0, 0]);
 });
+
+test("a good token in a path that doesn't exist isn't logged", async () => {
+  const token = await signGood();
+  const result = await readerWithoutKeys.read(`/${token}?access_token=${token}`, { as: "nobody" });
+  expect(result.status).toBe(404);
+  expectNoLeak(result, [token]);
+});

@@ -124,7 +124,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "src/crew-runs/route.ts",
     "waitSeconds > 0 || !access.hasRequiredScope ||",
     "!access.hasRequiredScope ||",
-    "auth/authenticator",
+    "auth/key-set",
   ],
   [
     "src/crew-runs/route.ts",
@@ -132,7 +132,7 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "|| id === undefined",
     "auth/authenticator",
   ],
-  ["src/crew-runs/route.ts", " || id === undefined) await", ") await", "auth/authenticator"],
+  ["src/crew-runs/route.ts", " || id === undefined) await", ") await", "auth/key-set"],
   ["src/crew-runs/route.ts", "      request.timeoutMs = 0;\n", "", "auth/authenticator"],
   [
     "src/crew-runs/route.ts",
@@ -278,12 +278,6 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
     "openapi crew-runs/postgres/reply-budget",
   ],
   ["src/crew-runs/find-run.ts", 'isWhole ? error.code === "overloaded" :', "isWhole ? false :", "crew-runs/long-polls"],
-  [
-    "src/crew-runs/find-run.ts",
-    "if (isLast) await scheduler.wait(ROOM_PAUSE_MS * (0.5 + 0.5 * Math.random()), signal && { signal });",
-    "",
-    "crew-runs/long-polls",
-  ],
   [
     "src/crew-runs/find-run.ts",
     "timeLeftMs(request) > (isWhole ? ROOM_PAUSE_MS : 0)",

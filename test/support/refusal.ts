@@ -1,6 +1,6 @@
 // What a refusal looks like from outside and in the log, and that neither contains a part of the credential.
 import { expect } from "vitest";
-import type { TokenProblem } from "../../src/failure.ts";
+import { TOKEN_PROBLEMS, type TokenProblem } from "../../src/failure.ts";
 import type { ReadResult } from "./reader.ts";
 
 const nameScope = (scope?: string) => (scope === undefined ? "" : `scope="${scope}", `);
@@ -26,7 +26,10 @@ const TOLD: Record<TokenProblem, string> = {
 /** The response to a refused token. `why` is the log's, `problem: reason`; `scope` as above. */
 export function expectInvalidToken(result: ReadResult, why: string, scope?: string): void {
   const [, description] = /error_description="([^"]*)"/.exec(result.headers.get("www-authenticate") ?? "") ?? [];
-  expect(description).toContain(TOLD[why.split(":")[0] as TokenProblem]);
+  const problem = why.split(":")[0] as TokenProblem;
+  expect(description).toContain(TOLD[problem]);
+  // Nothing else, such as a claim of the token.
+  expect(description).toBe(TOKEN_PROBLEMS[problem]);
   const error = `error="invalid_token", error_description="${description}", `;
   expectRefusal(result, 401, "invalid_token", "Could not validate credentials", error + nameScope(scope));
   expect(result.log["why"]).toBe(why);

@@ -61,6 +61,10 @@ test.each<Row>([
   },
 );
 
+test("a request and its response are both in view: only labeled blocks are tabs", async () => {
+  expect(await read("/docs/authentication")).not.toContain('type="radio"');
+});
+
 test("style and script of the reference may be cached for ever, and don't contain what only a log-in needs", async () => {
   const html = await read("/docs");
   const paths = html.match(/\/docs\/assets\/[\w.-]+/g) ?? [];

@@ -5,6 +5,8 @@ import { promisify } from "node:util";
 import type { Page, Route } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { EXAMPLE_ROWS, SEEDED_RUNS } from "../../../dev/seeded-runs.ts";
+import type { RunResponse } from "../../../docs/page/try/exchange.ts";
+import { describeNextStep, describeResult } from "../../../docs/page/try/result.ts";
 import { cleanToken, describeSession, readSession } from "../../../docs/page/try/session.ts";
 import { FINISH, insertRunBy, updateRunBy } from "../../support/runs.ts";
 import { NARROW, findViolations, provideSite } from "./site.ts";
@@ -67,6 +69,12 @@ describe("a log-in", () => {
   test("lets owner and stranger read their own run, and an admin both; then the page can forget the token", async () => {
     const use = async (page: Page) => {
       await page.getByText(`at ${new URL(site.stack.authorizationServer.issuer).host}`).waitFor();
+      // Most readers never log in, so what only a log-in needs isn't there yet.
+      const loaded = await page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+      expect(loaded.filter((name) => name.endsWith(".js"))).toHaveLength(1);
+      await page.locator("#log-in-settings summary").click();
+      // The issuer grants it to the admin only, whoever asks for it.
+      await page.getByLabel("Scope").fill("crew-runs:admin");
       await logIn(page, "owner");
       expect(await page.evaluate(() => sessionStorage.length + localStorage.length + document.cookie.length)).toBe(0);
       expect(page.url()).toBe(`${site.stack.url}/docs?run_id=${FOREIGN}#try-it`);
@@ -286,6 +294,24 @@ describe("a request", () => {
 });
 
 describe("a response", () => {
+  test("is described by its source, its size and what to do next", () => {
+    const respond = (headers: Record<string, string>): RunResponse => ({
+      kind: "response",
+      request: { path: "", headers: { Prefer: "wait=30" } },
+      status: 200,
+      headers: new Headers(headers),
+      text: "",
+      layouts: {} as RunResponse["layouts"],
+      bytes: 7_000_300,
+      milliseconds: 3,
+      receivedMs: 0,
+    });
+    const copy = respond({ "cache-status": "crew-runs; hit; detail=data-center" });
+    expect(describeResult(copy)).toEqual(["3\u00A0ms", "7.0\u00A0MB", "cached in this data center"]);
+    const waited = respond({ "retry-after": "0", "preference-applied": "wait=3" });
+    expect(describeNextStep(waited, 0)).toBe("Not finished after a wait of 3\u00A0s: send again now.");
+  });
+
   test("has each digit as it was sent, indented or not, also if it's a large one after another, and is in view", async () => {
     const numbers = `{"numbers":[${"1,".repeat(160_000)}1]}`;
     const large = await insertRunBy(site.stack.database, { ...FINISHED, task_input: numbers });
@@ -303,7 +329,8 @@ describe("a response", () => {
         expect(await body(page).textContent()).toBe(sent);
         await page.getByLabel("Indent").check();
       }
-      expect(await send(page)).toMatch(/ · cached in this isolate$/);
+      await button(page, "Send again").click();
+      await expect.poll(() => readResult(page), PATIENCE).toMatch(/ · cached in this isolate$/);
       const shownHeaders = await page.locator("#headers-of-response").textContent();
       expect(shownHeaders).toMatch(/^cache-control: private, max-age=3600$/m);
     };
@@ -376,6 +403,10 @@ describe("a response", () => {
       await runField(page).fill("   ");
       await button(page, "Send").click();
       expect(await panel(page).getAttribute("data-state")).toBe("idle");
+      expect(await send(page, OWN)).toMatch(/^401/);
+      await panel(page).getByRole("button", { name: "Log in" }).click();
+      await button(page, "owner").click();
+      await session(page).getByText("owner").waitFor();
       for (const [token, respond, result, text] of rows) {
         await tokenField(page).fill(await fetchToken("owner"));
         expect(await send(page, OWN)).toMatch(/^200/);
