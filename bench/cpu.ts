@@ -65,7 +65,7 @@ const READS = [
 
 export const cpu: Part = {
   describe: "CPU time per request of a warm Worker",
-  seconds: ({ clients, against, isQuick }) => (1 + 0.4 * against.length) * (isQuick ? 80 : 300 + 110 * clients.length),
+  seconds: ({ clients, against, isQuick }) => (1 + 0.4 * against.length) * (isQuick ? 120 : 400 + 185 * clients.length),
   async measure(stack, options, advance) {
     const batches = countRounds(options, BATCHES);
     const costs = new Map<string, number[]>();
