@@ -32,13 +32,13 @@ export function createApp(env: Bindings, waitUntil: WaitUntil): Hono<AppEnv> {
   return app;
 
   function respond(c: Context<AppEnv>, failure: Failure): Response {
-    const { id, origin, notes } = c.get("request");
+    const { id, readOrigin, notes } = c.get("request");
     // If a read failed and then its token's confirmation, the response is the confirmation's, and the log has both causes.
     const read = failure.cause instanceof Error ? toFailure(failure.cause) : undefined;
     notes.code = failure.code;
     notes.why = [failure.details.why, read?.details.why].filter(Boolean).join("; ") || undefined;
     notes.stack = failure.details.stack ?? read?.details.stack;
-    return respondWithFailure(failure, id, origin + METADATA_PATH, REQUIRED_SCOPE);
+    return respondWithFailure(failure, id, readOrigin() + METADATA_PATH, REQUIRED_SCOPE);
   }
 }
 

@@ -21,8 +21,11 @@ export interface Reader {
 export interface RequestScope {
   /** For the response and the log. */
   readonly id: string;
-  /** The request's origin, where it finds and leaves entries of the data-center cache. Empty if its Host is unusable. */
-  readonly origin: string;
+  /**
+   * Returns the request's origin, where it finds and leaves entries of the data-center cache; empty if its Host is unusable. A
+   * function, because a run in the isolate's memory needs none.
+   */
+  readonly readOrigin: () => string;
   /** When it began, in milliseconds since the epoch. */
   startedMs: number;
   /**

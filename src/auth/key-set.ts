@@ -64,7 +64,7 @@ export function createKeySet(settings: Settings, cache: DataCenterCache, waitUnt
   const hasFailed = (agoMs: number) => lastFetch?.failure !== undefined && isRecent(lastFetch.endedMs, agoMs);
 
   async function get(need: Need, request: RequestScope): Promise<Keys> {
-    if (!areUsable()) await readCopy(request.origin);
+    if (!areUsable()) await readCopy(request.readOrigin());
     if (!areYounger(need === "refuse" ? REFUSAL_MS : DUE_MS)) refetch(request);
     const isEnough = () => areUsable() && (need !== "refuse" || areYounger(REFUSAL_MS));
     if (!isEnough()) await flight.join(FLIGHT_TIMEOUT_MS, timeLeftMs(request));
@@ -81,8 +81,9 @@ export function createKeySet(settings: Settings, cache: DataCenterCache, waitUnt
   }
 
   /** Starts a fetch, unless one is under way or has just failed. It serves others too, so it goes on when its client leaves. */
-  function refetch({ origin, notes }: RequestScope): void {
+  function refetch({ readOrigin, notes }: RequestScope): void {
     if (flight.isBusy || hasFailed(BACKOFF_MS)) return;
+    const origin = readOrigin();
     const task = async () => {
       try {
         // Their age counts from here: what the issuer withdraws during the fetch may still be part of it.

@@ -47,7 +47,8 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
 
   async function findRun(query: Query): Promise<FoundRun> {
     const { id, reader, request } = query;
-    const cached = cachedRuns.findInMemory(id, reader) ?? (await cachedRuns.findShared(id, reader, request.origin));
+    const cached =
+      cachedRuns.findInMemory(id, reader) ?? (await cachedRuns.findShared(id, reader, request.readOrigin()));
     if (cached !== undefined) return cached;
     request.notes.cache = "miss";
     if (!(await isWithinLimit(query))) throw new Failure("rate_limited");
@@ -99,12 +100,13 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
    */
   async function read({ id, reader, ifNoneMatch, request }: Query, isWhole: boolean): Promise<FoundRun | undefined> {
     const find = isWhole || ifNoneMatch !== undefined ? store.find : store.findFinished;
+    const origin = request.readOrigin();
     try {
       const run = await find(id, reader, request, isWhole ? undefined : 1);
-      if (run !== undefined) return await cachedRuns.add(run, reader, request.origin);
+      if (run !== undefined) return await cachedRuns.add(run, reader, origin);
     } catch (error) {
       const isOutage = error instanceof Failure && error.code === "database_unavailable";
-      const found = isWhole && isOutage ? await cachedRuns.findShared(id, reader, request.origin, true) : undefined;
+      const found = isWhole && isOutage ? await cachedRuns.findShared(id, reader, origin, true) : undefined;
       if (found === undefined) throw error;
       return found;
     }

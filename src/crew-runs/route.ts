@@ -5,7 +5,7 @@ import { Failure } from "../failure.ts";
 import { type AppEnv, timeLeftMs } from "../request.ts";
 import type { Settings } from "../settings.ts";
 import type { FoundRun } from "./cached-runs.ts";
-import type { FindRun } from "./find-run.ts";
+import type { FindRun, Query } from "./find-run.ts";
 import { matches, readWaitSeconds } from "./request-headers.ts";
 import { readRunId } from "./run-id.ts";
 
@@ -38,8 +38,8 @@ export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, f
   const waitMs = waitSeconds * 1_000;
   request.timeoutMs += waitMs;
   if (waitMs > 0) request.signal = c.req.raw.signal;
-  const ifNoneMatch = c.req.header("if-none-match");
-  const reading = Promise.allSettled([findRun({ id, reader: access.reader, ifNoneMatch, waitMs, request })]);
+  const query = { id, reader: access.reader, ifNoneMatch: c.req.header("if-none-match"), waitMs, request };
+  const reading = Promise.allSettled([findRun(query)]);
   const confirm = () =>
     access.confirm().catch(async (refusal: Error) => {
       // Sent at once: the read makes no further attempt. If it has failed already, the log has its cause, too.
@@ -54,14 +54,13 @@ export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, f
   // Again, because the token may have expired during the read, and its key may have been withdrawn.
   await confirm();
   if (read.status === "rejected") throw read.reason;
-  return respondWithRun(c, read.value, settings.FINISHED_RUN_TTL_SECONDS, waitSeconds);
+  return respondWithRun(read.value, query, settings.FINISHED_RUN_TTL_SECONDS);
 }
 
-function respondWithRun(c: Context<AppEnv>, found: FoundRun, ttlSeconds: number, waitSeconds: number): Response {
-  const { run, layer, hasWaited } = found;
-  const request = c.get("request");
+function respondWithRun({ run, layer, hasWaited }: FoundRun, query: Query, ttlSeconds: number): Response {
+  const { ifNoneMatch, waitMs, request } = query;
   if (layer !== undefined) Object.assign(request.notes, { cache: "hit", cache_layer: layer });
-  const isSame = matches(c.req.header("if-none-match"), run.etag);
+  const isSame = matches(ifNoneMatch, run.etag);
   const isCacheable = run.isFinal && ttlSeconds > 0;
   // Handed over at once: each `Headers.set` crosses into the runtime.
   const headers: Record<string, string> = { etag: run.etag };
@@ -72,10 +71,10 @@ function respondWithRun(c: Context<AppEnv>, found: FoundRun, ttlSeconds: number,
   // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
   if (layer !== undefined) headers["age"] = String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000)));
   if (!run.isFinal) {
-    const wasWholeWait = hasWaited === true && timeLeftMs(request, waitSeconds * 1_000) === 0;
+    const wasWholeWait = hasWaited === true && timeLeftMs(request, waitMs) === 0;
     headers["retry-after"] = String(wasWholeWait ? 0 : suggestRetrySeconds(run.createdMs));
   }
-  if (hasWaited === true) headers["preference-applied"] = `wait=${waitSeconds}`;
+  if (hasWaited === true) headers["preference-applied"] = `wait=${waitMs / 1_000}`;
   return new Response(isSame ? null : run.body, { status: isSame ? 304 : 200, headers });
 }
 

@@ -16,7 +16,7 @@ export const logRequests = (version: string | undefined, waitUntil: WaitUntil): 
     const given = c.req.header("x-request-id");
     const id = given !== undefined && SAFE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
     const notes: Notes = {};
-    c.set("request", { id, origin: originOf(c.req.url), startedMs, timeoutMs: 0, notes });
+    c.set("request", { id, readOrigin: () => originOf(c.req.url), startedMs, timeoutMs: 0, notes });
 
     // Without this, a client that resets its connection would end the request before its log line is written.
     const ended = Promise.withResolvers<void>();

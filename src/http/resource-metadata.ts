@@ -14,7 +14,7 @@ export const METADATA_ROUTE = `${METADATA_PATH}/*`;
  */
 export function getResourceMetadata(c: Context<AppEnv>, settings: Settings): Response {
   const { JWT_AUDIENCE, JWT_ISSUER, REQUIRED_SCOPE, DOCS_CLIENT_ID } = settings;
-  const { origin } = c.get("request");
+  const origin = c.get("request").readOrigin();
   const derived = origin + c.req.path.slice(METADATA_PATH.length);
   const spellings = derived === origin ? [origin, `${origin}/`] : [derived];
   const resource = JWT_AUDIENCE.find((audience) => spellings.includes(audience)) ?? origin;

@@ -144,7 +144,12 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/crew-runs/route.ts", "  request.timeoutMs += waitMs;\n", "", "crew-runs/long-polls deadlines"],
   ["src/request.ts", "  request.startedMs = Math.min(request.startedMs, nowMs);\n", "", "crew-runs/long-polls"],
   ["src/crew-runs/route.ts", "wasWholeWait ? 0 :", "", "crew-runs/long-polls"],
-  ["src/crew-runs/route.ts", "waitSeconds * 1_000) === 0;", "waitSeconds * 1_000) >= 0;", "crew-runs/long-polls"],
+  [
+    "src/crew-runs/route.ts",
+    "timeLeftMs(request, waitMs) === 0;",
+    "timeLeftMs(request, waitMs) >= 0;",
+    "crew-runs/long-polls",
+  ],
   ["src/crew-runs/route.ts", "if (hasWaited === true) headers", "if (waitSeconds > 0) headers", "crew-runs/long-polls"],
   ["src/crew-runs/route.ts", "  if (!run.isFinal) {\n", "  {\n", "crew-runs/route crew-runs/long-polls"],
   ["src/auth/authenticator.ts", "isCurrent && known.keys === (await", "isCurrent && (await", "auth/key-set"],
