@@ -38,7 +38,7 @@ export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, f
   const waitMs = waitSeconds * 1_000;
   request.timeoutMs += waitMs;
   if (waitMs > 0) request.signal = c.req.raw.signal;
-  const query = { id, reader: access.reader, ifNoneMatch: c.req.header("if-none-match"), waitMs, request };
+  const query: Query = { id, reader: access.reader, ifNoneMatch: c.req.header("if-none-match"), waitMs, request };
   const reading = Promise.allSettled([findRun(query)]);
   const confirm = () =>
     access.confirm().catch(async (refusal: Error) => {

@@ -116,6 +116,7 @@ function simulateTimers(tell: (elapsedMs: number) => void): MockInstance[] {
     vi.spyOn(globalThis, "fetch").mockImplementation(count(fetchWhole)),
   ];
   const others = { match: Cache.prototype, put: Cache.prototype, verify: crypto.subtle, digest: crypto.subtle };
+  // Cast, because each owner has another type, and only that the method is asynchronous matters here.
   for (const [name, owner] of Object.entries(others) as unknown as [string, Record<string, () => Promise<unknown>>][]) {
     const call = owner[name] ?? (async () => {});
     mocks.push(vi.spyOn(owner, name).mockImplementation(count(call)));

@@ -12,7 +12,7 @@ export function countAllFetches(): void {
   };
 }
 
-/** The fault proxy's address. All databases of a file have one address, and the connection string names the proxy: test-app.ts. */
+/** The fault proxy's address. All databases have one address, and the connection string names the proxy: test-app.ts. */
 function nameUpstream(url: string, headers: Headers): string {
   const id = /@proxy-(\d+)\./.exec(headers.get("neon-connection-string") ?? "")?.[1];
   return id === undefined ? url : url.replace(/sql$/, `proxy/${id}`);

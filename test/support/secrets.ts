@@ -1,4 +1,4 @@
-// The secrets of a test file: its tokens, the passwords, and what a test declares to be one. After each test, console.ts checks
+// The secrets of the tests in this isolate: their tokens, the passwords, and what a test declares to be one. After each test, console.ts checks
 // that no line on the console contains a part of one.
 
 /** So many equal characters in a row are a part of a secret and no coincidence. */
