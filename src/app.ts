@@ -5,7 +5,6 @@ import { getCrewRun } from "./crew-runs/route.ts";
 import { Failure, type FailureCode, respondWithFailure, toFailure } from "./failure.ts";
 import { grantOrigins } from "./http/cors.ts";
 import { getHealth, getReadiness } from "./http/health.ts";
-import { getMissingPage } from "./http/missing-page.ts";
 import { logRequests } from "./http/request-log.ts";
 import { METADATA_PATH, METADATA_ROUTE, getResourceMetadata } from "./http/resource-metadata.ts";
 import type { AppEnv, WaitUntil } from "./request.ts";
@@ -26,7 +25,6 @@ export function createApp(env: Bindings, waitUntil: WaitUntil): Hono<AppEnv> {
   app.get("/health", getHealth).all(refuseMethod);
   app.get("/ready", (c) => getReadiness(c, service?.checkReadiness)).all(refuseMethod);
   app.get(METADATA_ROUTE, service ? (c) => getResourceMetadata(c, service.settings) : misconfigured).all(refuseMethod);
-  app.get("/docs/*", (c) => getMissingPage(c, env.ASSETS));
   app.notFound((c) => respond(c, new Failure("not_found")));
   app.onError((error, c) => respond(c, toFailure(error)));
   return app;

@@ -100,8 +100,11 @@ function checkRequirements(config: RawConfig, name: string): Finding[] {
     const path = section === "" ? [] : section.split(".");
     const table = path.reduce<unknown>((parent, child) => Object(parent)[child], config);
     const found: unknown = Object(table)[key];
+    // The path "/*" is every path.
+    const has = (list: unknown[], member: string) =>
+      list.includes(member) || (member.startsWith("/") && list.includes("/*"));
     const fits = Array.isArray(value)
-      ? Array.isArray(found) && value.every((member) => found.includes(member))
+      ? Array.isArray(found) && value.every((member) => has(found, member))
       : found === value;
     if (fits) return [];
     const where = section === "" ? "at the top" : `under [${section}]`;

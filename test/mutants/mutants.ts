@@ -76,7 +76,6 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["src/http/cors.ts", 'c.res.headers.append("vary", "Origin");', "", "http/cors"],
   ["src/http/cors.ts", "origins.includes(origin)", "origins.some((each) => each.startsWith(origin))", "http/cors"],
   ["src/http/cors.ts", "X-Requested-With", "X-Other", "http/cors"],
-  ["src/http/cors.ts", 'append("vary", "Origin")', 'set("vary", "Origin")', "http/missing-page"],
   ["src/http/request-log.ts", 'if (c.req.url.startsWith("https:")) ', "", "openapi"],
   ["src/http/request-log.ts", 'console[status >= 500 ? "error" : "log"]', 'console["log"]', "http/request-log"],
   // Waiting, faults, bounds.
@@ -309,5 +308,5 @@ export const MUTANTS: readonly (readonly [file: string, from: string, to: string
   ["schema.sql", "crew_runs_pkey primary key (id)", "crew_runs_pkey unique (id)", "schema"],
   ["schema.sql", "correlation_id text        not null", "correlation_id varchar(64) not null", "schema"],
   ["wrangler.toml", "head_sampling_rate = 1\n", "head_sampling_rate = 0.1\n", "node/wrangler-config"],
-  ["wrangler.toml", ', "/docs/404"]', "]", "node/wrangler-config"],
+  ["wrangler.toml", 'not_found_handling = "404-page"\n', "", "node/wrangler-config"],
 ];

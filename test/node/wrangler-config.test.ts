@@ -24,7 +24,7 @@ test.skipIf(isFilledIn)(
       send_metrics: false,
       dependencies_instrumentation: { enabled: false },
       build: { command: "npm run --silent build:site" },
-      assets: { binding: "ASSETS", run_worker_first: expect.arrayContaining(["/docs/404"]) },
+      assets: { not_found_handling: "404-page", run_worker_first: expect.arrayContaining(["/*", "!/docs/*"]) },
       placement: { mode: "smart" },
       observability: {
         head_sampling_rate: 1,
