@@ -28,10 +28,8 @@ const claims = listOf(() => true, "must list claims", 0);
 const isOrigin = (value: string) => URL.parse(value)?.origin === value;
 const origins = listOf(isOrigin, "must list exact origins such as https://app.example.com", 0);
 
-const flag = z.pipe(
-  z.enum(["true", "false"], "must be true or false"),
-  z.transform((value) => value === "true"),
-);
+const isTrue = z.transform((value: "true" | "false") => value === "true");
+const flag = z.pipe(z.enum(["true", "false"], "must be true or false"), isTrue);
 
 function whole(minimum: number, maximum: number) {
   const rule = `must be a whole number from ${minimum} to ${maximum}`;

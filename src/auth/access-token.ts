@@ -61,7 +61,7 @@ export function inspectToken(authorization: string, settings: Settings, nowSecon
   const { alg, kid } = header;
   demand(typeof alg === "string" && settings.JWT_ALGORITHMS.includes(alg), "bad_signature", "algorithm not allowed");
   // RFC 8725 §3.10: a key id is untrusted input.
-  demand(isShortKeyId(kid), "malformed", "kid isn't a short string");
+  demand(kid === undefined || isShortText(kid, MAX_KEY_ID_LENGTH), "malformed", "kid isn't a short string");
   checkKind(header, claims, settings.JWT_REQUIRE_AT_JWT);
   demand(claims["iss"] === settings.JWT_ISSUER, "wrong_issuer", "iss");
   const audiences = [claims[settings.AUDIENCE_CLAIM]].flat();
@@ -156,14 +156,12 @@ const isTime = (value: unknown): value is number => Number.isFinite(value);
 const isObject = (value: unknown): value is Members =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const isShortKeyId = (kid: unknown): kid is string | undefined =>
-  kid === undefined || (typeof kid === "string" && kid.length <= MAX_KEY_ID_LENGTH);
+const isShortText = (value: unknown, maxLength: number): value is string =>
+  typeof value === "string" && value.length <= maxLength;
 
 /** A lone surrogate or a NUL would change or break on its way to Postgres. */
-function isSubject(value: unknown): value is string {
-  if (typeof value !== "string" || value === "" || value.length > MAX_SUBJECT_LENGTH) return false;
-  return value.isWellFormed() && !/\p{Cc}/u.test(value);
-}
+const isSubject = (value: unknown): value is string =>
+  isShortText(value, MAX_SUBJECT_LENGTH) && value !== "" && value.isWellFormed() && !/\p{Cc}/u.test(value);
 
 /**
  * Rights as whole strings. A string is split at spaces (RFC 6749 §3.3); an array contributes its strings; an object in a claim

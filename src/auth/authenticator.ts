@@ -5,7 +5,7 @@ import { digestText } from "../isolate/digest.ts";
 import type { Reader, RequestScope } from "../request.ts";
 import type { Settings } from "../settings.ts";
 import { inspectToken, verifySignature } from "./access-token.ts";
-import type { KeySet, Keys } from "./key-set.ts";
+import type { GetKeys, Keys } from "./key-set.ts";
 
 /** What a token grants, by the keys at hand. */
 export interface Access {
@@ -35,7 +35,7 @@ export type Authenticate = (authorization: string, request: RequestScope) => Pro
 const MAX_REMEMBERED = 2_000;
 const MAX_REMEMBERED_LENGTH = 2_048;
 
-export function createAuthenticator(settings: Settings, keySet: KeySet): Authenticate {
+export function createAuthenticator(settings: Settings, getKeys: GetKeys): Authenticate {
   const { ADMIN_SCOPE, REQUIRED_SCOPE, JWT_LEEWAY_SECONDS, LOG_SUBJECT } = settings;
   /** By the header's exact value, so that a hit costs one lookup. Oldest first. */
   const remembered = new Map<string, VerifiedToken>();
@@ -43,7 +43,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet): Authent
   async function findToken(authorization: string, request: RequestScope): Promise<VerifiedToken> {
     const known = remembered.get(authorization);
     const isCurrent = known !== undefined && Date.now() < known.expiresMs;
-    if (isCurrent && known.keys === (await keySet.get("check", request))) {
+    if (isCurrent && known.keys === (await getKeys("check", request))) {
       request.notes.auth ??= "remembered";
       request.notes.subject = known.alias;
       return known;
@@ -63,11 +63,11 @@ export function createAuthenticator(settings: Settings, keySet: KeySet): Authent
   async function verify(authorization: string, request: RequestScope): Promise<VerifiedToken> {
     // The checks that need no key come first: a bad token costs no key fetch.
     const token = inspectToken(authorization, settings, Date.now() / 1_000);
-    let keys = await keySet.get("check", request);
+    let keys = await getKeys("check", request);
     let verdict = await verifySignature(token, keys);
     if (verdict !== "verified") {
       // The key may be new, or another one under the same id.
-      const newest = await keySet.get("refuse", request);
+      const newest = await getKeys("refuse", request);
       if (newest !== keys) verdict = await verifySignature(token, (keys = newest));
       if (verdict !== "verified") throw refuseToken("bad_signature", verdict);
     }
@@ -88,7 +88,7 @@ export function createAuthenticator(settings: Settings, keySet: KeySet): Authent
   return async (authorization, request) => {
     const token = await findToken(authorization, request);
     const confirm = async () => {
-      const keys = await keySet.get("confirm", request);
+      const keys = await getKeys("confirm", request);
       // The clock after the keys, because these may have taken a second.
       if (token.keys !== keys || Date.now() >= token.expiresMs) await findToken(authorization, request);
     };

@@ -33,9 +33,8 @@ function readKey(key: Partial<JWK> | null, allowed: readonly string[]): object |
   }
   if (kty === "EC") return alg === undefined || allowed.includes(alg) ? { ...used, alg, crv, x, y } : undefined;
   // One algorithm with two names (RFC 9864 §2.2): the key does not choose between them, the token does.
-  return kty === "OKP" && crv === "Ed25519" && [undefined, "EdDSA", "Ed25519"].includes(alg)
-    ? { ...used, crv, x }
-    : undefined;
+  const isEd25519 = kty === "OKP" && crv === "Ed25519" && [undefined, "EdDSA", "Ed25519"].includes(alg);
+  return isEd25519 ? { ...used, crv, x } : undefined;
 }
 
 /** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */

@@ -45,15 +45,13 @@ export type Keys = JWTVerifyGetKey;
  */
 export type Need = "check" | "confirm" | "refuse";
 
-export interface KeySet {
-  /**
-   * Returns the keys for that need. The first time, they come from the data center's copy or from the issuer. Fails with
-   * `key_set_unavailable` if there are none, or if an outage may hide a refused token's key: it is never the client's fault.
-   */
-  get(need: Need, request: RequestScope): Promise<Keys>;
-}
+/**
+ * Returns the keys for that need. The first time, they come from the data center's copy or from the issuer. Fails with
+ * `key_set_unavailable` if there are none, or if an outage may hide a refused token's key: it is never the client's fault.
+ */
+export type GetKeys = (need: Need, request: RequestScope) => Promise<Keys>;
 
-export function createKeySet(settings: Settings, cache: DataCenterCache, waitUntil: WaitUntil): KeySet {
+export function createKeySet(settings: Settings, cache: DataCenterCache, waitUntil: WaitUntil): GetKeys {
   const { DATABASE_URL, JWKS_URL, JWKS_MAX_STALE_SECONDS, JWT_ALGORITHMS } = settings;
   const flight = new SingleFlight(FLIGHT_TIMEOUT_MS);
   let latest: { text: string; keys: Keys; fetchedMs: number } | undefined;
@@ -63,7 +61,7 @@ export function createKeySet(settings: Settings, cache: DataCenterCache, waitUnt
   const areUsable = () => areYounger(JWKS_MAX_STALE_SECONDS * 1_000);
   const hasFailed = (agoMs: number) => lastFetch?.failure !== undefined && isRecent(lastFetch.endedMs, agoMs);
 
-  async function get(need: Need, request: RequestScope): Promise<Keys> {
+  async function getKeys(need: Need, request: RequestScope): Promise<Keys> {
     if (!areUsable()) await readCopy(request.readOrigin());
     if (!areYounger(need === "refuse" ? REFUSAL_MS : DUE_MS)) refetch(request);
     const isEnough = () => areUsable() && (need !== "refuse" || areYounger(REFUSAL_MS));
@@ -122,7 +120,7 @@ export function createKeySet(settings: Settings, cache: DataCenterCache, waitUnt
     latest = { text, keys, fetchedMs };
   }
 
-  return { get };
+  return getKeys;
 }
 
 async function fetchText(url: string): Promise<string> {

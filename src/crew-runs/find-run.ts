@@ -29,7 +29,7 @@ export interface Query {
 
 /**
  * Returns the run if the reader may see it. During a wait, a transient fault of the database doesn't end the search while time is
- * left. Fails with `run_not_found`, `rate_limited`, `client_left`, and as `CrewRunStore.find`.
+ * left. Fails with `run_not_found`, `rate_limited`, and as `CrewRunStore.find`; with any error once its client has left.
  */
 export type FindRun = (query: Query) => Promise<FoundRun>;
 
@@ -40,10 +40,7 @@ const isNews = ({ isFinal, etag }: Run, { ifNoneMatch }: Query) =>
   isFinal || (ifNoneMatch !== undefined && !matches(ifNoneMatch, etag));
 
 export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rateLimiter?: RateLimit): FindRun {
-  return (query) =>
-    findRun(query).catch((error: unknown) => {
-      throw query.request.signal?.aborted ? new Failure("client_left") : error;
-    });
+  return findRun;
 
   async function findRun(query: Query): Promise<FoundRun> {
     const { id, reader, request } = query;

@@ -1,25 +1,17 @@
 // GET /api/crew-runs/{run_id}, from top to bottom: the token, the id, the run, the token once more, the response.
 import type { Context } from "hono";
-import type { Authenticate } from "../auth/authenticator.ts";
 import { Failure } from "../failure.ts";
 import { type AppEnv, timeLeftMs } from "../request.ts";
-import type { Settings } from "../settings.ts";
+import type { Service } from "../service.ts";
 import type { FoundRun } from "./cached-runs.ts";
-import type { FindRun, Query } from "./find-run.ts";
+import type { Query } from "./find-run.ts";
 import { matches, readWaitSeconds } from "./request-headers.ts";
 import { readRunId } from "./run-id.ts";
 
 /** The cache that a response comes from, as the detail of `Cache-Status` (RFC 9211). */
 const CACHE_DETAILS = { isolate: "isolate", data_center: "data-center" };
 
-/** What reads of runs share in an isolate. */
-export interface Shared {
-  settings: Settings;
-  authenticate: Authenticate;
-  findRun: FindRun;
-}
-
-export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, findRun }: Shared): Promise<Response> {
+export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, findRun }: Service): Promise<Response> {
   const request = c.get("request");
   request.timeoutMs = settings.REQUEST_TIMEOUT_MS;
   const access = await authenticate(c.req.header("authorization") ?? "", request);
@@ -53,7 +45,7 @@ export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, f
   const [read] = await reading;
   // Again, because the token may have expired during the read, and its key may have been withdrawn.
   await confirm();
-  if (read.status === "rejected") throw read.reason;
+  if (read.status === "rejected") throw request.signal?.aborted ? new Failure("client_left") : read.reason;
   return respondWithRun(read.value, query, settings.FINISHED_RUN_TTL_SECONDS);
 }
 

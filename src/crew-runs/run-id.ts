@@ -9,8 +9,7 @@ const WRAPPED = /^(?:\{(.{36})\}|urn:uuid:(.{36}))$/;
  * Returns the canonical lower-case form (RFC 9562 §4), or undefined. The input is already percent-decoded.
  */
 export function readRunId(input: string): string | undefined {
-  const wrapped = WRAPPED.exec(input);
-  const inner = wrapped?.[1] ?? wrapped?.[2] ?? input;
+  const [, inBraces, inner = inBraces ?? input] = WRAPPED.exec(input) ?? [];
   if (HYPHENATED.test(inner)) return inner.toLowerCase();
   return SIMPLE.test(input) ? input.replace(SIMPLE, "$1-$2-$3-$4-$5").toLowerCase() : undefined;
 }

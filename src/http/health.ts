@@ -1,6 +1,6 @@
 // GET /health and GET /ready: whether this Worker runs, and whether it has what it needs.
 import type { Context } from "hono";
-import type { KeySet } from "../auth/key-set.ts";
+import type { GetKeys } from "../auth/key-set.ts";
 import type { CrewRunStore } from "../crew-runs/postgres/store.ts";
 import { isRecent } from "../isolate/clock.ts";
 import { SingleFlight } from "../isolate/single-flight.ts";
@@ -39,7 +39,7 @@ export async function getReadiness(c: Context<AppEnv>, check: CheckReadiness | u
  * awake: only READY_CHECKS_DATABASE lets it send a query, one at a time. A key set is `ok` if usable keys are at hand, whether or
  * not the issuer could be reached now.
  */
-export function createReadinessCheck(settings: Settings, store: CrewRunStore, keySet: KeySet): CheckReadiness {
+export function createReadinessCheck(settings: Settings, store: CrewRunStore, getKeys: GetKeys): CheckReadiness {
   const flight = new SingleFlight(CHECK_TIMEOUT_MS);
   let parts = UNKNOWN;
   let checkedMs = Number.NEGATIVE_INFINITY;
@@ -50,7 +50,7 @@ export function createReadinessCheck(settings: Settings, store: CrewRunStore, ke
       // In case this check is cut off: what an earlier one found may be hours old.
       parts = UNKNOWN;
       const probe = settings.READY_CHECKS_DATABASE ? store.probe(request) : undefined;
-      const [database, keys] = await Promise.allSettled([probe, keySet.get("check", request)]);
+      const [database, keys] = await Promise.allSettled([probe, getKeys("check", request)]);
       parts = { database: probe === undefined ? "not_checked" : stateOf(database), key_set: stateOf(keys) };
       checkedMs = Date.now();
     });

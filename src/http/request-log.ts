@@ -19,13 +19,9 @@ export const logRequests = (version: string | undefined, waitUntil: WaitUntil): 
     c.set("request", { id, readOrigin: () => originOf(c.req.url), startedMs, timeoutMs: 0, notes });
 
     // Without this, a client that resets its connection would end the request before its log line is written.
-    const ended = Promise.withResolvers<void>();
-    waitUntil(ended.promise);
-    try {
-      await next();
-    } finally {
-      ended.resolve();
-    }
+    const handled = next();
+    waitUntil(handled.catch(() => {}));
+    await handled;
     const ms = Date.now() - startedMs;
     const { status, headers } = c.res;
     headers.set("x-request-id", id);

@@ -51,7 +51,6 @@ export function createDataCenterCache(): DataCenterCache {
     },
 
     async write(origin, path, body, headers, maxAgeSeconds) {
-      if (origin === "") return;
       const entry = new Response(body, { headers });
       entry.headers.set("cache-control", `max-age=${Math.floor(maxAgeSeconds)}`);
       const written = open().then((cache) => cache.put(addressOf(origin, path), entry));

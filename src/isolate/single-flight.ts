@@ -3,15 +3,10 @@
 // (`handle_cross_request_promise_resolution`): so each caller awaits its own promise.
 import { isRecent } from "./clock.ts";
 
-interface Flight {
-  startedMs: number;
-  /** Those that await its end; also of requests that were cut off, so it goes with the flight. */
-  waiting: (() => void)[];
-}
-
 export class SingleFlight {
   readonly #timeoutMs: number;
-  #flight: Flight | undefined;
+  /** The task under way, and those that await its end; also of requests that were cut off, so they go with it. */
+  #flight: { startedMs: number; waiting: (() => void)[] } | undefined;
 
   /** A task counts as cut off `timeoutMs` after its start, because its request may have ended without a word. */
   constructor(timeoutMs: number) {
@@ -25,8 +20,7 @@ export class SingleFlight {
   /** Runs the task, or waits for the end of the one under way. The task must not reject. */
   async run(task: () => Promise<void>): Promise<void> {
     if (this.isBusy) return this.join(this.#timeoutMs, this.#timeoutMs);
-    const flight: Flight = { startedMs: Date.now(), waiting: [] };
-    this.#flight = flight;
+    const flight = (this.#flight = { startedMs: Date.now(), waiting: [] as (() => void)[] });
     await task();
     // One that outlived its time has a successor.
     if (this.#flight === flight) this.#flight = undefined;

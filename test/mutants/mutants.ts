@@ -31,8 +31,8 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     // Not here: expiry after the first keys arrived. `confirm` refuses the token before its read is sent.
     ["token.keys !== keys || ", "", "auth/authenticator"],
     [" || Date.now() >= token.expiresMs", "", "auth/authenticator"],
-    ['keySet.get("confirm", request)', 'keySet.get("check", request)', "auth/key-set auth/authenticator"],
-    ['keySet.get("refuse", request)', 'keySet.get("check", request)', "auth/key-set"],
+    ['getKeys("confirm", request)', 'getKeys("check", request)', "auth/key-set auth/authenticator"],
+    ['getKeys("refuse", request)', 'getKeys("check", request)', "auth/key-set"],
   ],
   "src/auth/json-web-key-set.ts": [
     ['"d" in key || ', "", "auth/json-web-key-set"],
@@ -74,7 +74,6 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     ["isWhole || ifNoneMatch !== undefined ?", "isWhole || true ?", "crew-runs/long-polls"],
     [": error.details.isTransient)", ": !error.details.isTransient)", "crew-runs/long-polls"],
     ["request, isWhole ? undefined : 1)", "request)", "crew-runs/long-polls"],
-    ["signal?.aborted ? new", "signal?.aborted === false ? new", "crew-runs/long-polls"],
     ["isWhole && isOutage ? await", "isWhole && !isOutage ? await", "crew-runs/cached-runs"],
     ["await poll(query, isLast)", "await poll(query, false)", "crew-runs/long-polls"],
     ["const found = isWhole && ", "const found = ", "crew-runs/long-polls"],
@@ -116,6 +115,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     ['|"(?:[^"\\\\]|\\\\.)*"?', '|"', "crew-runs/request-headers crew-runs/long-polls"],
   ],
   "src/crew-runs/route.ts": [
+    ["signal?.aborted ? new", "signal?.aborted === false ? new", "crew-runs/long-polls"],
     ["(Date.now() - run.readMs) / 1_000", "0", "crew-runs/cached-runs"],
     ["/ 1_000) - 1;", "/ 1_000);", "crew-runs/long-polls"],
     ["waitSeconds > 0 || !access.hasRequiredScope ||", "!access.hasRequiredScope ||", "auth/key-set"],
@@ -145,7 +145,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
   "src/http/health.ts": [
     ["if (isRecent(checkedMs, MEMORY_SECONDS * 1_000)) return parts;", "", "http/health"],
     ["CHECK_TIMEOUT_MS = 9_500", "CHECK_TIMEOUT_MS = 95_000", "http/health"],
-    ['keySet.get("check", request)', 'keySet.get("confirm", request)', "http/health"],
+    ['getKeys("check", request)', 'getKeys("confirm", request)', "http/health"],
     ["READY_CHECKS_DATABASE ? store", "true ? store", "http/health"],
   ],
   "src/http/request-log.ts": [
@@ -153,7 +153,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     ['console[status >= 500 ? "error" : "log"]', 'console["log"]', "http/request-log"],
     ["(?!xn--)[a-z][a-z0-9-]*(?=", "(?!xn--)[a-z0-9-]+(?=", "http/origin"],
     ['/["\\\\,\\s]/', "/[\\\\,\\s]/", "http/origin"],
-    ["waitUntil(ended.promise);", "", "http/request-log"],
+    ["waitUntil(handled.catch(() => {}));", "", "http/request-log"],
   ],
   "src/isolate/bounded-text.ts": [
     ["decoder.decode(piece.value, { stream: true })", "decoder.decode(piece.value)", "isolate/bounded-text"],
