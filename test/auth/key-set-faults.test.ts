@@ -42,12 +42,7 @@ test.each([
 
 /** In replies. So short because JSON.parse quotes the first characters of what it can't read. */
 const SECRET = keepSecret("S3CR3T");
-const reply = (status: number, text: string): Fault => ({
-  kind: "status",
-  status,
-  text,
-  contentType: "application/json",
-});
+const reply = (status: number, text: string): Fault => ({ kind: "status", status, text });
 
 /** With the fault as it is documented if no key is known. */
 const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault | Hang])[] = [

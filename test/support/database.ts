@@ -3,10 +3,10 @@ import { type NeonQueryFunction, neon, neonConfig } from "@neondatabase/serverle
 import { inject } from "vitest";
 import { type NewRun, insertRunBy, updateRunBy } from "./runs.ts";
 
-/** The driver as the owner of the table, who may write. The endpoint is the one that the test apps have. */
+/** The driver as the owner of the table, who may write. */
 export function connectAsOwner(): NeonQueryFunction<false, false> {
-  const { ownerDatabaseUrl, faultProxyServer } = inject("localStack");
-  neonConfig.fetchEndpoint = `${faultProxyServer}/sql`;
+  const { ownerDatabaseUrl, variables } = inject("localStack");
+  neonConfig.fetchEndpoint = variables.NEON_FETCH_ENDPOINT;
   return neon(ownerDatabaseUrl);
 }
 

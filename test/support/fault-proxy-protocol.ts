@@ -14,15 +14,15 @@ export type Fault = { times?: number } & (
   | { kind: "hang" }
   /** Sends half of the response's body, then nothing more. */
   | { kind: "hang-in-body" }
-  /** Responds by itself. The body is plain text unless `contentType` says otherwise. */
-  | { kind: "status"; status: number; text?: string; contentType?: string; headers?: Record<string, string> }
+  /** Responds by itself. */
+  | ({ kind: "status" } & CannedResponse)
   /** The response, followed by so much white space: still the same JSON. */
   | { kind: "huge-body"; megabytes: number }
   /** Half of the response's body, as if it were the whole. */
   | { kind: "truncated" }
   /** The whole response, so many bytes at a time. */
   | { kind: "trickle"; bytes: number; intervalMs: number }
-  | { kind: "redirect"; location: string; status?: 301 | 302 | 303 | 307 | 308 }
+  | { kind: "redirect"; location: string }
   /** Waits, then passes on. */
   | { kind: "delay"; milliseconds: number }
   /** Holds the request until the proxy heals or gets another fault, then passes it on. */
@@ -37,7 +37,8 @@ export interface CannedResponse {
   status?: number;
   /** JSON if there is no Content-Type. */
   headers?: Record<string, string>;
-  text: string;
+  /** Empty if left out. */
+  text?: string;
 }
 
 /** The upstream's address, or the response to give in its place. */
@@ -61,7 +62,14 @@ export interface FaultProxyState {
   requests: RecordedRequest[];
 }
 
-export interface FaultProxy {
+/** What the server is told about a proxy. */
+export interface Change {
+  upstream?: Upstream;
+  fault?: Fault;
+}
+
+/** Each member of the state can be asked for. */
+export interface FaultProxy extends Asked<FaultProxyState> {
   /** Give this to the program under test in place of the upstream's address. */
   readonly url: string;
   /** From the next request on. */
@@ -69,36 +77,26 @@ export interface FaultProxy {
   heal(): Promise<void>;
   /** Changes the canned response, for example to rotate keys. */
   serve(response: CannedResponse): Promise<void>;
-  /** The number of requests so far. */
-  received(): Promise<number>;
-  /** The number of requests and responses that are held. */
-  held(): Promise<number>;
-  /** The number of responses so far whose connection ended before their last byte was sent. */
-  unfinished(): Promise<number>;
-  /** The last 100, oldest first. */
-  requests(): Promise<RecordedRequest[]>;
 }
+type Asked<State> = { [Name in keyof State]: () => Promise<State[Name]> };
 
 /** Opens a proxy at a server of node/fault-proxy-server.ts, to the given address or with a fixed response. */
 export async function openFaultProxyAt(server: string, upstream: Upstream): Promise<FaultProxy> {
-  const send = async <T>(method: string, path: string, value?: unknown): Promise<T> => {
-    const init = value === undefined ? { method } : { method, body: JSON.stringify(value) };
-    const response = await fetch(`${server}/proxies${path}`, init);
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as T;
+  const id = crypto.randomUUID();
+  const change = async (to: Change): Promise<FaultProxyState> => {
+    const response = await fetch(`${server}/proxies/${id}`, { method: "PUT", body: JSON.stringify(to) });
+    return await response.json();
   };
-  const { id, url } = await send<{ id: string; url: string }>("POST", "", upstream);
-  const readState = () => send<FaultProxyState>("GET", `/${id}`);
-  const fail: FaultProxy["fail"] = async (fault) => void (await send("PUT", `/${id}/fault`, fault));
+  await change({ upstream });
   return {
-    url,
-    fail,
-    heal: () => fail({ kind: "none" }),
-    serve: async (response) => void (await send("PUT", `/${id}/response`, response)),
-    received: async () => (await readState()).received,
-    held: async () => (await readState()).held,
-    unfinished: async () => (await readState()).unfinished,
-    requests: async () => (await readState()).requests,
+    url: `${server}/proxy/${id}`,
+    fail: async (fault) => void (await change({ fault })),
+    heal: async () => void (await change({ fault: { kind: "none" } })),
+    serve: async (response) => void (await change({ upstream: response })),
+    received: async () => (await change({})).received,
+    held: async () => (await change({})).held,
+    unfinished: async () => (await change({})).unfinished,
+    requests: async () => (await change({})).requests,
   };
 }
 

@@ -1,6 +1,7 @@
 // The Worker under test, inside the isolate of its test file: an app with separate state, on the local stack's settings.
 import { inject } from "vitest";
 import { createApp } from "../../src/app.ts";
+import { nameProxy } from "./counted-fetches.ts";
 
 export interface TestApp {
   /** `path` is resolved against the origin, https://api.test by default, byte for byte as the URL parser leaves it. */
@@ -12,7 +13,7 @@ export interface TestApp {
 /** `variables` are added to the local stack's settings or replace them; one that is undefined is left out. */
 export function createTestApp(variables: Record<string, unknown> = {}): TestApp {
   const all = { ...inject("localStack").variables, ...variables };
-  const environment = Object.fromEntries(Object.entries(routeDatabase(all)).filter(([, value]) => value !== undefined));
+  const environment = Object.fromEntries(Object.entries(nameProxy(all)).filter(([, value]) => value !== undefined));
   const unfinished = new Set<Promise<unknown>>();
   const app = createApp(environment, (work) => {
     unfinished.add(work);
@@ -25,22 +26,6 @@ export function createTestApp(variables: Record<string, unknown> = {}): TestApp 
     },
   };
 }
-
-/**
- * Neon's driver has one endpoint per isolate, and all test apps of a file are in one. So the endpoint is the fault proxies'
- * `/sql` for all of them, and the host of the connection string names the fault proxy to go through.
- */
-function routeDatabase(variables: Record<string, unknown>): Record<string, unknown> {
-  const { DATABASE_URL, NEON_FETCH_ENDPOINT } = variables;
-  const url = URL.parse(String(DATABASE_URL));
-  const { faultProxyServer } = inject("localStack");
-  if (url === null || !isLocal(NEON_FETCH_ENDPOINT)) return variables;
-  const proxy = /\/proxy\/(\d+)/.exec(String(NEON_FETCH_ENDPOINT))?.[1];
-  if (proxy !== undefined) url.hostname = `proxy-${proxy}.localhost`;
-  return { ...variables, DATABASE_URL: url.href, NEON_FETCH_ENDPOINT: `${faultProxyServer}/sql` };
-}
-
-const isLocal = (endpoint: unknown) => URL.parse(String(endpoint))?.hostname === "127.0.0.1";
 
 /** A request's headers with this token. */
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` });

@@ -9,12 +9,7 @@ import { createReader } from "../../support/reader.ts";
 
 const USERS: readonly User[] = ["owner", "stranger", "admin"];
 
-const reply = (status: number, text: string, contentType = "application/json"): Fault => ({
-  kind: "status",
-  status,
-  text,
-  contentType,
-});
+const reply = (status: number, text: string): Fault => ({ kind: "status", status, text });
 const sqlError = (code: string, message: string) => reply(400, JSON.stringify({ message, code, severity: "FATAL" }));
 
 /** These are tried three times. */
@@ -34,7 +29,7 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
   ["a body that stops", "database_timeout", { kind: "hang-in-body" }],
   ["a body that trickles", "database_timeout", { kind: "trickle", bytes: 10, intervalMs: 100 }],
   ["a 500 without a body", "endpoint_error", reply(500, "")],
-  ["a 502 in HTML", "endpoint_error", reply(502, "<h1>Bad gateway</h1>", "text/html")],
+  ["a 502 in HTML", "endpoint_error", reply(502, "<h1>Bad gateway</h1>")],
   ["a 429", "endpoint_error", reply(429, "slow down")],
   [
     "a compute that is waking up",
@@ -42,8 +37,8 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
     reply(500, `{"message":"Couldn't connect to compute node","code":null}`),
   ],
   ["the control plane's failure", "endpoint_error", reply(400, `{"message":"Control plane request failed","code":""}`)],
-  ["a 200 in HTML", "invalid_reply", reply(200, "<h1>Welcome</h1>", "text/html")],
-  ["a 400 in HTML", "invalid_reply", reply(400, "<h1>Bad request</h1>", "text/html")],
+  ["a 200 in HTML", "invalid_reply", reply(200, "<h1>Welcome</h1>")],
+  ["a 400 in HTML", "invalid_reply", reply(400, "<h1>Bad request</h1>")],
   ["an empty 200", "invalid_reply", reply(200, "")],
   ["JSON null", "invalid_reply", reply(200, "null")],
   ["JSON of another shape", "invalid_reply", reply(200, `{"rows":{}}`)],

@@ -2,19 +2,12 @@
 // Tests open them by `openFaultProxyAt` of ../fault-proxy-protocol.ts.
 import { EventEmitter, once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
-import { buffer, json } from "node:stream/consumers";
+import { json, text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { listenOnLoopback } from "../../../dev/loopback.ts";
-import type { CannedResponse, Fault, FaultProxyState, RecordedRequest, Upstream } from "../fault-proxy-protocol.ts";
+import { type Loopback, listenOnLoopback } from "../../../dev/loopback.ts";
+import type { Change, Fault, FaultProxyState, Upstream } from "../fault-proxy-protocol.ts";
 
 const MAX_RECORDED_REQUESTS = 100;
-
-/** Belong to one connection (RFC 9110 §7.6.1), or are set anew for the body that is sent. */
-const CONNECTION_HEADERS = new Set(
-  "connection content-encoding content-length date expect host keep-alive te trailer transfer-encoding upgrade".split(
-    " ",
-  ),
-);
 
 interface Proxy {
   upstream: Upstream;
@@ -24,151 +17,77 @@ interface Proxy {
   events: EventEmitter;
 }
 
-interface Reply {
-  status: number;
-  headers: Record<string, string>;
-  body: Buffer;
-}
-
-export interface FaultProxyServer {
-  url: string;
-  close(): Promise<void>;
-}
-
 /**
- * Starts the server on a free port of the loopback interface.
- *
- * `POST /proxies` with an Upstream opens a proxy and gives its id and URL; `GET /proxies/:id` gives its state;
- * `PUT /proxies/:id/fault` takes a Fault, `PUT /proxies/:id/response` a CannedResponse. `/proxy/:id` is the proxy itself.
- *
- * `/sql` serves Neon's driver, which knows one endpoint per isolate, while all test apps of a file share an isolate. The
- * driver sends the connection string along, so its host names the proxy: `proxy-ID.localhost`. Other hosts go to
- * `sqlEndpoint`. See `routeDatabase` in ../test-app.ts.
+ * Starts the server on a free port of the loopback interface. `PUT /proxies/ID` with a Change opens the proxy or changes it, and
+ * returns its state. `/proxy/ID` is the proxy itself.
  */
-export async function startFaultProxyServer(sqlEndpoint = ""): Promise<FaultProxyServer> {
+export async function startFaultProxyServer(): Promise<Loopback> {
   const proxies = new Map<string, Proxy>();
-  const direct = makeProxy(sqlEndpoint);
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const [, area, id = "", part = ""] = (request.url ?? "/").split("/");
-    if (area === "proxy") return pass(find(id), request, response);
-    if (area === "sql") {
-      const host = URL.parse(String(request.headers["neon-connection-string"]))?.hostname ?? "";
-      return pass(proxies.get(/^proxy-(\d+)\./.exec(host)?.[1] ?? "") ?? direct, request, response);
+    const [, area, id = ""] = (request.url ?? "").split("/");
+    const proxy = proxies.get(id) ?? makeProxy();
+    proxies.set(id, proxy);
+    if (area === "proxy") return serve(proxy, request, response);
+    const { upstream, fault } = (await json(request)) as Change;
+    if (upstream !== undefined) proxy.upstream = upstream;
+    if (fault !== undefined) {
+      proxy.fault = fault;
+      proxy.events.emit("fault");
     }
-    const result = await command(`${request.method} ${area} ${part}`, id, request);
-    send(response, { ...JSON_REPLY, body: Buffer.from(JSON.stringify(result)) });
+    response.end(JSON.stringify(proxy.state));
   }
 
-  async function command(name: string, id: string, request: IncomingMessage): Promise<object> {
-    if (name === "POST proxies ") return add((await json(request)) as Upstream);
-    const proxy = find(id);
-    if (name === "PUT proxies fault") setFault(proxy, (await json(request)) as Fault);
-    else if (name === "PUT proxies response") proxy.upstream = (await json(request)) as CannedResponse;
-    else if (name !== "GET proxies ") throw new Error(`${name} is no command`);
-    return proxy.state;
-  }
-
-  function add(upstream: Upstream): { id: string; url: string } {
-    const id = String(proxies.size + 1);
-    proxies.set(id, makeProxy(upstream));
-    return { id, url: `${origin}/proxy/${id}` };
-  }
-
-  function find(id: string): Proxy {
-    const proxy = proxies.get(id);
-    if (proxy === undefined) throw new Error(`there is no proxy ${id}`);
-    return proxy;
-  }
-
-  const server = createServer((request, response) => {
-    respond(request, response).catch((error: unknown) => {
-      if (response.headersSent) response.destroy();
-      else send(response, { ...JSON_REPLY, status: 502, body: Buffer.from(JSON.stringify({ error: String(error) })) });
-    });
-  });
-  const { url: origin, close } = await listenOnLoopback(server);
-
-  return { url: origin, close };
+  return listenOnLoopback(
+    createServer((request, response) => void respond(request, response).catch(() => response.destroy())),
+  );
 }
 
-const JSON_REPLY = { status: 200, headers: { "content-type": "application/json" } };
-
-function makeProxy(upstream: Upstream): Proxy {
-  const events = new EventEmitter();
+function makeProxy(): Proxy {
+  const state = { received: 0, held: 0, unfinished: 0, requests: [] };
   // Each request that is held listens.
-  events.setMaxListeners(0);
-  return { upstream, fault: { kind: "none" }, state: { received: 0, held: 0, unfinished: 0, requests: [] }, events };
-}
-
-function setFault(proxy: Proxy, fault: Fault): void {
-  proxy.fault = fault;
-  proxy.events.emit("fault");
+  return { upstream: "", fault: { kind: "none" }, state, events: new EventEmitter().setMaxListeners(0) };
 }
 
 /** One request through a proxy. */
-async function pass(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { state } = proxy;
   const fault = takeFault(proxy);
-  const headers = Object.entries(request.headers).map(([name, value]) => [name, String(value)]);
-  const record: RecordedRequest = { headers: Object.fromEntries(headers), body: "" };
+  const record = { headers: request.headers as Record<string, string>, body: "" };
   state.requests = [...state.requests, record].slice(-MAX_RECORDED_REQUESTS);
   state.received += 1;
   const gone = new AbortController();
+  const { signal } = gone;
   response.once("close", () => {
     if (!response.writableFinished) state.unfinished += 1;
     gone.abort();
   });
-  const pause = (milliseconds: number) => sleep(milliseconds, undefined, { signal: gone.signal });
-
-  if (fault.kind === "refuse") return void request.socket.destroy();
-  const body = await buffer(request);
-  record.body = body.toString("utf8");
-  if (fault.kind === "drop") return void request.socket.destroy();
-  if (fault.kind === "hang") return;
-  if (fault.kind === "status") {
-    const { status, text = "", contentType = "text/plain", headers = {} } = fault;
-    return send(response, { status, headers: { "content-type": contentType, ...headers }, body: Buffer.from(text) });
-  }
-  if (fault.kind === "redirect") {
-    const { status = 302, location } = fault;
-    return send(response, { status, headers: { location }, body: Buffer.alloc(0) });
-  }
-  if (fault.kind === "delay") await pause(fault.milliseconds);
   const untilNextFault = async () => {
     state.held += 1;
-    await once(proxy.events, "fault", { signal: gone.signal }).finally(() => (state.held -= 1));
+    await once(proxy.events, "fault", { signal }).finally(() => (state.held -= 1));
   };
-  if (fault.kind === "hold") await untilNextFault();
 
-  const reply = await fetchReply(proxy.upstream, request, body, gone.signal);
+  if (fault.kind === "refuse") return void request.socket.destroy();
+  record.body = await text(request);
+  if (fault.kind === "drop") return void request.socket.destroy();
+  if (fault.kind === "hang") return;
+  if (fault.kind === "delay") await sleep(fault.milliseconds, undefined, { signal });
+  if (fault.kind === "hold") await untilNextFault();
+  const reply = await findReply(fault, proxy.upstream, request, record.body, signal);
   if (fault.kind === "hold-response") await untilNextFault();
-  const half = reply.body.subarray(0, Math.floor(reply.body.length / 2));
-  switch (fault.kind) {
-    case "truncated":
-      return send(response, { ...reply, body: half });
-    case "huge-body": {
-      const blanks = Buffer.alloc(fault.megabytes * 1024 * 1024, " ");
-      return send(response, { ...reply, body: Buffer.concat([reply.body, blanks]) });
-    }
-    case "drop-in-body":
-    case "hang-in-body":
-      writeHead(response, reply);
-      response.write(half, () => {
-        if (fault.kind === "drop-in-body") request.socket.destroy();
-      });
-      return;
-    case "trickle":
-      writeHead(response, reply);
-      for (let start = 0; start < reply.body.length; start += fault.bytes) {
-        if (start > 0) await pause(fault.intervalMs);
-        response.write(reply.body.subarray(start, start + fault.bytes));
-      }
-      response.end();
-      return;
-    default:
-      send(response, reply);
+
+  let { body } = reply;
+  const half = body.subarray(0, Math.floor(body.length / 2));
+  if (fault.kind === "truncated") body = half;
+  if (fault.kind === "huge-body") body = Buffer.concat([body, Buffer.alloc(fault.megabytes * 1024 * 1024, " ")]);
+  response.writeHead(reply.status, { ...reply.headers, "content-length": body.length });
+  if (fault.kind === "hang-in-body") return void response.write(half);
+  if (fault.kind === "drop-in-body") return void response.write(half, () => request.socket.destroy());
+  for (; fault.kind === "trickle" && body.length > fault.bytes; body = body.subarray(fault.bytes)) {
+    response.write(body.subarray(0, fault.bytes));
+    await sleep(fault.intervalMs, undefined, { signal });
   }
+  response.end(body);
 }
 
 function takeFault(proxy: Proxy): Fault {
@@ -179,40 +98,36 @@ function takeFault(proxy: Proxy): Fault {
   return fault;
 }
 
-async function fetchReply(
+interface Reply {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+/** The response that the fault is, or the canned one, or the upstream's: as much of it as the Worker reads. */
+async function findReply(
+  fault: Fault,
   upstream: Upstream,
   request: IncomingMessage,
-  body: Buffer,
+  body: string,
   signal: AbortSignal,
 ): Promise<Reply> {
-  if (typeof upstream !== "string") {
-    const { status = 200, headers = {}, text } = upstream;
-    return { status, headers: { ...JSON_REPLY.headers, ...headers }, body: Buffer.from(text) };
+  if (fault.kind === "redirect") return { status: 302, headers: { location: fault.location }, body: Buffer.alloc(0) };
+  const canned = fault.kind === "status" ? fault : upstream;
+  if (typeof canned !== "string") {
+    const { status = 200, headers, text: whole = "" } = canned;
+    return { status, headers: { "content-type": "application/json", ...headers }, body: Buffer.from(whole) };
   }
-  const response = await fetch(upstream, {
-    method: request.method ?? "GET",
-    headers: passHeaders(Object.entries(request.headers)),
-    redirect: "manual",
+  const { method = "GET", headers } = request;
+  const neons = Object.entries(headers)
+    .map(([name, value]) => [name, String(value)])
+    .filter(([name = ""]) => name.startsWith("neon-"));
+  const response = await fetch(canned, {
+    method,
+    headers: Object.fromEntries(neons),
     signal,
-    ...(body.length > 0 && { body: new Uint8Array(body) }),
+    ...(body !== "" && { body }),
   });
-  return {
-    status: response.status,
-    headers: passHeaders([...response.headers]),
-    body: Buffer.from(await response.arrayBuffer()),
-  };
-}
-
-function passHeaders(headers: [string, unknown][]): Record<string, string> {
-  const passed = headers.filter(([name]) => !CONNECTION_HEADERS.has(name));
-  return Object.fromEntries(passed.map(([name, value]) => [name, String(value)]));
-}
-
-function send(response: ServerResponse, reply: Reply): void {
-  writeHead(response, reply);
-  response.end(reply.body);
-}
-
-function writeHead(response: ServerResponse, { status, headers, body }: Reply): void {
-  response.writeHead(status, { ...headers, "content-length": body.length });
+  const type = response.headers.get("content-type") ?? "";
+  return { status: response.status, headers: { "content-type": type }, body: Buffer.from(await response.bytes()) };
 }

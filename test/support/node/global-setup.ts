@@ -10,7 +10,7 @@ export default async function setup({ vitest, provide }: TestProject): Promise<(
   // The pool wants the Worker's static files in place.
   execFileSync(process.execPath, ["docs/build.ts"], { cwd: `${import.meta.dirname}/../../..` });
   const stack = await startUpstreams();
-  const proxies = await startFaultProxyServer(stack.variables.NEON_FETCH_ENDPOINT);
+  const proxies = await startFaultProxyServer();
   const { tokenEndpoint, clients } = stack.authorizationServer;
   provide("localStack", {
     variables: stack.variables,
