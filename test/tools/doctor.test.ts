@@ -1,5 +1,5 @@
 // The doctor against the local stack: all ✓ while it is healthy, and the right ✗ for each mistake that it promises to find.
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type IncomingHttpHeaders, createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -82,8 +82,6 @@ const keySetText = await (await fetch(JWKS_URL)).text();
 const beside = (name: string, text: string): Change => ({ files: { [name]: text } });
 const staging = (name: string): Change =>
   beside("wrangler.staging.toml", `name = "${name}"\nroute = "a.example"\n[vars]\nJWT_ISSUER = "https://x"`);
-const onNeon = at("hostname", "ep-cool-darkness-123456.us-east-2.aws.neon.tech");
-const SMART = `[placement]\nmode = "smart"\n[vars]`;
 const NO_KEYS = /^✗ no usable keys .*the response is a 302/;
 const WRONG_ISSUER = /^✗ the Worker rejects the token: wrong_issuer/;
 const unpublished = set({ JWT_ISSUER: `${loopback.url}/unpublished` });
@@ -137,8 +135,7 @@ test.for<[findings: RegExp | RegExp[], change: Change]>([
   [/^✗ the database returns an error.*"elsewhere" does not exist/, set(at("pathname", "/elsewhere"))],
   [/^✗ the database returns an error.*isn't JSON/, set({ NEON_FETCH_ENDPOINT: serve("<html>") })],
   [/^✗ the database doesn't respond.*: .*ECONNREFUSED/, set({ NEON_FETCH_ENDPOINT: "http://127.0.0.1:2" })],
-  [/^· the database is in aws:us-east-2\n.*under \[placement\]: region = "aws:us-east-2"$/, set(onNeon)],
-  [/^· the database is in aws:.*\n.*, in place of mode: region/, { ...set(onNeon), ...edit("[vars]", SMART) }],
+  [/^· the database is in aws:us-east-2\n.*: region = "aws:us/, set(at("hostname", "ep-x.us-east-2.aws.neon.tech"))],
   [/^✗ the role is too powerful[^]*crew_runs_reader/, set({ DATABASE_URL: stack.ownerDatabaseUrl })],
 ])("%s", async ([findings, change]) => expectProblems(findings, change));
 
@@ -147,15 +144,13 @@ async function expectProblems(findings: RegExp | RegExp[], change: Change = {}):
   expect(problems, problems.join("\n")).toEqual([findings].flat().map((finding) => expect.stringMatching(finding)));
 }
 
-/** All findings as they are shown. None may contain a password or a token's signature, and each ✗ must have a remedy. */
+/** All findings as they are shown. None may contain a password or a token's signature. */
 async function examine(change: Change): Promise<string[]> {
-  const findings = [];
-  for await (const finding of diagnose(await prepare(change))) findings.push(finding);
-  const shown = findings.map(formatFinding);
+  const shown: string[] = [];
+  for await (const finding of diagnose(await prepare(change))) shown.push(formatFinding(finding));
   const urls = JSON.stringify([change, DATABASE_URL, stack.ownerDatabaseUrl]);
   const passwords = [...urls.matchAll(/:([^:@/]+)@/g)].map(([, password]) => password);
   for (const secret of [...passwords, token.split(".")[2]]) expect(shown.join("\n")).not.toContain(secret);
-  for (const { mark, text, remedy } of findings) expect(mark !== "bad" || remedy !== undefined, text).toBe(true);
   return shown;
 }
 
@@ -196,28 +191,22 @@ test("the key set is requested as the Worker requests it, and keys that the Work
   expect(lastHeaders).toMatchObject(KEY_SET_REQUEST.headers);
 });
 
-const COMMAND = `${import.meta.dirname}/../../dev/doctor.ts`;
-
-test("as a command: each finding is printed at once, though the database hangs", async () => {
-  const { configFile, variables } = await prepare(set({ NEON_FETCH_ENDPOINT: `${loopback.url}/hangs` }));
-  const env = { ...variables, SMOKE_TOKEN: token };
-  const child = spawn(process.execPath, [COMMAND, "--config", configFile], { env });
-  onTestFinished(() => void child.kill());
-  let output = "";
-  for await (const chunk of child.stdout) if ((output += chunk).includes("✓ the token")) break;
-  expect(output).toContain("✓ the token");
-  expect(output).not.toContain("the database");
+test("each finding comes at once, though the database hangs", async () => {
+  const seen = [];
+  for await (const { text } of diagnose(await prepare(set({ NEON_FETCH_ENDPOINT: `${loopback.url}/hangs` })))) {
+    seen.push(text);
+    if (text.startsWith("the token")) break;
+  }
+  expect(seen.at(-1)).toBe("the token can read the runs whose owner_id is owner");
 });
 
 test("as a command: exit code 0 if all is ✓, and 1 if not", async () => {
   const run = async (change: Change) => {
     const { configFile, variables } = await prepare(change);
-    const args = [COMMAND, "--config", configFile];
+    const args = [`${import.meta.dirname}/../../dev/doctor.ts`, "--config", configFile];
     return promisify(execFile)(process.execPath, args, { env: { ...variables, SMOKE_TOKEN: token } });
   };
-  const { stdout } = await run({});
-  expect(stdout).toMatch(/^(✓ .*\n)+\n\d+ ✓, 0 ✗\n$/);
-  expect(stdout).toContain("\n✓ the token can read the runs whose owner_id is owner\n");
+  expect((await run({})).stdout).toMatch(/^(✓ .*\n)+\n\d+ ✓, 0 ✗\n$/);
   const stopped = { code: 1, stdout: expect.stringMatching(/\n✗ [^]*, 1 ✗\n$/) };
   await expect(run(set({ JWT_AUDIENCE: "other" }))).rejects.toMatchObject(stopped);
 });
