@@ -12,7 +12,7 @@ const ROOT = `${import.meta.dirname}/../..`;
 const FREE_PORTS = ["--port", "0", "--sql-port", "0", "--issuer-port", "0"];
 
 test("the lines that it prints work, and Ctrl-C leaves nothing behind", async () => {
-  const dev = startDev(FREE_PORTS);
+  const dev = startDev();
   await dev.waitFor("docs/writing-runs.md");
   const lines = (start: string) => dev.output().match(new RegExp(`^${start} .*$`, "gm")) ?? [];
   const [url = "", token = "", , asStranger = "", asAdmin = ""] = lines("export");
@@ -37,7 +37,7 @@ test("the lines that it prints work, and Ctrl-C leaves nothing behind", async ()
 });
 
 test("a SIGTERM during the start ends what had started", async () => {
-  const dev = startDev(FREE_PORTS);
+  const dev = startDev();
   await dev.waitFor("starting: Worker");
   await expect.poll(() => dev.findProcess("wrangler-dist"), { timeout: 10_000 }).toBeDefined();
   dev.signal("SIGTERM");
@@ -47,7 +47,7 @@ test("a SIGTERM during the start ends what had started", async () => {
 });
 
 test("if wrangler dies, all ends with an error", async () => {
-  const dev = startDev(FREE_PORTS);
+  const dev = startDev();
   await dev.waitFor("Ctrl-C ends everything");
   process.kill(dev.findProcess("wrangler-dist") ?? expect.fail("there is no wrangler"), "SIGKILL");
   expect(await dev.exitCode).toBe(1);
@@ -59,55 +59,45 @@ test("a taken port is one line and an exit code of 1, before anything starts", a
   const { url, close } = await listenOnLoopback(createServer());
   onTestFinished(close);
   const { port } = new URL(url);
-  const dev = startDev([...FREE_PORTS, "--port", `${port}`]);
+  const dev = startDev("--port", port);
   expect(await dev.exitCode).toBe(1);
   expect(dev.output()).toMatch(new RegExp(`^starting.*\nport ${port} is taken; choose another with --port.*\n$`));
 });
 
 /** In a separate process group, which gets the signals, like a terminal's foreground job. */
-function startDev(flags: string[]) {
+function startDev(...flags: string[]) {
   // All its processes inherit this.
   const mark = `STARTED_BY=${crypto.randomUUID()}`;
-  const [name = "", value] = mark.split("=");
-  const options = { cwd: ROOT, detached: true, env: { ...process.env, [name]: value } };
-  const child = spawn("npm", ["run", "--silent", "dev", "--", ...flags], options);
+  const command = [mark, "npm", "run", "--silent", "dev", "--", ...FREE_PORTS, ...flags];
+  const child = spawn("env", command, { cwd: ROOT, detached: true });
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
-  }
-  let hasEnded = false;
-  const exitCode = once(child, "close").then(([code]: (number | null)[]) => {
-    hasEnded = true;
-    return code;
-  });
-  const signal = (signalName: NodeJS.Signals) => process.kill(-(child.pid ?? 0), signalName);
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const exitCode = once(child, "close").then(([code]: (number | null)[]) => code);
+  const signal = (name: NodeJS.Signals) => process.kill(-(child.pid ?? 0), name);
   onTestFinished(async () => {
-    if (!hasEnded) signal("SIGTERM");
+    if (child.exitCode === null && child.signalCode === null) signal("SIGTERM");
     await exitCode;
   });
   /** The id of a process of it whose command contains the word. */
   const findProcess = (word: string): number | undefined =>
     readdirSync("/proc")
       .map(Number)
-      .find((pid) => {
-        try {
-          const isOwn = pid > 0 && readFileSync(`/proc/${pid}/environ`, "utf8").includes(mark);
-          return isOwn && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(word);
-        } catch {
-          return false;
-        }
-      });
+      .find((pid) => contains(`/proc/${pid}/environ`, mark) && contains(`/proc/${pid}/cmdline`, word));
   return {
     output: () => output,
     exitCode,
     signal,
     findProcess,
+    waitFor: (text: string) => expect.poll(() => output, { timeout: 50_000 }).toContain(text),
     expectNothingLeft: () => expect.poll(() => findProcess(""), { timeout: 5_000 }).toBeUndefined(),
-    async waitFor(text: string): Promise<void> {
-      while (!output.includes(text)) {
-        if (hasEnded) throw new Error(`it ended without the line "${text}":\n${output}`);
-        await sleep(20);
-      }
-    },
   };
+}
+
+/** False for a file that can't be read, such as that of a process which has ended meanwhile. */
+function contains(path: string, text: string): boolean {
+  try {
+    return readFileSync(path, "utf8").includes(text);
+  } catch {
+    return false;
+  }
 }

