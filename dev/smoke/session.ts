@@ -20,7 +20,7 @@ const MAX_SHOWN_LENGTH = 300;
 /** What Browser Integrity Check sends instead of the Worker. */
 export const BLOCKED = "error code: 1010";
 /** Static files, served without the Worker: no request id. */
-const FILES = /^\/(docs$|openapi\.json)/;
+const FILES = /^\/(docs(\/|$)|openapi\.json)/;
 
 /** Status and `detail` of each error, by its code. */
 const REFUSALS = {
