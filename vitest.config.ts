@@ -1,9 +1,9 @@
 // One runner for all tests. `npm test` runs the projects workerd and node: the Worker. `npm run test:tools` runs tools and
 // browser, which start many processes or need Chromium; vectors needs files of others.
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { type TestProjectInlineConfiguration, defineConfig } from "vitest/config";
-import { readVectors } from "./test/vectors/read-vectors.ts";
 import type {} from "./test/support/provided.ts";
 
 /** For tests that start processes. */
@@ -14,7 +14,8 @@ const LATER = { maxWorkers: 3, sequence: { groupOrder: 1 } };
 // Otherwise wrangler says for each file where its secrets come from.
 process.env["WRANGLER_LOG"] ??= "warn";
 
-const vectors = readVectors();
+// npm runs scripts in the project's folder, wherever it was called.
+const { VECTORS, INIT_CWD = "" } = process.env;
 
 const PROJECTS: TestProjectInlineConfiguration[] = [
   {
@@ -53,14 +54,15 @@ const PROJECTS: TestProjectInlineConfiguration[] = [
   { test: { name: "browser", include: ["test/tools/browser/*.test.ts"], ...PATIENCE, ...LATER } },
   {
     plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
-    test: { name: "vectors", include: ["test/vectors/*.test.ts"], provide: { vectors } },
+    resolve: { alias: { vectors: resolve(INIT_CWD, VECTORS ?? "") } },
+    test: { name: "vectors", include: ["test/vectors/*.test.ts"] },
   },
 ];
 
 /** What a project needs that not every machine has. */
 const MISSING: Record<string, string | false> = {
   browser: !existsSync("/usr/bin/chromium") && "Chromium",
-  vectors: vectors === undefined && "the files of VECTORS",
+  vectors: VECTORS === undefined && "the files of VECTORS",
 };
 
 /** By `--project`; all if there are none. */

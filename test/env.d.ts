@@ -1,10 +1,24 @@
-// The environment of the Worker under test: what vitest.config.ts binds.
-import type { LocalStackAddresses } from "./support/provided.ts";
+// What vitest.config.ts and Vite add to the modules and the environment of the Worker's tests.
 
-declare global {
-  namespace Cloudflare {
-    interface Env extends Readonly<LocalStackAddresses["variables"]> {
-      readonly RATE_LIMITER: RateLimit;
-    }
+/** A file's text. */
+declare module "*?raw" {
+  const text: string;
+  export default text;
+}
+
+/** A file of published vectors. */
+declare module "vectors/*" {
+  /** A key, or a set of keys; without a public one, they are symmetric. */
+  type Keys = { keys?: object[] } | undefined;
+  interface Vector extends Record<"jws" | "result", string> {
+    tcId: number;
+  }
+  const file: { numberOfTests: number; testGroups: { public: Keys; private: Keys; tests: Vector[] }[] };
+  export default file;
+}
+
+declare namespace Cloudflare {
+  interface Env {
+    readonly RATE_LIMITER: RateLimit;
   }
 }
