@@ -8,9 +8,6 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
-import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { end, start } from "../support/node/child-process.ts";
@@ -21,9 +18,8 @@ const ROOT = join(import.meta.dirname, "../..");
 /** Debian's, because its packages are Debian's, too. */
 const PYTHON = "/usr/bin/python3";
 const PATIENCE = { timeout: 30_000, interval: 100 };
-const CLAIMS = { iss: "https://issuer.example.com", aud: "https://api.example.com" };
+const CLAIMS = { iss: "https://issuer.example.com", aud: "https://api.example.com", sub: "owner" };
 const SECRET = randomBytes(24);
-
 const PYTHONPATH = "examples/python:test/tools/python";
 
 interface Webhook {
@@ -35,7 +31,8 @@ const NEEDED = "import fastapi, httpx, jwt, postgres_server, uvicorn";
 const isInstalled = spawnSync(PYTHON, ["-c", NEEDED], { cwd: ROOT, env: { PYTHONPATH } }).status === 0;
 
 describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, which needs FastAPI", () => {
-  const started: { close(): unknown }[] = [];
+  /** What ends the parts, in the order of their start. */
+  const ends: (() => unknown)[] = [];
   let key: SigningKey;
   let folder: string;
   let environment: Record<string, string>;
@@ -49,6 +46,7 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
+    ends.push(() => rm(folder, { recursive: true }));
     key = await makeKey("RS256");
     const keySet = formatKeySet([(await makeKey("ES256")).jwk, key.jwk]);
     // The issuer's keys, and the receiver of webhooks.
@@ -61,28 +59,22 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
         response.writeHead((await statuses?.shift()) ?? 204).end();
       }),
     );
-    started.push(receiver);
+    ends.push(receiver.close);
 
     // Not killed, because it has a server to end: it ends with its standard input, even if this process dies.
     const postgres = runPython(["test/tools/python/serve_postgres.py"], {}, spawn);
-    started.push({
-      close: async () => {
-        const gone = once(postgres, "exit");
-        postgres.stdin.end();
-        await gone;
-      },
+    ends.push(() => {
+      postgres.child.stdin.end();
+      return once(postgres.child, "exit");
     });
-    const addresses = JSON.parse(await find(postgres.stdout, /^\{.*/)) as Record<"databaseUrl" | "sqlUrl", string>;
+    const addresses = JSON.parse(await postgres.find(/^\{.*\}$/m)) as Record<"databaseUrl" | "sqlUrl", string>;
     ({ sqlUrl } = addresses);
     const trusted = { JWT_ISSUER: CLAIMS.iss, JWT_AUDIENCE: CLAIMS.aud, JWKS_URL: receiver.url };
+    const DATABASE_URL = "postgresql://crew_runs_reader:password@127.0.0.1/postgres";
     localStack = await startLocalStack({
-      chooseSettings: () => ({
-        ...trusted,
-        NEON_FETCH_ENDPOINT: sqlUrl,
-        DATABASE_URL: "postgresql://crew_runs_reader:password@127.0.0.1/postgres",
-      }),
+      chooseSettings: () => ({ ...trusted, NEON_FETCH_ENDPOINT: sqlUrl, DATABASE_URL }),
     });
-    started.push(localStack);
+    ends.push(localStack.close);
     environment = {
       ...trusted,
       API: localStack.url,
@@ -93,20 +85,17 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       PYTHONPATH,
     };
     const server = runPython(["-m", "uvicorn", "app:app", "--port=0"], environment);
-    started.push({ close: () => end(server) });
-    backEnd = await find(server.stderr, /(?<=running on )http:\S+/);
+    ends.push(() => end(server.child));
+    backEnd = await server.find(/(?<=running on )http:\S+(?= )/);
     worker = startWorker();
+    ends.push(() => end(worker));
   });
 
   afterAll(async () => {
-    if (worker !== undefined) await end(worker);
-    for (const part of started.toReversed()) await part.close();
-    await rm(folder, { recursive: true, force: true });
+    for (const endPart of ends.toReversed()) await endPart();
   });
 
-  function startWorker(): ChildProcess {
-    return runPython(["examples/python/app.py"], environment);
-  }
+  const startWorker = () => runPython(["examples/python/app.py"], environment).child;
 
   async function query(sql: string): Promise<(string | null)[][]> {
     const response = await fetch(sqlUrl, {
@@ -118,21 +107,21 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     return ((await response.json()) as { rows: (string | null)[][] }).rows;
   }
 
+  const sign = (claims: object = {}) => signToken(key, { ...CLAIMS, ...claims });
   const post = (authorization: string | undefined, topic: string) =>
     fetch(`${backEnd}/reports`, {
       method: "POST",
       headers: { "content-type": "application/json", ...(authorization !== undefined && { authorization }) },
       body: JSON.stringify({ topic }),
     });
-  const read = async (location: string, sub: string) => {
-    const headers = { authorization: `Bearer ${await signToken(key, { ...CLAIMS, sub })}` };
-    const response = await fetch(location, { headers });
+  const read = async (location: string, sub = "owner") => {
+    const response = await fetch(location, { headers: { authorization: `Bearer ${await sign({ sub })}` } });
     return { status: response.status, run: (await response.json()) as Record<string, unknown> };
   };
 
   /** Posts as the owner. Returns the run's address and id. */
   async function order(topic: string): Promise<{ location: string; id: string }> {
-    const response = await post(`Bearer ${await signToken(key, { ...CLAIMS, sub: "owner" })}`, topic);
+    const response = await post(`Bearer ${await sign()}`, topic);
     expect(response.status).toBe(202);
     expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
     const { id } = (await response.json()) as { id: string };
@@ -141,135 +130,120 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     return { location, id };
   }
 
+  /** Orders a run, and waits until its crew works. It does so until `release` is called. */
+  async function orderHeld(topic: string) {
+    const hold = join(folder, topic);
+    await writeFile(hold, "");
+    const ordered = await order(topic);
+    return { ...ordered, running: await waitForStatus(ordered.location, "running"), release: () => rm(hold) };
+  }
+
   const waitForStatus = (location: string, status: string) =>
     vi.waitFor(async () => {
-      const { run } = await read(location, "owner");
+      const { run } = await read(location);
       expect(run["status"]).toBe(status);
       return run;
     }, PATIENCE);
 
-  const findWebhooks = (id: string) => webhooks.filter(({ body }) => body.includes(id));
-
-  function expectSigned({ headers, body }: Webhook, id: string): void {
-    const signed = `${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`;
-    const signature = createHmac("sha256", SECRET).update(signed).digest("base64");
-    expect(headers["webhook-signature"]).toBe(`v1,${signature}`);
-    expect(headers["webhook-id"]).toBe(`run_${id}`);
-    expect(JSON.parse(body)).toEqual({ type: "crew_run.ended", timestamp: expect.any(String), data: { id } });
+  /** Waits for so many webhooks about a run, each signed and with the run's id alone. */
+  async function waitForWebhooks(id: string, count: number): Promise<void> {
+    const found = () => webhooks.filter(({ body }) => body.includes(id));
+    await vi.waitFor(() => expect(found()).toHaveLength(count), PATIENCE);
+    for (const { headers, body } of found()) {
+      const signed = `${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`;
+      const signature = createHmac("sha256", SECRET).update(signed).digest("base64");
+      expect(headers).toMatchObject({ "webhook-id": `run_${id}`, "webhook-signature": `v1,${signature}` });
+      expect(JSON.parse(body)).toEqual({ type: "crew_run.ended", timestamp: expect.any(String), data: { id } });
+    }
   }
 
   test("a run is accepted, executed, announced by a signed webhook, and read by its owner only", async () => {
-    const hold = join(folder, "trams");
-    await writeFile(hold, "");
-    const { location, id } = await order("trams");
-    const running = await waitForStatus(location, "running");
+    const { location, id, running, release } = await orderHeld("trams");
     expect(running).toMatchObject({ owner_id: "owner", crew_type: "report", task_input: { topic: "trams" } });
     expect((await read(location, "somebody else")).status).toBe(404);
-    expect(findWebhooks(id)).toEqual([]);
-    await rm(hold);
-    await vi.waitFor(() => expect(findWebhooks(id)).toHaveLength(1), PATIENCE);
-    for (const webhook of findWebhooks(id)) expectSigned(webhook, id);
-    expect((await read(location, "owner")).run).toMatchObject({ status: "completed", result: "# trams" });
+    await waitForWebhooks(id, 0);
+    await release();
+    await waitForWebhooks(id, 1);
+    expect((await read(location)).run).toMatchObject({ status: "completed", result: "# trams" });
   });
 
   test("a missing or forged token starts no run", async () => {
-    const foreign = await makeKey("RS256", { kid: key.jwk.kid });
-    const nowSeconds = Math.floor(Date.now() / 1000);
-    const unsigned = (await signToken(key, CLAIMS)).split(".");
-    const none = Buffer.from(JSON.stringify({ alg: "none", kid: key.jwk.kid })).toString("base64url");
+    const { kid } = key.jwk;
+    const exp = Math.floor(Date.now() / 1000) + 300;
+    const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const forge = (alg: string) => `${encode({ alg, kid })}.${encode({ ...CLAIMS, exp })}.`;
+    const hmac = createHmac("sha256", JSON.stringify(key.jwk)).update(forge("HS256").slice(0, -1)).digest("base64url");
     const forged = {
-      missing: undefined,
-      "no token": "Bearer worthless",
-      "another scheme": `Basic ${btoa("owner:password")}`,
-      "another key": `Bearer ${await signToken(foreign, CLAIMS)}`,
-      "an unknown key": `Bearer ${await signToken(await makeKey("RS256"), CLAIMS)}`,
-      unsigned: `Bearer ${none}.${unsigned[1]}.`,
-      "signed with the public key": `Bearer ${await new SignJWT({ ...CLAIMS, sub: "owner", exp: nowSeconds + 300 })
-        .setProtectedHeader({ alg: "HS256", kid: key.jwk.kid ?? "" })
-        .sign(Buffer.from(JSON.stringify(key.jwk)))}`,
-      "another issuer": `Bearer ${await signToken(key, { ...CLAIMS, iss: "https://other.example.com" })}`,
-      "another audience": `Bearer ${await signToken(key, { ...CLAIMS, aud: "https://another.example.com" })}`,
-      expired: `Bearer ${await signToken(key, { ...CLAIMS, exp: nowSeconds - 60 })}`,
-      "without expiry": `Bearer ${await signToken(key, { ...CLAIMS, exp: undefined })}`,
-      "without subject": `Bearer ${await signToken(key, { ...CLAIMS, sub: undefined })}`,
+      "by another key": await signToken(await makeKey("RS256", { kid }), CLAIMS),
+      "by an unknown key": await signToken(await makeKey("RS256"), CLAIMS),
+      unsigned: forge("none"),
+      "signed with the public key": forge("HS256") + hmac,
+      "of another issuer": await sign({ iss: "https://other.example.com" }),
+      "for another audience": await sign({ aud: "https://another.example.com" }),
+      expired: await sign({ exp: exp - 360 }),
+      "without expiry": await sign({ exp: undefined }),
+      "without subject": await sign({ sub: undefined }),
+      "no token": "worthless",
     };
     const [before] = await query("select count(*) from crew_runs");
-    for (const [name, authorization] of Object.entries(forged)) {
+    const authorizations = Object.values(forged).map((token) => `Bearer ${token}`);
+    for (const authorization of [...authorizations, undefined, `Basic ${btoa("owner:password")}`]) {
       const response = await post(authorization, "forged");
-      expect({ name, status: response.status }).toEqual({ name, status: 401 });
+      expect({ authorization, status: response.status }).toEqual({ authorization, status: 401 });
       expect(response.headers.get("www-authenticate")).toMatch(/^Bearer/);
     }
     expect((await query("select count(*) from crew_runs"))[0]).toEqual(before);
   });
 
   test("the run of a stopped worker fails at once, that of a killed one is given up, and pending runs wait", async () => {
-    const orderHeld = async (topic: string) => {
-      await writeFile(join(folder, topic), "");
-      const ordered = await order(topic);
-      await waitForStatus(ordered.location, "running");
-      return ordered;
-    };
     const planes = await orderHeld("planes");
     worker.kill("SIGTERM");
     await once(worker, "exit", { signal: AbortSignal.timeout(PATIENCE.timeout) });
     const stopped = { status: "failed", error: "The crew stopped with SystemExit." };
-    expect((await read(planes.location, "owner")).run).toMatchObject(stopped);
+    expect((await read(planes.location)).run).toMatchObject(stopped);
     worker = startWorker();
     const ships = await orderHeld("ships");
     await end(worker);
     const trains = await order("trains");
-    expect((await read(trains.location, "owner")).run).toMatchObject({ status: "pending" });
+    expect((await read(trains.location)).run).toMatchObject({ status: "pending" });
     const earlier = "created_at = now() - interval '2 hours', started_at = now() - interval '2 hours'";
     await query(`update crew_runs set ${earlier} where id = '${ships.id}'`);
     worker = startWorker();
     expect(await waitForStatus(trains.location, "completed")).toMatchObject({ result: "# trains" });
     expect(await waitForStatus(ships.location, "failed")).toMatchObject({ error: "The run was abandoned." });
-    await vi.waitFor(() => expect(findWebhooks(ships.id)).toHaveLength(1), PATIENCE);
+    await waitForWebhooks(ships.id, 1);
   });
 
   test("a webhook that failed, or whose sender died, is sent again with its id until it is delivered", async () => {
     const { promise: response, resolve: respond } = Promise.withResolvers<number>();
-    const hold = join(folder, "bicycles");
-    await writeFile(hold, "");
-    const { id } = await order("bicycles");
+    const { id, release } = await orderHeld("bicycles");
     responses.set(id, [500, response]);
-    await rm(hold);
+    await release();
     const isDue = () => query(`update crew_run_webhooks set next_attempt_at = now() where run_id = '${id}'`);
-    await vi.waitFor(() => expect(findWebhooks(id)).toHaveLength(1), PATIENCE);
+    await waitForWebhooks(id, 1);
     await isDue();
     // The receiver has this one, but the sender dies before it knows.
-    await vi.waitFor(() => expect(findWebhooks(id)).toHaveLength(2), PATIENCE);
+    await waitForWebhooks(id, 2);
     await end(worker);
     respond(204);
     worker = startWorker();
     await isDue();
-    await vi.waitFor(() => expect(findWebhooks(id)).toHaveLength(3), PATIENCE);
-    for (const webhook of findWebhooks(id)) expectSigned(webhook, id);
+    await waitForWebhooks(id, 3);
     const delivered = `select from crew_run_webhooks where run_id = '${id}' and delivered_at is not null`;
     await vi.waitFor(async () => expect(await query(delivered)).toHaveLength(1), PATIENCE);
     await isDue();
     const next = await order("another");
-    await vi.waitFor(() => expect(findWebhooks(next.id)).toHaveLength(1), PATIENCE);
-    expect(findWebhooks(id)).toHaveLength(3);
+    await waitForWebhooks(next.id, 1);
+    await waitForWebhooks(id, 3);
   });
 });
 
+/** `find` waits until the output matches, and returns what does. */
 function runPython(args: string[], environment: Record<string, string>, run: typeof start = start) {
   const env = { PATH: process.env["PATH"], PYTHONUNBUFFERED: "1", ...environment };
   const child = run(PYTHON, args, { cwd: ROOT, env, stdio: "pipe" }) as ChildProcessWithoutNullStreams;
-  child.stderr.pipe(process.stderr);
-  child.stdout.resume();
-  return child;
-}
-
-/** Waits for an output that matches, and returns what does. */
-async function find(output: Readable, pattern: RegExp): Promise<string> {
-  for await (const line of createInterface({ input: output })) {
-    const [found] = pattern.exec(line) ?? [];
-    if (found !== undefined) {
-      output.resume();
-      return found;
-    }
-  }
-  throw new Error(`the output ended without ${pattern}`);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const find = (pattern: RegExp) => vi.waitFor(() => pattern.exec(output)?.[0] ?? expect.fail(output), PATIENCE);
+  return { child, find };
 }
