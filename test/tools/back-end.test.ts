@@ -4,10 +4,11 @@ import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn, spawnSyn
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { type IncomingHttpHeaders, createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { neon, neonConfig } from "@neondatabase/serverless";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { end, start } from "../support/node/child-process.ts";
@@ -22,11 +23,6 @@ const CLAIMS = { iss: "https://issuer.example.com", aud: "https://api.example.co
 const SECRET = randomBytes(24);
 const PYTHONPATH = "examples/python:test/tools/python";
 
-interface Webhook {
-  headers: Record<string, string>;
-  body: string;
-}
-
 const NEEDED = "import fastapi, httpx, jwt, postgres_server, uvicorn";
 const isInstalled = spawnSync(PYTHON, ["-c", NEEDED], { cwd: ROOT, env: { PYTHONPATH } }).status === 0;
 
@@ -37,11 +33,12 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
   let folder: string;
   let environment: Record<string, string>;
   let localStack: LocalStack;
-  let sqlUrl: string;
+  /** Sends a statement as the superuser. */
+  let query: (sql: string) => Promise<object[]>;
   let backEnd: string;
   let worker: ChildProcess;
   /** What the receiver got, and its next statuses for webhooks about a run; otherwise it responds 204. */
-  const webhooks: Webhook[] = [];
+  const webhooks: { headers: IncomingHttpHeaders; body: string }[] = [];
   const responses = new Map<string, (number | Promise<number>)[]>();
 
   beforeAll(async () => {
@@ -53,9 +50,9 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     const receiver = await listenOnLoopback(
       createServer(async (request, response) => {
         if (request.method === "GET") return void response.end(keySet);
-        const webhook = { headers: request.headers as Webhook["headers"], body: await text(request) };
-        webhooks.push(webhook);
-        const [, statuses] = [...responses].find(([id]) => webhook.body.includes(id)) ?? [];
+        const body = await text(request);
+        webhooks.push({ headers: request.headers, body });
+        const [, statuses] = [...responses].find(([id]) => body.includes(id)) ?? [];
         response.writeHead((await statuses?.shift()) ?? 204).end();
       }),
     );
@@ -67,18 +64,18 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       postgres.child.stdin.end();
       return once(postgres.child, "exit");
     });
-    const addresses = JSON.parse(await postgres.find(/^\{.*\}$/m)) as Record<"databaseUrl" | "sqlUrl", string>;
-    ({ sqlUrl } = addresses);
+    const { databaseUrl, sqlUrl } = JSON.parse(await postgres.find(/^\{.*\}$/m)) as Record<string, string>;
+    neonConfig.fetchEndpoint = sqlUrl ?? "";
+    query = neon("postgresql://postgres:password@127.0.0.1/postgres").query;
     const trusted = { JWT_ISSUER: CLAIMS.iss, JWT_AUDIENCE: CLAIMS.aud, JWKS_URL: receiver.url };
     const DATABASE_URL = "postgresql://crew_runs_reader:password@127.0.0.1/postgres";
-    localStack = await startLocalStack({
-      chooseSettings: () => ({ ...trusted, NEON_FETCH_ENDPOINT: sqlUrl, DATABASE_URL }),
-    });
+    const settings = { ...trusted, DATABASE_URL, NEON_FETCH_ENDPOINT: sqlUrl ?? "" };
+    localStack = await startLocalStack({ chooseSettings: () => settings });
     ends.push(localStack.close);
     environment = {
       ...trusted,
       API: localStack.url,
-      WRITER_DATABASE_URL: addresses.databaseUrl,
+      WRITER_DATABASE_URL: databaseUrl ?? "",
       WEBHOOK_URL: receiver.url,
       WEBHOOK_SECRET: `whsec_${SECRET.toString("base64")}`,
       HOLD: folder,
@@ -96,16 +93,6 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
   });
 
   const startWorker = () => runPython(["examples/python/app.py"], environment).child;
-
-  async function query(sql: string): Promise<(string | null)[][]> {
-    const response = await fetch(sqlUrl, {
-      method: "POST",
-      headers: { "neon-connection-string": "postgresql://postgres@127.0.0.1/postgres" },
-      body: JSON.stringify({ query: sql, params: [] }),
-    });
-    expect(response.status).toBe(200);
-    return ((await response.json()) as { rows: (string | null)[][] }).rows;
-  }
 
   const sign = (claims: object = {}) => signToken(key, { ...CLAIMS, ...claims });
   const post = (authorization: string | undefined, topic: string) =>
@@ -185,14 +172,14 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
       "without subject": await sign({ sub: undefined }),
       "no token": "worthless",
     };
-    const [before] = await query("select count(*) from crew_runs");
+    const before = await query("select count(*) from crew_runs");
     const authorizations = Object.values(forged).map((token) => `Bearer ${token}`);
     for (const authorization of [...authorizations, undefined, `Basic ${btoa("owner:password")}`]) {
       const response = await post(authorization, "forged");
       expect({ authorization, status: response.status }).toEqual({ authorization, status: 401 });
       expect(response.headers.get("www-authenticate")).toMatch(/^Bearer/);
     }
-    expect((await query("select count(*) from crew_runs"))[0]).toEqual(before);
+    expect(await query("select count(*) from crew_runs")).toEqual(before);
   });
 
   test("the run of a stopped worker fails at once, that of a killed one is given up, and pending runs wait", async () => {

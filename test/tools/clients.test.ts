@@ -78,13 +78,9 @@ test("a client generated from the OpenAPI document compiles strictly, and reads 
   const compiler = join(import.meta.dirname, "../../node_modules/typescript/bin/tsc");
   const compiled = await launch([process.execPath, compiler, "-p", directory], directory).ended;
   expect(compiled).toMatchObject({ code: 0, stdout: "" });
-  const { readAll } = (await import(join(directory, "client.ts"))) as { readAll(...args: string[]): Promise<object> };
-  expect(await readAll(localStack.url, token, COMPLETED, FOREIGN)).toEqual({
-    description: expect.stringMatching(/^completed: # Trams/),
-    roles: ["Researcher"],
-    code: "run_not_found",
-    ready: "ok",
-  });
+  const { readBoth } = (await import(join(directory, "client.ts"))) as { readBoth(...args: string[]): Promise<object> };
+  const both = await readBoth(localStack.url, token, COMPLETED, FOREIGN);
+  expect(both).toEqual({ status: "completed", roles: ["Researcher"], isLong: true, code: "run_not_found" });
 });
 
 /** The samples of the pages for clients, by page, section and language. */
@@ -154,54 +150,33 @@ for (const [name, [complete, output]] of Object.entries(SHORT_SAMPLES)) {
   });
 }
 
-interface Loop {
-  needs: string;
-  /** Gets its token from the variable TOKEN and, when that was refused, from RENEWED_TOKEN; fails without them. */
-  program: (code: string) => Program;
-  /** What the program says when it is canceled. */
-  canceled: RegExp;
-}
-
-const LOOPS: Record<string, Loop> = {
-  JavaScript: {
-    needs: "node",
-    program: (code) => {
-      const main = `
-        import { waitForRun } from "./wait-for-run.js";
-        const { env } = process;
-        const canceled = new AbortController();
-        process.once("SIGINT", () => canceled.abort());
-        const getToken = async (isRefused) =>
-          env[isRefused ? "RENEWED_TOKEN" : "TOKEN"] ?? Promise.reject(new Error("no token"));
-        const options = { timeoutSeconds: Number(env.TIME_LIMIT), signal: canceled.signal };
-        const { status, text } = await waitForRun(env.URL, getToken, options);
-        process.stdout.write(status + "\\n" + text);`;
-      return node(main, { "wait-for-run.js": code });
-    },
-    canceled: /AbortError/,
-  },
-  Python: {
-    needs: "python3",
-    program: (code) => {
-      const main = `
+/** Programs around the loops. They get their token from the variable TOKEN and, when that was refused, from RENEWED_TOKEN. */
+const JAVASCRIPT = `
+import { waitForRun } from "./wait-for-run.js";
+const { env } = process;
+const canceled = new AbortController();
+process.once("SIGINT", () => canceled.abort());
+const getToken = async (isRefused) =>
+  env[isRefused ? "RENEWED_TOKEN" : "TOKEN"] ?? Promise.reject(new Error("no token"));
+const options = { timeoutSeconds: Number(env.TIME_LIMIT), signal: canceled.signal };
+const { status, text } = await waitForRun(env.URL, getToken, options);
+process.stdout.write(status + "\\n" + text);
+`;
+const PYTHON = `
 import os, signal, threading
 from wait_for_run import wait_for_run
 cancel = threading.Event()
 signal.signal(signal.SIGINT, lambda *_: cancel.set())
 get_token = lambda refused: os.environ["RENEWED_TOKEN" if refused else "TOKEN"]
 status, text = wait_for_run(os.environ["URL"], get_token, int(os.environ["TIME_LIMIT"]), cancel)
-print(status, text, sep="\\n", end="")`;
-      return python(main, { "wait_for_run.py": code });
-    },
-    canceled: /InterruptedError: canceled/,
-  },
-  Go: {
-    needs: "go",
-    program: (code) => {
-      const main = `seconds, _ := strconv.Atoi(os.Getenv("TIME_LIMIT"))
+print(status, text, sep="\\n", end="")
+`;
+const GO_IMPORTS = ["context", "errors", "fmt", "os", "os/signal", "time"];
+const GO = `
+limit, _ := time.ParseDuration(os.Getenv("TIME_LIMIT") + "s")
 ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 defer stop()
-ctx, end := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+ctx, end := context.WithTimeout(ctx, limit)
 defer end()
 getToken := func(refused bool) (string, error) {
 	token, found := os.LookupEnv(map[bool]string{false: "TOKEN", true: "RENEWED_TOKEN"}[refused])
@@ -216,19 +191,17 @@ if err == nil {
 }
 return err
 `;
-      const imports = ["context", "errors", "fmt", "os", "os/signal", "strconv", "time"];
-      return go(imports, main, { "loop.go": code.replace("package crewruns", "package main") });
-    },
-    canceled: /context canceled/,
-  },
-  curl: {
-    needs: "curl",
-    program: (code) =>
-      sh(`${code}
-        get_token() { printenv "\${1:+RENEWED_}TOKEN"; }
-        wait_for_run "$URL" "$TIME_LIMIT" && echo "$status" && cat run.json`),
-    canceled: /^$/,
-  },
+const CURL = `
+get_token() { printenv "\${1:+RENEWED_}TOKEN"; }
+wait_for_run "$URL" "$TIME_LIMIT" && echo "$status" && cat run.json
+`;
+
+/** The loops: what they need, the complete program, and what it says when it is canceled. */
+const LOOPS: Record<string, [needs: string, complete: (loop: string) => Program, canceled: RegExp]> = {
+  JavaScript: ["node", (loop) => node(JAVASCRIPT, { "wait-for-run.js": loop }), /AbortError/],
+  Python: ["python3", (loop) => python(PYTHON, { "wait_for_run.py": loop }), /InterruptedError: canceled/],
+  Go: ["go", (loop) => go(GO_IMPORTS, GO, { "loop.go": loop.replace("crewruns", "main") }), /context canceled/],
+  curl: ["curl", (loop) => sh(loop + CURL), /^$/],
 };
 
 /**
@@ -287,12 +260,12 @@ const ENDS: [when: string, situation: Situation, log: string[], output: RegExp][
   ["when the time is up in a request", { faults: ["503 1", "hang"], seconds: 6 }, ["503 1", "hang"], TIME_IS_UP],
 ];
 
-for (const [language, { needs, program, canceled }] of Object.entries(LOOPS)) {
+for (const [language, [needs, complete, canceled]] of Object.entries(LOOPS)) {
   describe.skipIf(isMissing(needs)).concurrent(`the loop in ${language}`, () => {
     let start: Awaited<ReturnType<typeof install>>;
 
     beforeAll(async () => {
-      start = await install(program(findSample(`polling, Polling, ${language}`)), folder);
+      start = await install(complete(findSample(`polling, Polling, ${language}`)), folder);
     }, COMPILE_TIMEOUT_MS);
 
     async function startLoop(context: TestContext, situation: Situation) {

@@ -137,20 +137,18 @@ test.for<[findings: RegExp | RegExp[], change: Change]>([
   [/^✗ the database doesn't respond.*: .*ECONNREFUSED/, set({ NEON_FETCH_ENDPOINT: "http://127.0.0.1:2" })],
   [/^· the database is in aws:us-east-2\n.*: region = "aws:us/, set(at("hostname", "ep-x.us-east-2.aws.neon.tech"))],
   [/^✗ the role is too powerful[^]*crew_runs_reader/, set({ DATABASE_URL: stack.ownerDatabaseUrl })],
-])("%s", async ([findings, change]) => expectProblems(findings, change));
+])("%s", async ([problems, change]) => void (await expectProblems(problems, change)));
 
-async function expectProblems(findings: RegExp | RegExp[], change: Change = {}): Promise<void> {
-  const problems = (await examine(change)).filter((each) => /^[✗·]/.test(each));
-  expect(problems, problems.join("\n")).toEqual([findings].flat().map((finding) => expect.stringMatching(finding)));
-}
-
-/** All findings as they are shown. None may contain a password or a token's signature. */
-async function examine(change: Change): Promise<string[]> {
-  const shown: string[] = [];
-  for await (const finding of diagnose(await prepare(change))) shown.push(formatFinding(finding));
+/** All findings as they are shown, which must have these problems and no other, no password and no token's signature. */
+async function expectProblems(problems: RegExp | RegExp[], change: Change = {}): Promise<string> {
+  const findings: string[] = [];
+  for await (const finding of diagnose(await prepare(change))) findings.push(formatFinding(finding));
+  const shown = findings.join("\n");
+  const expected = [problems].flat().map((problem) => expect.stringMatching(problem));
+  expect(findings.filter((each) => /^[✗·]/.test(each))).toEqual(expected);
   const urls = JSON.stringify([change, DATABASE_URL, stack.ownerDatabaseUrl]);
   const passwords = [...urls.matchAll(/:([^:@/]+)@/g)].map(([, password]) => password);
-  for (const secret of [...passwords, token.split(".")[2]]) expect(shown.join("\n")).not.toContain(secret);
+  for (const secret of [...passwords, token.split(".")[2]]) expect(shown).not.toContain(secret);
   return shown;
 }
 
@@ -187,7 +185,7 @@ test.for<[finding: RegExp, sql: string]>([
 test("the key set is requested as the Worker requests it, and keys that the Worker would skip aren't counted", async () => {
   const { keys } = JSON.parse(keySetText) as { keys: object[] };
   const url = serve(JSON.stringify({ keys: [...keys, { kty: "RSA", use: "enc", alg: "RSA-OAEP" }] }));
-  expect((await examine(keysAt(url))).join("\n")).toMatch(/✓ 2 of 3 keys at .* can be used: RS256 \S+, ES256 \S+$/m);
+  expect(await expectProblems([], keysAt(url))).toMatch(/✓ 2 of 3 keys at .* can be used: RS256 \S+, ES256 \S+$/m);
   expect(lastHeaders).toMatchObject(KEY_SET_REQUEST.headers);
 });
 
