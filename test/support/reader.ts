@@ -4,10 +4,9 @@ import { listLogLines } from "./console.ts";
 import { countFetches } from "./counted-fetches.ts";
 import { openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, Upstream } from "./fault-proxy-protocol.ts";
-import { type User, openIssuer } from "./issuer.ts";
+import { type TestIssuer, type User, openIssuer } from "./issuer.ts";
 import { type SigningKey, makeKey } from "./signing.ts";
 import { type TestApp, createTestApp } from "./test-app.ts";
-import type { TestIssuer } from "./test-issuer.ts";
 
 export interface ReadResult {
   status: number;
@@ -62,13 +61,11 @@ export async function createReader({ settings = {}, keys, database }: ReaderOpti
 
 function startReader(issuer: TestIssuer, database: FaultProxy, settings: object): Reader {
   const app = createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...settings });
-  const tokens = new Map<User, Promise<string>>();
+  const tokens: { [user in User]?: Promise<string> } = {};
 
-  function tokenOf(user: User): Promise<string> {
-    const scope = user === "admin" ? "crew-runs:admin" : "crew-runs:read";
-    const token = tokens.get(user) ?? issuer.sign({ sub: user, scope, exp: Math.floor(Date.now() / 1_000) + 86_400 });
-    tokens.set(user, token);
-    return token;
+  function tokenOf(sub: User): Promise<string> {
+    const scope = sub === "admin" ? "crew-runs:admin" : "crew-runs:read";
+    return (tokens[sub] ??= issuer.sign({ sub, scope, exp: Math.floor(Date.now() / 1_000) + 86_400 }));
   }
 
   async function read(target: string = crypto.randomUUID(), options: ReadOptions = {}): Promise<ReadResult> {
@@ -82,14 +79,9 @@ function startReader(issuer: TestIssuer, database: FaultProxy, settings: object)
     const [log, ...more] = listLogLines(response.headers.get("x-request-id"));
     expect(more).toEqual([]);
     if (log === undefined) throw new Error("a request without a log line");
-    return {
-      status: response.status,
-      headers: response.headers,
-      body,
-      log,
-      queries: countFetches(database.url) - queries,
-      fetches: countFetches(issuer.proxy.url) - fetches,
-    };
+    const { status, headers: received } = response;
+    const sent = { queries: countFetches(database.url) - queries, fetches: countFetches(issuer.proxy.url) - fetches };
+    return { status, headers: received, body, log, ...sent };
   }
 
   return {

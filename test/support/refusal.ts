@@ -67,11 +67,7 @@ const TELLING_LENGTH = 16;
 
 /** Expects no part of the secrets in the response or in the log. */
 export function expectNoLeak({ headers, body, log }: ReadResult, secrets: readonly string[]): void {
-  const parts = new Set(listParts([...[...headers].flat(), body, JSON.stringify(log)].join("\n")));
-  expect(secrets.flatMap((secret) => listParts(secret).filter((part) => parts.has(part)))).toEqual([]);
-}
-
-function listParts(text: string): string[] {
-  const count = Math.max(0, text.length - TELLING_LENGTH + 1);
-  return Array.from({ length: count }, (_, at) => text.slice(at, at + TELLING_LENGTH));
+  const text = [...[...headers].flat(), body, JSON.stringify(log)].join("\n");
+  const parts = secrets.flatMap((secret) => [...secret].map((_, at) => secret.slice(at, at + TELLING_LENGTH)));
+  expect(parts.filter((part) => part.length === TELLING_LENGTH && text.includes(part))).toEqual([]);
 }
