@@ -41,15 +41,6 @@ test.each<[string, string | undefined]>([
   expect((await reader.read("/health", { headers: { traceparent } })).log["trace_id"]).toBe(trace);
 });
 
-test("every response forbids sniffing and referrers; over https it pins https", async () => {
-  for (const path of ["/nowhere", "/health", "/api/crew-runs/x"]) {
-    const { headers } = await reader.read(path);
-    expect(headers.get("x-content-type-options")).toBe("nosniff");
-    expect(headers.get("referrer-policy")).toBe("no-referrer");
-    expect(headers.get("strict-transport-security")).toBe("max-age=31536000");
-  }
-});
-
 test("one line per request, with its trace and nothing of the token", async () => {
   // So that each duration is 0, which is shown, too.
   clock.stopAt(Date.now());
