@@ -3,7 +3,6 @@
 // No order of events makes a cached run too old or shows it to others: test/histories/. A cache that fails: isolate/.
 import { describe, expect, inject, test, vi } from "vitest";
 import { createCachedRuns } from "../../src/crew-runs/cached-runs.ts";
-import { createMemoryCache } from "../../src/crew-runs/memory-cache.ts";
 import type { Run } from "../../src/crew-runs/record.ts";
 import { type DataCenterCache, createDataCenterCache } from "../../src/isolate/data-center-cache.ts";
 import { readSettings } from "../../src/settings.ts";
@@ -64,7 +63,7 @@ describe("a finished run that was read once", () => {
     expect([same.status, same.headers.get("age"), same.queries]).toEqual([304, "7", 0]);
   });
 
-  test("costs a lookup in the data center once, and two entries there", async () => {
+  test("costs a lookup in the data center once, and two entries there, which no other version finds", async () => {
     const reader = await createMinuteReader();
     const id = await insertFinished();
     expect(await readCounted(reader, id)).toMatchObject({ lookups: 1, queries: 1, puts: 2 });
@@ -74,6 +73,8 @@ describe("a finished run that was read once", () => {
       expect(await readCounted(cold, id, { as })).toMatchObject({ status: 200, lookups: 1, queries: 0, puts: 0 });
       expect(await readCounted(cold, id, { as })).toMatchObject({ status: 200, lookups: 0, queries: 0, puts: 0 });
     }
+    const other = reader.restart({ CF_VERSION_METADATA: { id: "another version" } });
+    expect(await readCounted(other, id)).toMatchObject({ lookups: 1, queries: 1 });
   });
 
   test("stays readable while database and issuer are down, in its isolate and in one that has just started", async () => {
@@ -130,27 +131,6 @@ describe("a finished run that was read once", () => {
     expect([again.queries, again.headers.get("age")]).toEqual([1, null]);
     await reader.app.settle();
     expect(await age(other)).toBe("0");
-  });
-
-  test("isn't found by a deployment for another database, issuer or claim", async () => {
-    const reader = await createMinuteReader();
-    const id = await insertFinished();
-    const claims = { sub: "owner", uid: "owner" };
-    await reader.read(id, { token: await reader.issuer.sign(claims) });
-    await reader.app.settle();
-    const url = new URL(inject("localStack").variables.DATABASE_URL);
-    url.searchParams.set("application_name", "another");
-    for (const [settings, cache] of [
-      [{}, "hit"],
-      [{ DATABASE_URL: url.href }, "miss"],
-      [{ CF_VERSION_METADATA: { id: "another deployment" } }, "miss"],
-      [{ JWT_ISSUER: "https://issuer.test/another" }, "miss"],
-      [{ SUBJECT_CLAIM: "uid" }, "miss"],
-    ] as const) {
-      const iss = "JWT_ISSUER" in settings ? settings.JWT_ISSUER : reader.issuer.variables.JWT_ISSUER;
-      const token = await reader.issuer.sign({ ...claims, iss });
-      expect((await reader.restart(settings).read(id, { token })).log["cache"]).toBe(cache);
-    }
   });
 });
 
@@ -209,194 +189,133 @@ describe("to a stranger, a run is a missing one: the same response, and the same
       status === "completed" ? { status: 200, queries: 0 } : { status: 503, queries: 3 },
     );
   });
-
-  test("from the moment on at which it changed hands: by a tag, a cache or a wait", async () => {
-    const { read } = await createMinuteReader();
-    const id = await insertRun();
-    const tag = (await read(id)).headers.get("etag") ?? "";
-    const waiting = read(id, { headers: { prefer: "wait=1" } });
-    await scheduler.wait(200);
-    await updateRun(id, "owner_id = 'stranger'");
-    expect((await waiting).status).toBe(404);
-    expect((await read(id, { headers: { "if-none-match": tag } })).status).toBe(404);
-    const theirs = await read(id, { as: "stranger", headers: { "if-none-match": tag } });
-    expect([theirs.status, JSON.parse(theirs.body).owner_id]).toEqual([200, "stranger"]);
-  });
 });
 
-describe("the copies are the Worker's own:", () => {
-  test("no path of the public API reads or writes an entry of the data-center cache", async () => {
-    const put = vi.spyOn(Cache.prototype, "put");
-    const match = vi.spyOn(Cache.prototype, "match");
-    const { app, read } = await createReader({ settings: { FINISHED_RUN_TTL_SECONDS: 120 } });
-    const id = await insertRun({ status: "completed", result: "kept" });
-    await read(id);
-    await app.settle();
-    const entries = put.mock.calls.map(([key, entry]) => [String(key), entry.headers.get("cache-control")] as const);
-    // The key set, and the run for its owner and for admins.
-    expect(entries.map(([key, control]) => [key.includes(id), control]).toSorted()).toEqual([
-      [false, "max-age=14400"],
-      [true, "max-age=120"],
-      [true, "max-age=120"],
-    ]);
-    const cache = await caches.open("crew-runs");
-    const readEntries = () => Promise.all(entries.map(async ([key]) => (await cache.match(key))?.text()));
-    const texts = await readEntries();
-    expect(texts.filter((text) => text?.includes("kept"))).toHaveLength(2);
-    put.mockClear();
-    match.mockClear();
-
-    const [origin, area] = ["https://api.test", "/.crew-runs/"];
-    for (const path of [...entries.map(([key]) => key.slice(origin.length)), area, `${area}x`]) {
-      for (const as of ["nobody", "owner"] as const) {
-        for (const method of ["GET", "HEAD", "PUT", "DELETE", "PURGE"]) {
-          const { status, body } = await read(path, { as, method });
-          expect(status).toBe(404);
-          if (method !== "HEAD") expect(JSON.parse(body)).toMatchObject({ code: "not_found" });
-        }
-      }
+test("entries of the data-center cache live as long as runs do, in a cache of their own, at paths that the API doesn't have", async () => {
+  const { app, read } = await createReader({ settings: { FINISHED_RUN_TTL_SECONDS: 120 } });
+  const id = await insertFinished();
+  const put = vi.spyOn(Cache.prototype, "put");
+  const { body } = await read(id);
+  await app.settle();
+  const entries = put.mock.calls.filter(([key]) => String(key).includes(id));
+  expect(entries).toHaveLength(2);
+  const cache = await caches.open("crew-runs");
+  for (const [key, { headers }] of entries) {
+    expect(headers.get("cache-control")).toBe("max-age=120");
+    expect(await (await cache.match(key))?.text()).toBe(body);
+    const path = String(key).slice("https://api.test".length);
+    for (const as of ["nobody", "owner"] as const) {
+      expect((await read(path, { as })).log).toMatchObject({ status: 404, code: "not_found" });
     }
-    const documents = ["/", "/health", "/ready", "/.well-known/oauth-protected-resource", "/nowhere"];
-    const others = [...documents, `/api/crew-runs/${id}`];
-    for (const path of others) await read(path, { as: "nobody" });
-    await app.settle();
-    expect(put).not.toHaveBeenCalled();
-    expect(match).not.toHaveBeenCalled();
-    expect(await readEntries()).toEqual(texts);
-    for (const path of others) expect(await cache.match(origin + path)).toBeUndefined();
-  });
-
-  test("a response from memory has no header of the request before it", async () => {
-    const { read } = await createReader({ settings: { CORS_ORIGINS: "https://a.test https://b.test" } });
-    const id = await insertFinished();
-    await read(id);
-    for (const origin of ["https://a.test", "https://b.test", "https://evil.test"]) {
-      const { headers, queries } = await read(id, { headers: { origin, "x-request-id": origin.slice(8) } });
-      expect(queries).toBe(0);
-      expect(headers.get("vary")).toBe("Origin, Authorization");
-      expect(headers.get("access-control-allow-origin")).toBe(origin.includes("evil") ? null : origin);
-      expect(headers.get("x-request-id")).toBe(origin.slice(8));
-    }
-  });
-
-  test("a slow read does not put an older state of a finished run over a newer one", async () => {
-    const { app, database, read } = await createMinuteReader();
-    const id = await insertRun({ status: "completed", result: "first" });
-    const resultOf = async (as: "owner" | "admin") => JSON.parse((await read(id, { as })).body).result;
-    await read();
-    // The database's reply to the first reader is held. Meanwhile the run is corrected, and another reader gets it.
-    await database.fail({ kind: "hold-response", times: 1 });
-    const slow = resultOf("owner");
-    await untilHeld(database);
-    await updateRun(id, "result = 'corrected'");
-    expect(await resultOf("admin")).toBe("corrected");
-    await database.heal();
-    expect(await slow).toBe("first");
-    expect(await resultOf("admin")).toBe("corrected");
-    await app.settle();
-  });
+  }
 });
 
-describe("the memory cache", () => {
-  const rest = { ownerId: "owner", isFinal: true, createdMs: 0, etag: `"x"`, readMs: 0 };
-  const makeRun = (id: string, kilobytes: number): Run => ({ ...rest, id, body: new Uint8Array(kilobytes * 1_024) });
-  const has = (memory: ReturnType<typeof createMemoryCache>, ids: string) =>
-    [...ids].filter((id) => memory.get(id) !== undefined).join("");
-
-  test("evicts the run used least recently, and counts a run that is read again once", () => {
-    // Three of 10 KB, with two kilobytes more for each, are exactly as many as fit.
-    const memory = createMemoryCache(36_864, 16_384);
-    for (const id of "aabbbc") memory.set(makeRun(id, 10));
-    expect(has(memory, "abca")).toBe("abca");
-    memory.set(makeRun("d", 10));
-    expect(has(memory, "abcd")).toBe("acd");
-  });
-
-  test("does not cache a run that is larger than its share", () => {
-    const memory = createMemoryCache(36_864, 16_384);
-    memory.set(makeRun("a", 16));
-    memory.set(makeRun("b", 16 + 1 / 1_024));
-    expect(has(memory, "ab")).toBe("a");
-  });
-
-  test("is bounded for many small runs as well: each counts two kilobytes besides its body", () => {
-    const memory = createMemoryCache(20_480, 16_384);
-    for (const id of "0123456789x") memory.set(makeRun(id, 0));
-    expect(has(memory, "01")).toBe("1");
-  });
+test("a slow read does not put an older state of a finished run over a newer one", async () => {
+  const { app, database, read } = await createMinuteReader();
+  const id = await insertRun({ status: "completed", result: "first" });
+  const resultOf = async (as: "owner" | "admin") => JSON.parse((await read(id, { as })).body).result;
+  await read();
+  // The database's reply to the first reader is held. Meanwhile the run is corrected, and another reader gets it.
+  await database.fail({ kind: "hold-response", times: 1 });
+  const slow = resultOf("owner");
+  await untilHeld(database);
+  await updateRun(id, "result = 'corrected'");
+  expect(await resultOf("admin")).toBe("corrected");
+  await database.heal();
+  expect(await slow).toBe("first");
+  expect(await resultOf("admin")).toBe("corrected");
+  await app.settle();
 });
 
 describe("the caches by themselves", () => {
   const ORIGIN = "https://api.test";
-  const settings = readSettings({ ...inject("localStack").variables });
-  if (!settings.ok) throw new Error("the local stack's settings are refused");
+  const local = readSettings({ ...inject("localStack").variables });
+  if (!local.ok) throw new Error("the local stack's settings are refused");
   const reader = { subject: "owner", isAdmin: false };
-  const rest = { ownerId: "owner", createdMs: 0, etag: `"x"` };
-  const makeRun = (isFinal: boolean, bytes = 1): Run => ({
-    ...rest,
-    id: crypto.randomUUID(),
-    isFinal,
-    readMs: Date.now(),
-    body: new Uint8Array(bytes),
-  });
+  const about = { ownerId: "owner", createdMs: 0, etag: `"x"` };
+  const makeRun = (isFinal = true, bytes = 1): Run => {
+    return { ...about, id: crypto.randomUUID(), isFinal, readMs: Date.now(), body: new Uint8Array(bytes) };
+  };
   const left: Promise<unknown>[] = [];
-  const create = (cache: DataCenterCache, NEON_FETCH_ENDPOINT = "https://one.test/sql") =>
-    createCachedRuns({ ...settings.settings, NEON_FETCH_ENDPOINT }, cache, "v1", (work) => left.push(work));
+  const create = (cache: DataCenterCache, changes = {}) =>
+    createCachedRuns({ ...local.settings, ...changes }, cache, "v1", (work) => left.push(work));
+  const createEmpty = () => {
+    const read = vi.fn(async () => undefined);
+    const cachedRuns = create({ read, write: async () => {} });
+    const add = (run: Run) => cachedRuns.add(run, reader, ORIGIN);
+    const find = (run: Run) => cachedRuns.findInMemory(run.id, reader)?.run;
+    const countLookups = async (run: Run) => {
+      await cachedRuns.findShared(run.id, reader, ORIGIN);
+      return read.mock.calls.length;
+    };
+    return { add, find, countLookups };
+  };
 
-  test("a copy of another NEON_FETCH_ENDPOINT isn't found", async () => {
+  test.each([
+    [true, {}],
+    [false, { DATABASE_URL: "postgresql://another:secret@localhost/runs" }],
+    [false, { NEON_FETCH_ENDPOINT: "https://another.test/sql" }],
+    [false, { JWT_ISSUER: "https://issuer.test/another" }],
+    [false, { SUBJECT_CLAIM: "uid" }],
+  ])("a copy is found: %s, by a deployment with other settings: %j", async (isFound, changes) => {
     const cache = createDataCenterCache();
-    const run = makeRun(true);
+    const run = makeRun();
     await create(cache).add(run, reader, ORIGIN);
     await Promise.all(left);
-    expect((await create(cache).findShared(run.id, reader, ORIGIN))?.layer).toBe("data_center");
-    expect(await create(cache, "https://two.test/sql").findShared(run.id, reader, ORIGIN)).toBeUndefined();
+    const found = await create(cache, changes).findShared(run.id, reader, ORIGIN);
+    expect(found !== undefined).toBe(isFound);
   });
 
-  test("a run of up to 2 MB is cached in memory, and 16 MB of runs", async () => {
-    const cachedRuns = create({ read: async () => undefined, write: async () => {} });
-    const largest = makeRun(true, 2_097_152);
-    const larger = makeRun(true, 2_097_153);
-    for (const run of [largest, larger]) await cachedRuns.add(run, reader, ORIGIN);
-    expect(cachedRuns.findInMemory(largest.id, reader)?.run).toBe(largest);
-    expect(cachedRuns.findInMemory(larger.id, reader)).toBeUndefined();
-    const runs = Array.from({ length: 9 }, () => makeRun(true, 2_097_152 - 2_048));
-    for (const run of runs) await cachedRuns.add(run, reader, ORIGIN);
-    const found = runs.map(({ id }) => cachedRuns.findInMemory(id, reader) !== undefined);
-    expect(found).toEqual([false, ...Array.from({ length: 8 }, () => true)]);
+  test("the copies for the owner and for admins are written side by side, in case one write hangs", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const write = vi.fn(() => promise);
+    await create({ read: async () => undefined, write }).add(makeRun(), reader, ORIGIN);
+    await expect.poll(() => write.mock.calls.length).toBe(2);
+    resolve();
+  });
+
+  test("a run of up to 2 MB is cached in memory", async () => {
+    const { add, find } = createEmpty();
+    const [largest, larger] = [makeRun(true, 2_097_152), makeRun(true, 2_097_153)];
+    for (const run of [largest, larger]) await add(run);
+    expect([find(largest), find(larger)]).toEqual([largest, undefined]);
+  });
+
+  test("16 MB of runs are, each with two kilobytes besides its body; the one used least recently is evicted", async () => {
+    const { add, find } = createEmpty();
+    const [first, second, third] = [makeRun(true, 0), makeRun(true, 0), makeRun(true, 0)];
+    const others = Array.from({ length: 8_189 }, () => makeRun(true, 0));
+    // A run that is read again counts once.
+    for (const run of [first, first, second, third, ...others]) await add(run);
+    expect(find(first)).toBe(first);
+    await add(makeRun(true, 0));
+    expect([first, second, third].map(find)).toEqual([first, undefined, third]);
   });
 
   test.each([
-    ["of the same millisecond replaces it", 0, 0, true],
-    ["that began before doesn't", 0, -1, false],
-    ["replaces it if the clock has jumped back meanwhile", 60_000, 0, true],
-  ])("beside a cached run, another read %s", async (_, cachedMs, otherMs, isReplaced) => {
-    const cachedRuns = create({ read: async () => undefined, write: async () => {} });
-    const run = makeRun(true);
-    const cached = { ...run, readMs: run.readMs + cachedMs };
-    const other = { ...run, readMs: run.readMs + otherMs };
-    for (const each of [cached, other]) await cachedRuns.add(each, reader, ORIGIN);
-    expect(cachedRuns.findInMemory(run.id, reader)?.run).toBe(isReplaced ? other : cached);
+    ["of the same millisecond", 0],
+    ["after the clock has jumped back", 60_000],
+  ])("beside a cached run, another read %s replaces it", async (_, aheadMs) => {
+    const { add, find } = createEmpty();
+    const run = makeRun();
+    await add({ ...run, readMs: run.readMs + aheadMs });
+    await add(run);
+    expect(find(run)).toBe(run);
   });
 
   test("a run that was seen unfinished is looked up in the data center once it was read finished", async () => {
-    const read = vi.fn(async () => undefined);
-    const cachedRuns = create({ read, write: async () => {} });
+    const { add, countLookups } = createEmpty();
     const finished = makeRun(true, 2_097_153);
-    for (const isFinal of [false, true]) await cachedRuns.add({ ...finished, isFinal }, reader, ORIGIN);
-    await cachedRuns.findShared(finished.id, reader, ORIGIN);
-    expect(read).toHaveBeenCalledOnce();
+    for (const isFinal of [false, true]) await add({ ...finished, isFinal });
+    expect(await countLookups(finished)).toBe(1);
   });
 
   test("the ids of runs seen unfinished are bounded: after 4,096 others a run is looked up in the data center again", async () => {
-    const read = vi.fn(async () => undefined);
-    const cachedRuns = create({ read, write: async () => {} });
+    const { add, countLookups } = createEmpty();
     const run = makeRun(false);
-    await cachedRuns.add(run, reader, ORIGIN);
-    for (let count = 0; count < 4_095; count += 1) await cachedRuns.add(makeRun(false), reader, ORIGIN);
-    await cachedRuns.findShared(run.id, reader, ORIGIN);
-    expect(read).toHaveBeenCalledTimes(0);
-    await cachedRuns.add(makeRun(false), reader, ORIGIN);
-    await cachedRuns.findShared(run.id, reader, ORIGIN);
-    expect(read).toHaveBeenCalledTimes(1);
+    for (const each of [run, ...Array.from({ length: 4_095 }, () => makeRun(false))]) await add(each);
+    expect(await countLookups(run)).toBe(0);
+    await add(makeRun(false));
+    expect(await countLookups(run)).toBe(1);
   });
 });

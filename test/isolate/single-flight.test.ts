@@ -1,17 +1,12 @@
 // One task at a time, also if requests end without a word. Time is simulated.
 import { beforeEach, expect, test } from "vitest";
 import { SingleFlight } from "../../src/isolate/single-flight.ts";
-import { controlClock } from "../support/clock.ts";
+import { controlClock, elapsed } from "../support/clock.ts";
 
 const clock = controlClock();
 beforeEach(() => clock.simulate());
 
 const never = () => new Promise<void>(() => {});
-const elapsed = async (work: Promise<unknown>): Promise<number> => {
-  const startedMs = Date.now();
-  await work;
-  return Date.now() - startedMs;
-};
 
 test("a second task isn't begun while the first is under way, and all who join wait for its end", async () => {
   const flight = new SingleFlight(200);

@@ -46,6 +46,13 @@ export function controlClock(): Clock {
   };
 }
 
+/** The milliseconds that the work takes, by the Worker's clock. */
+export async function elapsed(work: Promise<unknown>): Promise<number> {
+  const startedMs = Date.now();
+  await work;
+  return Date.now() - startedMs;
+}
+
 interface Timer {
   atMs: number;
   fire(): void;
