@@ -2,9 +2,10 @@
 // REQUEST_TIMEOUT_MS. Time is simulated.
 import { beforeEach, expect, test, vi } from "vitest";
 import { Failure } from "../src/failure.ts";
-import { type Hang, answerFetches, controlClock, hangFetches } from "./support/clock.ts";
+import { type Hang, answerFetches, controlClock, elapsed, hangFetches } from "./support/clock.ts";
 import { insertRun } from "./support/database.ts";
-import { type Reader, createReader } from "./support/reader.ts";
+import { expectFault } from "./support/documented-fault.ts";
+import { createReader } from "./support/reader.ts";
 
 const clock = controlClock();
 beforeEach(() => clock.simulate());
@@ -88,15 +89,6 @@ const CASES: readonly Case[] = [
   },
 ];
 
-const read = ({ read: readRun }: Reader, id: string, seconds: number, token?: string) =>
-  readRun(id, { ...(token !== undefined && { token }), headers: { prefer: `wait=${seconds}` } });
-
-const elapsed = async (work: Promise<unknown>): Promise<number> => {
-  const startedMs = Date.now();
-  await work;
-  return Date.now() - startedMs;
-};
-
 test.each(CASES)("$part, and waits of 0, 1 and 3 s: within $within ms", async (each) => {
   const { hang, settings = {}, keysAgeSeconds, afterMs = 0, within } = each;
   const reader = await createReader({ settings });
@@ -110,7 +102,7 @@ test.each(CASES)("$part, and waits of 0, 1 and 3 s: within $within ms", async (e
   if (afterMs === 0) hang(JWKS_URL);
   const reads = WAITS.map(async (seconds, index) => {
     const withinMs = within[index] ?? 0;
-    const reading = read(reader, id, seconds);
+    const reading = reader.read(id, { headers: { prefer: `wait=${seconds}` } });
     expect(await elapsed(reading)).toBeLessThanOrEqual(withinMs);
     // Without a wait, the first read is the only one.
     expect((await reading).status).toBe(withinMs === 0 ? 200 : each.status);
@@ -125,7 +117,7 @@ test.each(CASES)("$part, and waits of 0, 1 and 3 s: within $within ms", async (e
 test("a wait that is cut short by its token has as much less time", async () => {
   const reader = await createReader({ settings: { JWT_LEEWAY_SECONDS: 0 } });
   const token = await reader.issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 5 });
-  const reading = elapsed(read(reader, await insertRun({ status: "running" }), 20, token));
+  const reading = elapsed(reader.read(await insertRun(), { token, headers: { prefer: "wait=20" } }));
   await scheduler.wait(300);
   hangFetches("/sql", "silent");
   // The wait is three seconds and a fraction of the fourth is over.
@@ -142,9 +134,9 @@ test.each([0, 0.5, 0.99])(
       throw new Failure("overloaded");
     });
     vi.spyOn(Math, "random").mockReturnValue(chance);
-    const reading = read(reader, crypto.randomUUID(), 1);
+    const reading = reader.read(undefined, { headers: { prefer: "wait=1" } });
     expect(await elapsed(reading)).toBeLessThanOrEqual(2_500);
-    expect((await reading).log["code"]).toBe("overloaded");
+    expectFault("overloaded", await reading);
     expect(replies).toBeLessThan(10);
   },
 );

@@ -61,22 +61,16 @@ test.each([
   expect(await readText({ task_input })).toContain(`"task_input":${task_input},`);
 });
 
-test("times have six digits of a second, whatever zeros Postgres leaves out", async () => {
-  expect(await readRecord({ created_at: "2026-03-01T10:00:00.5Z" })).toMatchObject({
-    created_at: "2026-03-01T10:00:00.500000Z",
-  });
-});
-
-test("times keep their microseconds and are in UTC", async () => {
+test("times keep their microseconds, with zeros that Postgres leaves out, and are in UTC", async () => {
   const record = await readRecord({
     status: "failed",
     created_at: "2026-03-01T10:00:00.123456+02:00",
-    started_at: "2026-03-01T10:00:00.123457+02:00",
+    started_at: "2026-03-01T10:00:00.5+02:00",
     completed_at: "2026-12-31T23:59:59.999999-01:00",
   });
   expect(record).toMatchObject({
     created_at: "2026-03-01T08:00:00.123456Z",
-    started_at: "2026-03-01T08:00:00.123457Z",
+    started_at: "2026-03-01T08:00:00.500000Z",
     completed_at: "2027-01-01T00:59:59.999999Z",
   });
 });
@@ -130,15 +124,12 @@ test.each([
   },
 );
 
-test.each([
-  [3, 1],
-  [500, 1_492],
-])("the log names eight of the broken fields of %i agents, and counts %i more", async (count, more) => {
-  const agents = Array.from({ length: count }, () => ({ role: 1 }));
+test("the log names eight of the broken fields, and counts the others", async () => {
+  const agents = Array.from({ length: 3 }, () => ({ role: 1 }));
   const { log } = await readRow({ crew_config: JSON.stringify({ agents, tasks: [] }) });
   expect(log).toMatchObject({ status: 500, code: "invalid_record" });
   expect(log["why"]).toContain("crew_config.agents.0.role");
-  expect(log["why"]).toMatch(new RegExp(`^([^,]+, ){8}and ${more} more$`));
+  expect(log["why"]).toMatch(/^([^,]+, ){8}and 1 more$/);
 });
 
 test("the tag changes with any change of the body, and with nothing else", async () => {

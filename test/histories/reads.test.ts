@@ -4,14 +4,14 @@
 // A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
 import { fetchWithinBudget } from "../../src/crew-runs/postgres/reply-budget.ts";
-import { beforeAll, describe, inject, test, vi } from "vitest";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { StateHistory, type Version, canSee, check, isFinal, writeVersion } from "./state-history.ts";
+import { describe, expect, inject, test, vi } from "vitest";
+import { type TestApp, bearer } from "../support/test-app.ts";
+import { StateHistory, type Version, canSee, check, isFinal, nextVersion, writeVersion } from "./state-history.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
-import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
-import { type User, openIssuer } from "../support/issuer.ts";
+import type { User } from "../support/issuer.ts";
+import { createReader } from "../support/reader.ts";
 import { type SigningKey, makeKey } from "../support/signing.ts";
 
 /** In the title, so that every run says it. To repeat a run, write its seed here. */
@@ -118,21 +118,13 @@ const settings = fc.record({
 type Settings = ReturnType<typeof settings.generate>["value"];
 
 const clock = controlClock();
-let keys: readonly SigningKey[];
 let cacheIs: "working" | "slow" | "broken" = "working";
 /** Every 404 so far, but for the request's id: one. */
 const notFound = new Set<string>();
 
-beforeAll(async () => {
-  const first = await makeKey("ES256");
-  keys = [first, await makeKey("ES256"), await makeKey("ES256", { kid: first.jwk.kid })];
-});
-
-function findKey(number: number): SigningKey {
-  const key = keys[number];
-  if (key === undefined) throw new Error(`there is no key ${number}`);
-  return key;
-}
+const first = await makeKey("ES256");
+const KEYS = [first, await makeKey("ES256"), await makeKey("ES256", { kid: first.jwk.kid })];
+const findKey = (number: number): SigningKey => KEYS[number] ?? expect.fail(`there is no key ${number}`);
 
 /** Two large replies that never end: for ten seconds no room is left. Small reads must not notice. */
 function fillBudget(): void {
@@ -155,11 +147,10 @@ interface Isolate {
 async function begin(variables: Settings): Promise<(step: Step) => Promise<void>> {
   const staleMs = variables.JWKS_MAX_STALE_SECONDS * 1_000;
   const ttlMs = variables.FINISHED_RUN_TTL_SECONDS * 1_000;
-  const issuer = await openIssuer(keys.slice(0, 1));
+  const reader = await createReader({ settings: variables, keys: [findKey(0)] });
+  const { issuer, database } = reader;
   cacheIs = "working";
-  const database = await openDatabaseProxy();
-  const environment = { ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...variables };
-  const start = (): Isolate => ({ app: createTestApp(environment), cached: new Map(), lastFetch: undefined });
+  const start = (): Isolate => ({ app: reader.restart().app, cached: new Map(), lastFetch: undefined });
   const isolates: [Isolate, Isolate] = [start(), start()];
 
   const ids = [await insertRun(), await insertRun(), crypto.randomUUID()] as const;
@@ -168,8 +159,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     { name: "version 1", owner: "owner", status: "completed" },
   ];
   await Promise.all(versions.map((version, run) => writeVersion(ids[run] ?? "", version)));
-  const first: World = { keys: [0], issuer: "well", isDatabaseDown: false, rows: [...versions] };
-  const states = new StateHistory<World>(first);
+  const states = new StateHistory<World>({ keys: [0], issuer: "well", isDatabaseDown: false, rows: [...versions] });
 
   const tokens = new Map<string, { text: string; deadMs: number }>();
   const heldTags = new Map<string, string>();
@@ -287,13 +277,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const row = now.rows[run];
     // A finished run does not go on; a deleted one does not come back.
     if (row === undefined || (what === "running" && isFinal(row))) return;
-    let version: Version | undefined;
-    if (what !== "nothing") {
-      const change =
-        what !== "another owner" ? { status: what } : { owner: row.owner === "owner" ? "stranger" : "owner" };
-      version = { ...row, ...change, name: `version ${versions.length}` };
-      versions.push(version);
-    }
+    const version = nextVersion(versions, row, what);
     await states.change({ ...now, rows: now.rows.with(run, version) }, () => writeVersion(ids[run] ?? "", version));
   }
 

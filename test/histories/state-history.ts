@@ -15,6 +15,19 @@ export const isFinal = ({ status }: Version): boolean => status === "completed" 
 
 export const canSee = (version: Version, reader: User): boolean => reader === "admin" || version.owner === reader;
 
+/** The row's next version, which is added to all of them; undefined if nothing is left of it. */
+export function nextVersion(
+  versions: Version[],
+  row: Version,
+  change: Version["status"] | "another owner" | "nothing",
+): Version | undefined {
+  if (change === "nothing") return undefined;
+  const other = { owner: row.owner === "owner" ? "stranger" : "owner" };
+  const version = { ...row, ...(change === "another owner" ? other : { status: change }) };
+  versions.push({ ...version, name: `version ${versions.length}` });
+  return versions.at(-1);
+}
+
 /** Writes the version into the run's row; undefined deletes it. */
 export async function writeVersion(id: string, version: Version | undefined): Promise<void> {
   const sql = connectAsOwner();

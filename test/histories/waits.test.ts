@@ -2,14 +2,13 @@
 // then is, for those only who may see it, and makes few queries.
 // Time is simulated. A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
-import { beforeAll, describe, inject, test } from "vitest";
-import { type TestApp, bearer, createTestApp } from "../support/test-app.ts";
-import { StateHistory, type Version, canSee, check, isFinal, writeVersion } from "./state-history.ts";
+import { describe, inject, test } from "vitest";
+import { StateHistory, type Version, canSee, check, isFinal, nextVersion, writeVersion } from "./state-history.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
-import { openDatabaseProxy } from "../support/fault-proxy.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
-import { type User, fetchToken } from "../support/issuer.ts";
+import type { User } from "../support/issuer.ts";
+import { type Reader, createReader } from "../support/reader.ts";
 
 /** In the title, so that every run says it. To repeat a run, write its seed here. */
 const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
@@ -25,17 +24,17 @@ describe(`with the seed ${SEED}`, { timeout: TIME_LIMIT_MS + 30_000 }, () => {
   test("waits keep their promises in every history", async () => {
     clock.simulate();
     const property = fc.asyncProperty(histories, async (history) => {
-      const proxy = await openDatabaseProxy();
-      const app = createTestApp({ NEON_FETCH_ENDPOINT: proxy.url, MAX_WAIT_SECONDS: 60 });
-      const loss = pause(history.lossMs).then(() => proxy.fail({ ...history.loss, times: LOST_QUERIES }));
-      const outcomes = await Promise.allSettled(history.scenes.map((scene) => play(app, scene)));
+      const reader = await createReader();
+      const { database } = reader;
+      const loss = pause(history.lossMs).then(() => database.fail({ ...history.loss, times: LOST_QUERIES }));
+      const outcomes = await Promise.allSettled(history.scenes.map((scene) => play(reader, scene)));
       await loss;
       let budget = LOST_QUERIES;
       for (const outcome of outcomes) {
         if (outcome.status === "rejected") throw outcome.reason;
         budget += outcome.value;
       }
-      check((await proxy.received()) <= budget, `the waits make ${budget} queries at most`);
+      check((await database.received()) <= budget, `the waits make ${budget} queries at most`);
     });
     await fc.assert(property, { seed: SEED, numRuns: HISTORIES, interruptAfterTimeLimit: TIME_LIMIT_MS });
   });
@@ -75,40 +74,28 @@ const LOST_QUERIES = 2;
 const clock = controlClock();
 const pause = (milliseconds: number) => scheduler.wait(milliseconds);
 
-beforeAll(async () => {
-  await Promise.all((["owner", "stranger", "admin"] as const).map(fetchToken));
-});
-
 /** Plays a scene, checks its responses, and returns the number of queries that it may have cost. */
-async function play(app: TestApp, scene: Scene): Promise<number> {
+async function play({ read }: Reader, scene: Scene): Promise<number> {
   const id = await insertRun({ correlation_id: "version 0" });
   const versions: Version[] = [{ name: "version 0", owner: "owner", status: "pending" }];
   const states = new StateHistory(versions[0]);
-  const get = async (reader: User, headers: Record<string, string>) =>
-    app.fetch(`/api/crew-runs/${id}`, { headers: { ...bearer(await fetchToken(reader)), ...headers } });
-  const tag = (await get("owner", {})).headers.get("etag") ?? "";
+  const tag = (await read(id)).headers.get("etag") ?? "";
 
   async function change({ afterMs, what }: Scene["changes"][number]): Promise<void> {
     await pause(afterMs);
     const row = states.now;
     if (row === undefined || isFinal(row)) return;
-    let version: Version | undefined;
-    if (what !== "nothing") {
-      const members = what === "another owner" ? { owner: "somebody" } : { status: what };
-      version = { ...row, ...members, name: `version ${versions.length}` };
-      versions.push(version);
-    }
+    const version = nextVersion(versions, row, what);
     await states.change(version, () => writeVersion(id, version));
   }
 
   async function wait({ reader, fromMs, seconds, hasTag }: Scene["waits"][number]): Promise<void> {
     await pause(fromMs);
     const begunMs = Date.now();
-    const response = await get(reader, { prefer: `wait=${seconds}`, ...(hasTag && { "if-none-match": tag }) });
-    const body = await response.text();
+    const preferences = { prefer: `wait=${seconds}`, ...(hasTag && { "if-none-match": tag }) };
+    const { status, headers, body } = await read(id, { as: reader, headers: preferences });
     const endedMs = Date.now();
     const endMs = begunMs + seconds * 1_000;
-    const { status, headers } = response;
     const sees = (row: Version | undefined) => row !== undefined && canSee(row, reader);
     check(endedMs <= endMs + MAX_RETRY_MS, "a wait ends within its time");
     if (!states.was(begunMs, endedMs, sees)) {

@@ -71,7 +71,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     ["if (cached !== undefined) return cached;\n    if (!", "if (!", "crew-runs/long-polls"],
     ["if (!isWhole && !(await isWithinLimit(query))) return undefined;", "", "crew-runs/rate-limit"],
     ['if (!(await isWithinLimit(query))) throw new Failure("rate_limited");', "", "crew-runs/rate-limit"],
-    ["isWhole || ifNoneMatch !== undefined ?", "isWhole || true ?", "crew-runs/long-polls"],
+    ["isWhole || ifNoneMatch !== undefined ?", "isWhole || true ?", "crew-runs/postgres/store"],
     [": error.details.isTransient)", ": !error.details.isTransient)", "crew-runs/long-polls"],
     ["request, isWhole ? undefined : 1)", "request)", "crew-runs/long-polls"],
     ["isWhole && isOutage ? await", "isWhole && !isOutage ? await", "crew-runs/cached-runs"],
@@ -85,13 +85,13 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     ["ROOM_PAUSE_MS = 1_000", "ROOM_PAUSE_MS = 10", "deadlines"],
   ],
   "src/crew-runs/postgres/fault.ts": [
-    ["(?:08|40|53|58", "(?:08|53|58", "crew-runs/postgres/faults"],
-    ["(?:08|3D|40|42|", "(?:08|22|3D|40|42|", "crew-runs/postgres/store"],
+    ["(?:08|40|53|58", "(?:08|53|58", "crew-runs/postgres/fault"],
+    ["(?:08|3D|40|42|", "(?:08|22|3D|40|42|", "crew-runs/postgres/fault"],
     ["[databaseUrl, password, decodeURIComponent(password)]", "[databaseUrl, password]", "crew-runs/postgres/store"],
   ],
   "src/crew-runs/postgres/reply-budget.ts": [
     ["MAX_REPLY_BYTES = 16_777_216", "MAX_REPLY_BYTES = 167_772_160", "crew-runs/postgres/faults"],
-    ['throw new Failure("overloaded", { why })', 'throw new Failure("overloaded")', "crew-runs/postgres/faults"],
+    ['throw new Failure("overloaded", { why })', 'throw new Failure("overloaded")', "crew-runs/postgres/reply-budget"],
   ],
   "src/crew-runs/postgres/store.ts": [
     ["owner_id::text = $2 OR", "$2::text <> '' OR", "crew-runs/postgres/store"],

