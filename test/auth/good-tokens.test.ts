@@ -24,8 +24,8 @@ const otherKeys = await openFaultProxy({ text: `{"keys":[]}` });
 const id = await insertRun();
 
 /** That the token reads the run in a new isolate. */
-async function expectAccepted(token: string, from: Reader = reader, run = id, scheme = "Bearer "): Promise<void> {
-  const { status, body, log } = await from.restart().read(run, { headers: { authorization: scheme + token } });
+async function expectAccepted(token: string, from: Reader = reader, run = id): Promise<void> {
+  const { status, body, log } = await from.restart().read(run, { token });
   expect(status).toBe(200);
   expect(JSON.parse(body)).toMatchObject({ id: run });
   expect(log["auth"]).toBe("verified");
@@ -57,10 +57,6 @@ describe("a token is accepted", () => {
     await expectKeyAccepted(ec, { use: undefined, key_ops: ["verify"] });
     await expectKeyAccepted(ed, { alg: "Ed25519" }, "EdDSA");
     await expectKeyAccepted(ed, { alg: "EdDSA" }, "Ed25519");
-  });
-
-  test.for(["bearer ", "BEARER ", "Bearer    ", "  Bearer "])("after %j", async (scheme) => {
-    await expectAccepted(`${await issuer.sign()} `, reader, id, scheme);
   });
 
   const types = ["at+jwt", "Application/AT+JWT", "JWT", "application/jwt", "Jwt", undefined];
@@ -116,13 +112,19 @@ describe("a token is accepted", () => {
     await expectAccepted(await issuer.sign(changes, { header: { typ: "JWT" } }));
   });
 
-  test.for(["s".repeat(255), "o'brien\" -- ;", "üñí 用户 😀", " x ", "../admins", "..", "%2e%2e", "__proto__"])(
-    "whose subject is %j, who reads the own runs and no others",
+  const subjects = "../admins|..|%2e%2e|of/owner|Owner| owner |own%65r|_wner|%|own|owner#|__proto__".split("|");
+  test.for(["s".repeat(255), "o'brien\" -- ;", "üñí 用户 👩‍💻", ...subjects])(
+    "whose subject is %j, who reads the own runs and no others, cached or not",
     async (sub) => {
-      const [own, foreign] = await Promise.all([insertRun({ owner_id: sub }), insertRun()]);
+      const own = await insertRun({ owner_id: sub });
+      const foreign = await insertRun({ status: "completed" });
+      expect((await reader.read(foreign)).status).toBe(200);
+      await reader.app.settle();
       const token = await issuer.sign({ sub });
       await expectAccepted(token, reader, own);
-      expect((await reader.read(foreign, { token })).status).toBe(404);
+      for (const isolate of [reader, reader.restart()]) {
+        expect((await isolate.read(foreign, { token })).status).toBe(404);
+      }
     },
   );
 });
@@ -146,24 +148,14 @@ describe("a token without a key id", () => {
   });
 });
 
-test("a key serves next to keys that are strange, broken or nothing at all, and to another under its id", async () => {
-  const { kid, ...anonymous } = ec.jwk;
+test("a key serves next to keys that jose can't import, and to another under its id", async () => {
+  const { kid } = ec.jwk;
   const twin = await makeKey("ES256", { kid });
   const neighbours = [
-    null,
-    "key",
-    [],
-    { kty: "RSA" },
-    { kty: "oct", k: "AAAA", kid, alg: "ES256" },
-    { kty: "OKP", crv: "X25519", x: ed.jwk.x, kid },
-    { kty: "AKP", alg: "ML-DSA-44", pub: "AAAA", kid },
-    { kty: "EC", crv: "secp256k1", x: ec.jwk.x, y: ec.jwk.y, kid },
-    { kty: "EC", crv: "P-256", x: ec.jwk.x, y: ec.jwk.x, kid, alg: "ES256" },
-    { kty: "EC", crv: "P-384", x: ec.jwk.x, y: ec.jwk.y, kid },
-    { kty: "RSA", n: "!", e: "AQAB", kid },
+    { ...ec.jwk, crv: "secp256k1", alg: undefined },
+    { ...ec.jwk, y: ec.jwk.x },
+    { ...ec.jwk, crv: "P-384", alg: undefined },
     { ...ec.jwk, key_ops: "verify" },
-    { ...ec.jwk, alg: 256 },
-    { ...anonymous, d: "AAAA" },
   ];
   const other = await createReader();
   await other.issuer.publish([...neighbours, twin.jwk, ec.jwk, ed.jwk, rsa.jwk, ...neighbours]);

@@ -48,15 +48,11 @@ test("a key has one algorithm; an Ed25519 key under each of its names", () => {
   expect(of({ kty: "EC", crv: "P-384", x: "AAAA", y: "AAAA", alg: "ES384" })).toEqual([]);
 });
 
-const USES = ["enc", "tls", "SIG", "", ["sig"], 1].map((use) => ({ ...EC, use }));
-const OTHERS = [
-  { ...EC, d: "AAAA" },
-  { ...EC, d: null },
-  { ...EC, kid: 1 },
-  { ...EC, alg: "ES256" },
-];
+const NO_KEYS = [null, 1, "x", [], {}, { kty: "RSA" }, { kty: "oct", k: "AAAA", crv: "Ed25519", x: "AAAA" }];
+const UNFIT = [{ d: "AAAA" }, { d: null }, { kid: 1 }, { alg: 256 }, { alg: "ES256" }];
+const USES = ["enc", "tls", "SIG", "", ["sig"], 1].map((use) => ({ use }));
 
-test.each([null, 1, "x", [], {}, { kty: "oct", k: "AAAA", crv: "Ed25519", x: "AAAA" }, ...USES, ...OTHERS])(
+test.each([...NO_KEYS, ...[...UNFIT, ...USES].map((members) => ({ ...EC, ...members }))])(
   "%j is skipped and spoils no other key",
   (key) => {
     expect(readAmong(key, ["RS256"])).toEqual([]);

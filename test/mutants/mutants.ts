@@ -131,7 +131,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     ["  if (!run.isFinal) {\n", "  {\n", "crew-runs/route crew-runs/long-polls"],
   ],
   "src/failure.ts": [
-    ['code === "not_authenticated" ? "" : ', "", "auth/ways-in openapi"],
+    ['code === "not_authenticated" ? "" : ', "", "auth/hostile-tokens openapi"],
     ['expired: "The access token expired"', 'expired: "The access token is not yet valid"', "auth/hostile-tokens"],
     ["why: error.name", "why: error.message", "http/request-log"],
     ['withoutMessage?.match(/(?<=^ +)at .*$/gm)?.join("\\n")', "error.stack", "http/request-log"],
