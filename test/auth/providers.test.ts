@@ -14,11 +14,12 @@ type Members = Record<string, unknown>;
 const DOCUMENTED = readDocumentation(documentation);
 
 const [RS256, ES256, EdDSA] = await Promise.all([makeKey("RS256"), makeKey("ES256"), makeKey("EdDSA")]);
-const keys: Record<Provider["algorithm"], SigningKey> = { RS256, ES256, EdDSA };
+const keys: Record<NonNullable<Provider["algorithm"]>, SigningKey> = { RS256, ES256, EdDSA };
 const own = await insertRun({ owner_id: USER });
 const foreign = await insertRun({ owner_id: crypto.randomUUID() });
 
-describe.for(PROVIDERS)("$name", ({ name, algorithm, jwk, header, claims, admin, noAdmin, nearMisses = [] }) => {
+describe.for(PROVIDERS)("$name", (provider) => {
+  const { name, algorithm = "RS256", jwk, header, claims, admin, noAdmin, nearMisses = [] } = provider;
   const settings = DOCUMENTED.get(name) ?? {};
   const key = keys[algorithm];
   let reader: Reader;

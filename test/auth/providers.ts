@@ -11,10 +11,11 @@ type NearMiss = readonly [title: string, outcome: string | 403, claims: Members,
 
 export interface Provider {
   name: string;
-  algorithm: "RS256" | "ES256" | "EdDSA";
+  /** RS256 if it is left out. */
+  algorithm?: "RS256" | "ES256" | "EdDSA";
   /** Members of the published key that are replaced. */
   jwk?: Members;
-  header: Members;
+  header?: Members;
   /** Of USER, without rights. */
   claims: Members;
   /** What makes the user an admin. */
@@ -44,7 +45,6 @@ const ZITADEL_ROLES = `urn:zitadel:iam:org:project:${ZITADEL_PROJECT}:roles`;
 export const PROVIDERS: readonly Provider[] = [
   {
     name: "Auth0",
-    algorithm: "RS256",
     header: { typ: "JWT" },
     claims: { sub: USER, aud: [API, `${AUTH0}userinfo`], azp: CLIENT, scope: "openid profile", permissions: [] },
     admin: { permissions: ["crew-runs:read", ADMIN] },
@@ -53,7 +53,6 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "Auth0, RFC 9068 profile",
-    algorithm: "RS256",
     header: { typ: "at+jwt" },
     claims: { sub: USER, aud: API, client_id: CLIENT, scope: "openid" },
     admin: { permissions: [ADMIN] },
@@ -64,8 +63,6 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "Okta",
-    algorithm: "RS256",
-    header: {},
     claims: { ver: 1, aud: "api://default", cid: CLIENT, uid: USER, scp: ["openid"], sub: "user@example.com" },
     admin: { scp: ["openid", ADMIN] },
     noAdmin: { groups: ["Everyone", ADMIN] },
@@ -73,7 +70,6 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "Entra ID",
-    algorithm: "RS256",
     jwk: { alg: undefined, x5t: "x", x5c: ["MIIC"], issuer: ENTRA },
     header: { typ: "JWT" },
     claims: { aud: ENTRA_API, azp: CLIENT, oid: USER, scp: "crew-runs:read", sub: "AAAA", tid: TENANT, ver: "2.0" },
@@ -86,7 +82,6 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "Keycloak",
-    algorithm: "RS256",
     header: { typ: "JWT" },
     claims: {
       aud: ["crew-runs", "account"],
@@ -105,8 +100,6 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "Cognito",
-    algorithm: "RS256",
-    header: {},
     claims: { sub: USER, "cognito:groups": ["users"], client_id: COGNITO_CLIENT, token_use: "access", scope: "openid" },
     admin: { "cognito:groups": ["users", ADMIN] },
     noAdmin: { "custom:groups": ADMIN, "cognito:roles": [ADMIN], username: ADMIN },
@@ -116,7 +109,6 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "Clerk",
-    algorithm: "RS256",
     header: { typ: "JWT", cat: "cl_B7d4PD111AAA" },
     claims: { azp: APP, sts: "active", sub: USER, v: 2, o: { id: "org_1", rol: "member" }, metadata: {} },
     admin: { metadata: { roles: [ADMIN] } },
@@ -138,7 +130,6 @@ export const PROVIDERS: readonly Provider[] = [
   {
     name: "Neon Auth",
     algorithm: "EdDSA",
-    header: {},
     claims: { role: "authenticated", id: USER, sub: USER, aud: NEON },
     admin: { role: "admin" },
     noAdmin: { o: { id: "org1", role: "admin" }, name: "admin", user_metadata: { role: "admin" } },
@@ -147,7 +138,6 @@ export const PROVIDERS: readonly Provider[] = [
     name: "Better Auth, JWT plugin",
     algorithm: "EdDSA",
     jwk: { use: undefined },
-    header: {},
     claims: { id: USER, role: "user", sub: USER, aud: APP },
     admin: { role: "admin" },
     noAdmin: { role: "user,admin", name: "admin", scope: "admin" },
@@ -171,23 +161,18 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "WorkOS, sessions",
-    algorithm: "RS256",
-    header: {},
     claims: { sub: USER, org_id: "org_01HR", role: "member", roles: ["member"], permissions: ["posts:read"] },
     admin: { permissions: ["posts:read", ADMIN] },
     noAdmin: { role: ADMIN, roles: [ADMIN], entitlements: [ADMIN], act: { permissions: [ADMIN] } },
   },
   {
     name: "WorkOS, Connect",
-    algorithm: "RS256",
-    header: {},
     claims: { aud: API, sub: USER, client_id: CLIENT, scope: "openid profile" },
     admin: { scope: `openid ${ADMIN}` },
     noAdmin: { role: ADMIN, roles: [ADMIN] },
   },
   {
     name: "Zitadel",
-    algorithm: "RS256",
     header: { typ: "JWT" },
     claims: { sub: USER, aud: [CLIENT, ZITADEL_PROJECT], client_id: CLIENT, [ZITADEL_ROLES]: { user: ZITADEL_ORG } },
     admin: { [ZITADEL_ROLES]: { [ADMIN]: ZITADEL_ORG } },
@@ -199,7 +184,6 @@ export const PROVIDERS: readonly Provider[] = [
   },
   {
     name: "Ory Hydra",
-    algorithm: "RS256",
     header: { typ: "JWT" },
     claims: { aud: [API], client_id: CLIENT, ext: {}, scp: ["openid"], sub: USER },
     admin: { scp: ["openid", ADMIN] },
