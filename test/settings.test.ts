@@ -59,17 +59,11 @@ const NUMBERS = [
 const FLAGS = ["READY_CHECKS_DATABASE", "JWT_REQUIRE_AT_JWT"] as const;
 const NAMES = ["AUDIENCE_CLAIM", "SUBJECT_CLAIM", "ADMIN_SCOPE", "REQUIRED_SCOPE", "DOCS_CLIENT_ID"] as const;
 
-test.each<[Name, values: unknown[], as?: unknown[]]>([
-  ...NUMBERS.map(([name, min, max]): [Name, unknown[], unknown[]] => [
-    name,
-    [`${min}`, min, `${max}`],
-    [min, min, max],
-  ]),
-  ...FLAGS.map((name): [Name, unknown[], unknown[]] => [
-    name,
-    ["true", true, "false", false],
-    [true, true, false, false],
-  ]),
+type Taken = [Name, values: unknown[], as?: unknown[]];
+
+test.each<Taken>([
+  ...NUMBERS.map(([name, min, max]): Taken => [name, [`${min}`, min, `${max}`], [min, min, max]]),
+  ...FLAGS.map((name): Taken => [name, ["true", true, "false", false], [true, true, false, false]]),
   ["DATABASE_URL", ["postgres://u:p@[::1]:5432/d"]],
   ["JWT_ISSUER", ["http://127.0.0.1:8789"]],
   ["JWT_AUDIENCE", ["api://3f8e;v=1", "web, mobile\nback,"], [["api://3f8e;v=1"], ["web", "mobile", "back"]]],
@@ -78,11 +72,7 @@ test.each<[Name, values: unknown[], as?: unknown[]]>([
   ["JWT_ALGORITHMS", ["ES256, EdDSA"], [["ES256", "EdDSA"]]],
   ["ADMIN_SCOPE", ["!#$%&'()*+,-./:;<=>?@[]^_`{|}~"]],
   ["RIGHTS_CLAIMS", ["realm_access.roles cognito:groups", ","], [["realm_access.roles", "cognito:groups"], []]],
-  [
-    "CORS_ORIGINS",
-    ["https://a.example http://localhost:3000", " "],
-    [["https://a.example", "http://localhost:3000"], []],
-  ],
+  ["CORS_ORIGINS", ["https://a.example http://[::1]:3000", " "], [["https://a.example", "http://[::1]:3000"], []]],
   ["LOG_SUBJECT", ["omit", "hash", "plain"]],
 ])("%s may be any of %j", (name, values, expected = values) => {
   const settings = expected.map((value) => ({ ok: true, settings: { [name]: value } }));
@@ -94,54 +84,40 @@ test("the algorithms are the asymmetric ones of RFC 7518 and RFC 9864, in order 
 });
 
 const SECURE = "must be an https URL without credentials (http only for a loopback host)";
+const ALGORITHMS = `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`;
+const ORIGINS = "must list exact origins such as https://app.example.com";
+type Wrong = [Name, rule: string, ...values: string[]];
 
-test.each<[Name, rule: string, values: string[]]>([
-  ...NUMBERS.map(([name, minimum, maximum]): [Name, string, string[]] => [
-    name,
-    `must be a whole number from ${minimum} to ${maximum}`,
-    [`${minimum - 1}`, `${maximum + 1}`, "1e3", "+5", "600.5", SECRET],
-  ]),
-  ...FLAGS.map((name): [Name, string, string[]] => [name, "must be true or false", [SECRET, "1", "TRUE", "yes"]]),
-  ...NAMES.map((name): [Name, string, string[]] => [
-    name,
-    "must be one word of printable ASCII",
-    [`${SECRET} x`, `${SECRET}\n`, `"${SECRET}"`, `${SECRET}\\`, `${SECRET}é`, `${SECRET}\u007f`],
-  ]),
+test.each<Wrong>([
+  ...NUMBERS.map(([name, minimum, maximum]): Wrong => {
+    const beyond = [`${minimum - 1}`, `${maximum + 1}`];
+    return [name, `must be a whole number from ${minimum} to ${maximum}`, ...beyond, "1e3", "+5", "600.5", SECRET];
+  }),
+  ...FLAGS.map((name): Wrong => [name, "must be true or false", SECRET, "1", "TRUE", "yes"]),
+  ...NAMES.map((name): Wrong => {
+    const ends = [" x", "\n", '"', "\\", "é", "\u007f"];
+    return [name, "must be one word of printable ASCII", ...ends.map((end) => SECRET + end)];
+  }),
   [
     "DATABASE_URL",
     "must be postgresql://user:password@host/database",
-    [
-      SECRET,
-      `mysql://user:${SECRET}@host/database`,
-      `postgresqlx://user:${SECRET}@host/database`,
-      `postgresql://user:${SECRET}@host`,
-      `postgresql://user:${SECRET}@host/`,
-      `postgresql://user@host/${SECRET}`,
-      `postgresql://:${SECRET}@host/database`,
-    ],
+    SECRET,
+    `mysql://user:${SECRET}@host/database`,
+    `postgresqlx://user:${SECRET}@host/database`,
+    `postgresql://user:${SECRET}@host`,
+    `postgresql://user:${SECRET}@host/`,
+    `postgresql://user@host/${SECRET}`,
+    `postgresql://:${SECRET}@host/database`,
   ],
-  [
-    "NEON_FETCH_ENDPOINT",
-    SECURE,
-    [`http://${SECRET}.example/sql`, `https://${SECRET}@example.com/sql`, `https://:${SECRET}@example.com/sql`],
-  ],
-  ["JWT_ISSUER", "must be a URL", [SECRET, `ftp://${SECRET}.example/`]],
-  ["JWT_AUDIENCE", "must list one or more words of printable ASCII", [`"${SECRET}"`, " , "]],
-  ["JWKS_URL", SECURE, [`http://${SECRET}.example/jwks`, `data:application/json,${SECRET}`]],
-  ["JWKS_URL", SECURE, ["http://127.0.0.1.example.com/jwks", "http://localhost.example.com/jwks"]],
-  ["JWKS_URL", SECURE, ["http://notlocalhost/jwks", "http://[::2]/jwks"]],
-  [
-    "JWT_ALGORITHMS",
-    `must list some of ${SIGNATURE_ALGORITHMS.join(" ")}`,
-    [`RS256 ${SECRET}`, "HS256", "none", "rs256", " "],
-  ],
-  [
-    "CORS_ORIGINS",
-    "must list exact origins such as https://app.example.com",
-    [`https://app.example.com/${SECRET}`, "https://app.example.com/", "*", "null"],
-  ],
-  ["LOG_SUBJECT", "must be omit, hash or plain", [SECRET]],
-])("the API is closed and the log says that %s %s, if it is any of %j", async (name, rule, values) => {
+  ["NEON_FETCH_ENDPOINT", SECURE, `http://${SECRET}.test/`, `https://${SECRET}@a.test/`, `https://:${SECRET}@a.test/`],
+  ["JWT_ISSUER", "must be a URL", SECRET, `ftp://${SECRET}.example/`],
+  ["JWT_AUDIENCE", "must list one or more words of printable ASCII", `"${SECRET}"`, " , "],
+  ["JWKS_URL", SECURE, `http://${SECRET}.example/jwks`, `data:application/json,${SECRET}`, "http://[::2]/jwks"],
+  ["JWKS_URL", SECURE, "http://127.0.0.1.example.com/", "http://localhost.example.com/", "http://notlocalhost/"],
+  ["JWT_ALGORITHMS", ALGORITHMS, `RS256 ${SECRET}`, "HS256", "none", "rs256", " "],
+  ["CORS_ORIGINS", ORIGINS, `https://app.example.com/${SECRET}`, "https://app.example.com/", "*", "null"],
+  ["LOG_SUBJECT", "must be omit, hash or plain", SECRET],
+])("the API is closed and the log says that %s %s: %j", async (name, rule, ...values) => {
   for (const value of values) {
     const { read } = reader.restart({ [name]: value });
     const result = await read(undefined, { token: SECRET });
