@@ -64,6 +64,8 @@ const readOverloaded: Cause = async (reader) => {
   return results.find(({ log }) => log["code"] === "overloaded") ?? expect.fail("six large replies at once were read");
 };
 
+const readBroken: Cause = async ({ read }) => read(await insertRun({ crew_config: { agents: "none" } }));
+
 const readWithoutDigest: Cause = ({ read }) => {
   vi.spyOn(crypto.subtle, "digest").mockRejectedValue(new Error("no digest"));
   return read();
@@ -80,12 +82,7 @@ const FAILURES: Record<string, [status: number, detail: string, pause: string | 
     method_not_allowed: [405, "Method Not Allowed", null, ({ read }) => read("x", { method: "DELETE" })],
     invalid_run_id: [422, "Input should be a valid UUID", null, ({ read }) => read("not-a-uuid")],
     rate_limited: [429, "Too Many Requests", "60", ({ read }) => read(), { RATE_LIMITER: { limit: async () => ({}) } }],
-    invalid_record: [
-      500,
-      INTERNAL,
-      null,
-      async ({ read }) => read(await insertRun({ crew_config: { agents: "none" } })),
-    ],
+    invalid_record: [500, INTERNAL, null, readBroken],
     record_too_large: [500, INTERNAL, null, readLarge(17)],
     misconfigured: [500, INTERNAL, null, ({ read }) => read(), { JWT_ISSUER: undefined }],
     internal_error: [500, INTERNAL, null, readWithoutDigest],

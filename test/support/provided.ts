@@ -3,13 +3,7 @@ import type {} from "vitest";
 
 export interface LocalStackAddresses {
   /** The Worker's settings; the Worker under test has them as its environment. */
-  variables: {
-    DATABASE_URL: string;
-    NEON_FETCH_ENDPOINT: string;
-    JWT_ISSUER: string;
-    JWT_AUDIENCE: string;
-    JWKS_URL: string;
-  };
+  variables: Record<"DATABASE_URL" | "NEON_FETCH_ENDPOINT" | "JWT_ISSUER" | "JWT_AUDIENCE" | "JWKS_URL", string>;
   /** A connection string of the role that owns the table: it may write. */
   ownerDatabaseUrl: string;
   tokenEndpoint: string;

@@ -3,13 +3,13 @@
 import { rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { Bundle } from "./bundle.ts";
 import { end, start } from "./child-process.ts";
 
 // The binary itself: unless workerd's install script has run, bin/workerd is a script that passes no further descriptors on.
 const { default: PROGRAM } = createRequire(import.meta.url)("workerd") as { default: string };
-const START_TIMEOUT_MS = 20_000;
 
 export interface Workerd {
   readonly pid: number;
@@ -31,13 +31,10 @@ function quote(text: string): string {
   return JSON.stringify(text).replaceAll(/\\u00([0-9a-f]{2})/g, String.raw`\x$1`);
 }
 
-function describeWorker({ bundle, variables, cacheAddress, v8Flags = [] }: WorkerdOptions): string {
+function describeWorker({ bundle, variables, cacheAddress = "", v8Flags = [] }: WorkerdOptions): string {
   const modules = bundle.modules.map((name) => `(name = ${quote(name)}, esModule = embed ${quote(name)})`);
   const bindings = Object.entries(variables).map(([name, text]) => `(name = ${quote(name)}, text = ${quote(text)})`);
-  const [cache, cacheService] =
-    cacheAddress === undefined
-      ? ["", ""]
-      : [`cacheApiOutbound = "cache",`, `(name = "cache", external = (address = ${quote(cacheAddress)}, http = ())),`];
+  const cacheService = `(name = "cache", external = (address = ${quote(cacheAddress)}, http = ())),`;
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   v8Flags = [${v8Flags.map(quote).join(", ")}],
@@ -47,10 +44,10 @@ const config :Workerd.Config = (
       compatibilityDate = ${quote(bundle.compatibilityDate)},
       compatibilityFlags = [${bundle.compatibilityFlags.map(quote).join(", ")}],
       bindings = [${bindings.join(", ")}],
-      ${cache}
+      ${cacheAddress && `cacheApiOutbound = "cache",`}
       globalOutbound = "loopback",
     )),
-    ${cacheService}
+    ${cacheAddress && cacheService}
     (name = "loopback", network = (allow = ["local"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
@@ -69,28 +66,16 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   });
   let complaints = "";
   child.stderr?.on("data", (chunk: Buffer) => (complaints = (complaints + chunk).slice(-4_000)));
-  try {
-    const port = await readPort(child.stdio[3] as Readable);
-    if (port === undefined || child.pid === undefined) throw new Error(`workerd did not start:\n${complaints}`);
-    return { pid: child.pid, origin: `http://127.0.0.1:${port}`, end: () => end(child) };
-  } catch (error) {
-    await end(child);
-    throw error;
-  } finally {
-    await rm(path);
-  }
+  const port = await readPort(child.stdio[3] as Readable).finally(() => rm(path));
+  if (port === undefined || child.pid === undefined) throw new Error(`workerd did not start:\n${complaints}`);
+  return { pid: child.pid, origin: `http://127.0.0.1:${port}`, end: () => end(child) };
 }
 
 /** The port from workerd's control messages, one JSON object per line; undefined if it ends without one. */
 async function readPort(control: Readable): Promise<number | undefined> {
-  const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
-  const timer = setTimeout(() => reject(new Error("workerd took too long to start")), START_TIMEOUT_MS);
-  let text = "";
-  control.on("data", (chunk: Buffer) => {
-    text += chunk.toString();
-    const match = /"socket":"http","port":(\d+)/.exec(text);
-    if (match) resolve(Number(match[1]));
-  });
-  control.on("close", () => resolve(undefined));
-  return promise.finally(() => clearTimeout(timer));
+  for await (const line of createInterface(control)) {
+    const { socket, port } = JSON.parse(line) as { socket?: string; port?: number };
+    if (socket === "http") return port;
+  }
+  return undefined;
 }
