@@ -24,11 +24,10 @@ class Handler(BaseHTTPRequestHandler):
         with psycopg.connect(server.url(role), autocommit=True) as connection:
             # Below psycopg's types: values are Postgres's own texts.
             result = connection.pgconn.exec_params(statement["query"].encode(), values)
+        columns = range(result.nfields)
         reply = {
-            "fields": [
-                {"name": str(result.fname(c), "utf-8"), "dataTypeID": result.ftype(c)} for c in range(result.nfields)
-            ],
-            "rows": [[text_of(result.get_value(r, c)) for c in range(result.nfields)] for r in range(result.ntuples)],
+            "fields": [{"name": result.fname(c).decode(), "dataTypeID": result.ftype(c)} for c in columns],
+            "rows": [[text_of(result.get_value(r, c)) for c in columns] for r in range(result.ntuples)],
             # Of an error.
             "message": result.error_message.decode(),
         }

@@ -23,11 +23,10 @@ class Process(str, Enum):
 class Interpolated:
     """Something with texts that a kickoff overwrites."""
 
-    def interpolate(self, names: tuple[str, ...], inputs: dict[str, Any]) -> None:
+    def interpolate(self, inputs: dict[str, Any], *names: str) -> None:
         for name in names:
-            if getattr(self, f"_original_{name}", None) is None:
-                setattr(self, f"_original_{name}", getattr(self, name))
-            text = getattr(self, f"_original_{name}")
+            text = getattr(self, f"_original_{name}", None) or getattr(self, name)
+            setattr(self, f"_original_{name}", text)
             for key, value in inputs.items():
                 text = text.replace("{" + key + "}", str(value))
             setattr(self, name, text)
@@ -53,11 +52,9 @@ class Task(Interpolated):
     output: Any = None
 
 
-class StreamingOutput:
+async def stream() -> AsyncIterator[str]:
     """As a crew with stream=True returns it: it has no text before it was read."""
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        yield "d"
+    yield "d"
 
 
 @dataclass
@@ -73,21 +70,15 @@ class Crew:
     after_kickoff_callbacks: list[Callable[[Any], Any]] = field(default_factory=list)
     failures: list[Any] = field(default_factory=list)
 
-    def kickoff(
-        self,
-        inputs: dict[str, Any] | None = None,
-        input_files: dict[str, Any] | None = None,
-        from_checkpoint: Any = None,
-    ) -> Any:
+    def kickoff(self, inputs: dict[str, Any] | None = None) -> Any:
         if self.stream:
-            return StreamingOutput()
+            return stream()
         if inputs is not None:
             for task in self.tasks:
-                task.interpolate(("description", "expected_output"), inputs)
+                task.interpolate(inputs, "description", "expected_output")
             for agent in self.agents:
-                agent.interpolate(("role", "goal", "backstory"), inputs)
-        raw = self.answer(inputs if input_files is None else input_files)
-        output: Any = SimpleNamespace(raw=raw, tool_failures=self.failures)
+                agent.interpolate(inputs, "role", "goal", "backstory")
+        output: Any = SimpleNamespace(raw=self.answer(inputs), tool_failures=self.failures)
         for task in self.tasks:
             task.output = output
         for callback in self.after_kickoff_callbacks:

@@ -10,7 +10,7 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from test_crew_runs import KickoffTests, WithTable
+import test_crew_runs
 
 try:
     import crewai
@@ -20,7 +20,7 @@ except ModuleNotFoundError:
     raise unittest.SkipTest("CrewAI isn't installed") from None
 
 
-class CrewaiTest(KickoffTests, WithTable):
+class CrewaiTest(test_crew_runs.KickoffTest):
     def make_crew(self, answer: Callable[[], str], **options: Any) -> Any:
         class FakeModel(crewai.BaseLLM):
             def call(self, *_: Any, **__: Any) -> str:
@@ -29,19 +29,7 @@ class CrewaiTest(KickoffTests, WithTable):
             async def acall(self, *_: Any, **__: Any) -> str:
                 return self.call()
 
-        agent = crewai.Agent(
-            role="Guide to {city}",
-            goal="Know {city}",
-            backstory="You live in {city}.",
-            llm=FakeModel(model="fake"),
-        )
-        task = crewai.Task(
-            description="Describe {city}.",
-            expected_output="A text about {city}",
-            agent=agent,
-        )
+        model = FakeModel(model="fake")
+        agent = crewai.Agent(role="Guide to {city}", goal="Know {city}", backstory="You live in {city}.", llm=model)
+        task = crewai.Task(description="Describe {city}.", expected_output="A text about {city}", agent=agent)
         return crewai.Crew(agents=[agent], tasks=[task], **options)
-
-
-if __name__ == "__main__":
-    unittest.main()
