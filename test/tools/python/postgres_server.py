@@ -5,6 +5,7 @@ It listens on a socket in that folder only. It needs PostgreSQL's server program
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(p
 
 
 class PostgresServer:
-    """Starts at once."""
+    """Starts at once, and ends with the process."""
 
     def __init__(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="crew-runs-")
@@ -33,11 +34,12 @@ class PostgresServer:
         self._run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
         log, options = f"{self.directory}/log", f"-k {self.directory} -h '' -F"
         self._run("pg_ctl", "start", "-w", "-t", "60", "-l", log, "-o", options)
+        atexit.register(self._remove)
         self.query((ROOT / "schema.sql").read_text(encoding="utf-8"))
         [role] = re.findall(r"```sql\n(create role [^`]*)```", PAGE)
         self.query(role)
 
-    def remove(self) -> None:
+    def _remove(self) -> None:
         self._run("pg_ctl", "stop", "-m", "immediate")
         shutil.rmtree(self.directory)
 

@@ -44,15 +44,11 @@ def text_of(value: bytes | None) -> str | None:
 
 
 server = PostgresServer()
-try:
-    server.query("alter role crew_runs_reader login")
-    sender = (ROOT / "examples" / "python" / "webhooks.py").read_text(encoding="utf-8")
-    server.query(sender[sender.index("    create table") : sender.index('"""\n\nfrom')])
-    endpoint = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=endpoint.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{endpoint.server_port}/sql"
-    addresses = {"databaseUrl": server.url("crew_runs_writer"), "sqlUrl": url}
-    print(json.dumps(addresses), flush=True)
-    sys.stdin.read()
-finally:
-    server.remove()
+server.query("alter role crew_runs_reader login")
+sender = (ROOT / "examples" / "python" / "webhooks.py").read_text(encoding="utf-8")
+server.query(sender[sender.index("    create table") : sender.index('"""\n\nfrom')])
+endpoint = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+Thread(target=endpoint.serve_forever, daemon=True).start()
+url = f"http://127.0.0.1:{endpoint.server_port}/sql"
+print(json.dumps({"databaseUrl": server.url("crew_runs_writer"), "sqlUrl": url}), flush=True)
+sys.stdin.read()

@@ -7,7 +7,6 @@ The table, its constraints, the role and its rights are the real ones; the crew 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import re
 import sys
@@ -16,7 +15,6 @@ import unittest
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -31,30 +29,24 @@ sys.path.insert(0, str(ROOT / "examples" / "python"))
 import crew_runs  # noqa: E402
 from crew_runs import CrewRuns, Run, RunLostError, crew_config, text_of  # noqa: E402
 
-
-@cache
-def start_server() -> PostgresServer:
-    server = PostgresServer()
-    atexit.register(server.remove)
-    return server
+server = PostgresServer()
 
 
 class WithTable(unittest.TestCase):
     """Tests with the table, and the role that the page makes."""
 
     def setUp(self) -> None:
-        self.server = start_server()
         self.runs = self.make_runs()
 
     def make_runs(self, **options: Any) -> CrewRuns:
-        return CrewRuns(self.server.url("crew_runs_writer"), **options)
+        return CrewRuns(server.url("crew_runs_writer"), **options)
 
     def accept(self, crew: Any = Crew(), *args: Any, **more: Any) -> UUID:
         names = {"owner_id": "owner", "correlation_id": "request-1", **more}
         return self.runs.accept(crew, *args, **names)
 
     def find(self, run_id: UUID) -> Any:
-        [run] = self.server.query("select * from crew_runs where id = %s", run_id)
+        [run] = server.query("select * from crew_runs where id = %s", run_id)
         return run
 
     def assert_ended(self, run_id: UUID, *, result: str | None = None, error: str | None = None) -> None:
@@ -216,7 +208,7 @@ class CrewRunsTest(WithTable):
                     if name not in earlier:
                         # The database's clock was set back.
                         later = "created_at = now() + interval '1 minute'"
-                        self.server.query(f"update crew_runs set {later} where id = %s", run_id)
+                        server.query(f"update crew_runs set {later} where id = %s", run_id)
                     for each in earlier:
                         transitions[each](run_id)
                     before = self.find(run_id)
@@ -243,8 +235,8 @@ class CrewRunsTest(WithTable):
             self.runs.start(run_id)
         self.runs.complete(completed, "done")
         earlier = "update crew_runs set {0} = {0} - interval '2 hours' where id = any(%s)"
-        self.server.query(earlier.format("created_at"), accepted[1:])
-        self.server.query(earlier.format("started_at"), [old_running, completed])
+        server.query(earlier.format("created_at"), accepted[1:])
+        server.query(earlier.format("started_at"), [old_running, completed])
 
         limit = timedelta(hours=1)
         for options, old_pending_status in (({}, "pending"), ({"pending_limit": limit}, "failed")):
@@ -255,11 +247,11 @@ class CrewRunsTest(WithTable):
             self.assertEqual(self.find(run_id).error, "The run was abandoned.")
 
     def begin_outage(self) -> None:
-        self.server.query("alter role crew_runs_writer nologin")
+        server.query("alter role crew_runs_writer nologin")
         self.addCleanup(self.end_outage)
 
     def end_outage(self) -> None:
-        self.server.query("alter role crew_runs_writer login")
+        server.query("alter role crew_runs_writer login")
 
     def test_a_result_survives_an_outage_of_minutes_and_can_be_stored_after_a_longer_one(self) -> None:
         now_seconds, outage_seconds = 0.0, 500.0
@@ -376,7 +368,7 @@ class CrewRunsTest(WithTable):
         # As texts, because Python sees None for JSON's null as well.
         texts = "select task_input::text, crew_config::text from crew_runs where id = %s"
         for run_id in self.accept(None), self.accept(Crew(), include_config=False):
-            self.assertEqual(self.server.query(texts, run_id), [(None, None)])
+            self.assertEqual(server.query(texts, run_id), [(None, None)])
         self.assertEqual(self.find(self.accept(Crew(), {})).task_input, {})
 
     def test_crew_config_describes_agents_and_tasks(self) -> None:
@@ -412,7 +404,7 @@ class CrewRunsTest(WithTable):
 
     def test_the_program_of_the_page_records_a_run(self) -> None:
         program = re.findall(r"```python\n([^`]*)```", PAGE)[0]
-        environment = {"WRITER_DATABASE_URL": self.server.url("crew_runs_writer"), "HOLD": self.server.directory}
+        environment = {"WRITER_DATABASE_URL": server.url("crew_runs_writer"), "HOLD": server.directory}
         names: dict[str, Any] = {}
         with mock.patch.dict(os.environ, environment):
             exec(program, names)
@@ -421,4 +413,4 @@ class CrewRunsTest(WithTable):
 
     def test_the_writer_can_neither_delete_nor_truncate(self) -> None:
         grants = "select privilege_type from information_schema.table_privileges where grantee = 'crew_runs_writer'"
-        self.assertEqual({grant for (grant,) in self.server.query(grants)}, {"SELECT", "INSERT", "UPDATE"})
+        self.assertEqual({grant for (grant,) in server.query(grants)}, {"SELECT", "INSERT", "UPDATE"})
