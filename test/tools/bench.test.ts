@@ -14,9 +14,7 @@ test.each([
   expect(formatTable([line])).toContain(target === undefined ? "| reads |" : `| ≤ ${target} `);
 });
 
-test.each([
-  { value: 2, verdict: "met" },
-  { value: 3, verdict: "missed" },
-])("a count of $value with the limit 2: $verdict", ({ value, verdict }) => {
-  expect(describeCount("trips", value, 2)).toMatchObject({ verdict, measured: `**${value}**`, target: "≤ 2" });
+test("a count may reach its limit", () => {
+  expect(describeCount("trips", 2, 2)).toMatchObject({ verdict: "met", measured: "**2**", target: "≤ 2" });
+  expect(describeCount("trips", 3, 2)).toMatchObject({ verdict: "missed" });
 });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import * as oauth from "oauth4webapi";
 import { generate } from "openapi-typescript-codegen";
-import { type TestContext, afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { type TestContext, beforeAll, describe, expect, test, vi } from "vitest";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import {
@@ -35,11 +35,10 @@ beforeAll(async () => {
   localStack = await startLocalStack({ chooseSettings: () => ({ MAX_WAIT_SECONDS: "1" }) });
   folder = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   token = await localStack.authorizationServer.fetchToken("owner");
-});
-
-afterAll(async () => {
-  await localStack?.close();
-  await rm(folder, { recursive: true, force: true });
+  return async () => {
+    await localStack.close();
+    await rm(folder, { recursive: true });
+  };
 });
 
 const addressOf = (id: string) => `${localStack.url}/api/crew-runs/${id}`;
@@ -96,15 +95,13 @@ for (const page of ["get-run", "authentication", "polling", "webhooks", "errors"
 }
 const findSample = (name: string): string => SAMPLES.get(name) ?? expect.fail(`there is no sample ${name}`);
 
+const TRAMS = /^completed # Trams/;
 /** How the reader completes a sample, and what the program then prints for the completed example. */
 const SHORT_SAMPLES: Record<string, [complete: (code: string) => Program, output: RegExp]> = {
   "get-run, Read a run, curl": [sh, new RegExp(`^{"id":"${COMPLETED}"`)],
-  "get-run, Read a run, JavaScript": [node, /^completed # Trams/],
-  "get-run, Read a run, Python": [python, /^completed # Trams/],
-  "get-run, Read a run, Go": [
-    (code) => go(["encoding/json", "errors", "fmt", "net/http", "os"], code),
-    /^completed # Trams/,
-  ],
+  "get-run, Read a run, JavaScript": [node, TRAMS],
+  "get-run, Read a run, Python": [python, TRAMS],
+  "get-run, Read a run, Go": [(code) => go(["encoding/json", "errors", "fmt", "net/http", "os"], code), TRAMS],
   "get-run, Exact numbers, JavaScript": [
     (code) => node(`const response = new Response(process.env.TEXT);\n${code}console.log(JSON.stringify(run));`),
     /"budget":"1250000.0","ticket":"9007199254740993"/,
@@ -122,10 +119,7 @@ const SHORT_SAMPLES: Record<string, [complete: (code: string) => Program, output
     },
     /budget:1250000.0 .*ticket:9007199254740993/,
   ],
-  "authentication, Where to get a token, sh": [
-    sh,
-    /^{"resource":"http.*,"resource_name":"Crew runs","authorization_servers":\["http/,
-  ],
+  "authentication, Where to get a token, sh": [sh, /^{"resource":"http.*"authorization_servers":\["http/],
   "polling, Using the loops, js": [
     (code) =>
       node(`${findSample("polling, Polling, JavaScript")}
@@ -140,10 +134,8 @@ ${code}console.log(run.status)`),
 for (const [name, [complete, output]] of Object.entries(SHORT_SAMPLES)) {
   const skip = name.endsWith("Go") && isMissing("go");
   test(`the sample works: ${name}`, { skip, timeout: COMPILE_TIMEOUT_MS }, async () => {
-    const start = await install(
-      complete(findSample(name).replaceAll("https://api.example.com", localStack.url)),
-      folder,
-    );
+    const code = findSample(name).replaceAll("https://api.example.com", localStack.url);
+    const start = await install(complete(code), folder);
     const { ended } = await start({ TOKEN: token, URL: addressOf(COMPLETED), TEXT: await readText(COMPLETED) });
     const { stdout, stderr } = await ended;
     expect(stdout, stderr).toMatch(output);

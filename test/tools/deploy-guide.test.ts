@@ -1,11 +1,10 @@
 // docs/deploy.md and the recipes of docs/operations.md, executed as they stand there: in a copy of the project, with the local
 // stack in place of Neon and Auth0. Only addresses, ids and passwords are replaced; what needs an account is left out.
-import { execFile, execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { cp, rm, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { OWNER_ROLE } from "../../dev/database.ts";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import { type SqlEndpoint, startSqlEndpoint } from "../../dev/sql-over-http.ts";
@@ -14,16 +13,15 @@ import { copyProject, editFile } from "../support/node/project-copy.ts";
 /** The project's copy, in which the commands run. */
 let folder: string;
 let served: LocalStack;
-let sql: SqlEndpoint;
 let password: string;
 /** Of step 3. */
 let token = "";
 /** Values on the page, and their replacements here. */
-const replacements: [documented: string, local: string][] = [];
+let replacements: [documented: string, local: string][] = [];
 
 const DOCS = join(import.meta.dirname, "../../docs");
-const guide = readFileSync(join(DOCS, "deploy.md"), "utf8");
-const operations = readFileSync(join(DOCS, "operations.md"), "utf8");
+const guide = await readFile(join(DOCS, "deploy.md"), "utf8");
+const operations = await readFile(join(DOCS, "operations.md"), "utf8");
 
 const CONFIG = "wrangler.production.toml";
 const edit = (name: string, change: (text: string) => string) => editFile(join(folder, name), change);
@@ -31,7 +29,8 @@ const edit = (name: string, change: (text: string) => string) => editFile(join(f
 // Steps 1 to 4.
 beforeAll(async () => {
   folder = await copyProject();
-  password = execFileSync("sh", ["-c", find(guide, "2. ", "sh")], { encoding: "utf8" }).trim();
+  password = (await run(find(guide, "2. ", "sh"))).stdout.trim();
+  let sql: SqlEndpoint | undefined;
   served = await startLocalStack({
     async chooseSettings({ database }) {
       // Both roles of the page have the generated password.
@@ -40,33 +39,30 @@ beforeAll(async () => {
       return { DATABASE_URL: sql.databaseUrl("crew_runs_reader"), NEON_FETCH_ENDPOINT: sql.url };
     },
   });
-  const { authorizationServer } = served;
-  replacements.push(
+  const { issuer, jwksUrl, tokenEndpoint, clients } = served.authorizationServer;
+  replacements = [
     ["PASSWORD", password],
     // A name of the local stack's database. The host stays: NEON_FETCH_ENDPOINT leads to the local one.
     ["/neondb", "/postgres"],
-    ["https://example.eu.auth0.com/.well-known/jwks.json", authorizationServer.jwksUrl],
-    ["https://example.eu.auth0.com/oauth/token", authorizationServer.tokenEndpoint],
-    ["https://example.eu.auth0.com/", authorizationServer.issuer],
+    ["https://example.eu.auth0.com/.well-known/jwks.json", jwksUrl],
+    ["https://example.eu.auth0.com/oauth/token", tokenEndpoint],
+    ["https://example.eu.auth0.com/", issuer],
     ["https://api.example.com", served.url],
-    ["CLIENT_ID@clients", authorizationServer.clients.owner.id],
-    ["CLIENT_ID='…'", `CLIENT_ID='${authorizationServer.clients.owner.id}'`],
-    ["CLIENT_SECRET='…'", `CLIENT_SECRET='${authorizationServer.clients.owner.secret}'`],
-  );
+    ["CLIENT_ID@clients", clients.owner.id],
+    ["CLIENT_ID='…'", `CLIENT_ID='${clients.owner.id}'`],
+    ["CLIENT_SECRET='…'", `CLIENT_SECRET='${clients.owner.secret}'`],
+  ];
   await run(find(guide, "1. ", "sh"));
   await runAsOwner(find(guide, "2. ", "sql"));
   await writeFile(join(folder, ".env.production"), find(guide, "2. ", "ini"));
   token = (await run(`${find(guide, "3. ", "sh")}echo -n "$SMOKE_TOKEN"`)).stdout;
-  await edit(CONFIG, (text) => {
-    const settings = `${find(guide, "4. ", "toml")}NEON_FETCH_ENDPOINT = "${sql.url}"\n`;
-    return find(guide, "1. ", "toml") + setVariables(text, settings);
-  });
-});
-
-afterAll(async () => {
-  await served?.close();
-  await sql?.close();
-  if (folder !== undefined) await rm(folder, { recursive: true });
+  const settings = `${find(guide, "4. ", "toml")}NEON_FETCH_ENDPOINT = "${sql?.url}"\n`;
+  await edit(CONFIG, (text) => find(guide, "1. ", "toml") + setVariables(text, settings));
+  return async () => {
+    await served.close();
+    await sql?.close();
+    await rm(folder, { recursive: true });
+  };
 });
 
 test("step 2: the password needs no encoding", () => expect(password).toMatch(/^[\da-z]{32,}$/));

@@ -1,5 +1,5 @@
 // The documents as a deployment serves them: files with their headers, beside the Worker's routes.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
 import failures from "../../docs/data/failures.json" with { type: "json" };
 import { PAGES, addressOf } from "../../docs/pages.ts";
@@ -13,9 +13,8 @@ let served: LocalStack;
 
 beforeAll(async () => {
   served = await startLocalStack();
+  return served.close;
 });
-
-afterAll(async () => served?.close());
 
 async function get(path: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(`${served.url}${path}`, { redirect: "manual", headers });

