@@ -56,8 +56,6 @@ export interface FaultProxyState {
   received: number;
   /** Requests and responses that are held. */
   held: number;
-  /** Responses whose connection ended before their last byte was sent. */
-  unfinished: number;
   /** The last 100, oldest first. */
   requests: RecordedRequest[];
 }
@@ -95,7 +93,6 @@ export async function openFaultProxyAt(server: string, upstream: Upstream): Prom
     serve: async (response) => void (await change({ upstream: response })),
     received: async () => (await change({})).received,
     held: async () => (await change({})).held,
-    unfinished: async () => (await change({})).unfinished,
     requests: async () => (await change({})).requests,
   };
 }
