@@ -5,13 +5,11 @@ import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import { createReader } from "../support/reader.ts";
 
-const FINISHED = { status: "completed", completed_at: "2036-01-01T00:00:00Z", result: "done" } as const;
-
 const clock = controlClock();
 const reader = await createReader();
 
 test("HEAD is GET without a body", async () => {
-  const id = await insertRun(FINISHED);
+  const id = await insertRun({ status: "completed" });
   const head = await reader.read(id, { method: "HEAD" });
   const full = await reader.restart().read(id);
   expect([head.status, head.body]).toEqual([200, ""]);
@@ -57,16 +55,14 @@ test.each(["/", "?expand=all&access_token=x"])("%s behind the id changes nothing
 test.each([
   ["canonical", (id: string) => id],
   ["upper case", (id: string) => id.toUpperCase()],
-  ["mixed case", (id: string) => id.replace(/[a-f]/, (digit) => digit.toUpperCase())],
   ["without dashes", (id: string) => id.replaceAll("-", "")],
   ["without dashes in upper case", (id: string) => id.replaceAll("-", "").toUpperCase()],
   ["in braces in upper case", (id: string) => `{${id.toUpperCase()}}`],
   ["in braces", (id: string) => `%7B${id}%7D`],
-  ["in bare braces", (id: string) => `{${id}}`],
   ["as a URN", (id: string) => `urn:uuid:${id}`],
   ["percent-encoded", (id: string) => `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`],
 ])("an id %s finds the run, and the response has the canonical id", async (_, spell) => {
-  const id = await insertRun(FINISHED);
+  const id = await insertRun({ status: "completed" });
   await reader.read(id);
   const { status, body, queries } = await reader.read(spell(id));
   expect(status).toBe(200);

@@ -5,13 +5,12 @@
 import fc from "fast-check";
 import { fetchWithinBudget } from "../../src/crew-runs/postgres/reply-budget.ts";
 import { describe, expect, inject, test, vi } from "vitest";
-import { type TestApp, bearer } from "../support/test-app.ts";
 import { StateHistory, type Version, canSee, check, isFinal, nextVersion, writeVersion } from "./state-history.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
 import type { User } from "../support/issuer.ts";
-import { createReader } from "../support/reader.ts";
+import { type Reader, createReader } from "../support/reader.ts";
 import { type SigningKey, makeKey } from "../support/signing.ts";
 
 /** In the title, so that every run says it. To repeat a run, write its seed here. */
@@ -137,7 +136,7 @@ function fillBudget(): void {
 }
 
 interface Isolate {
-  app: TestApp;
+  reader: Reader;
   /** The finished runs that must be in memory, and when they were read at the earliest. */
   cached: Map<number, { version: Version; readMs: number }>;
   lastFetch: { atMs: number; hasFailed: boolean } | undefined;
@@ -147,10 +146,9 @@ interface Isolate {
 async function begin(variables: Settings): Promise<(step: Step) => Promise<void>> {
   const staleMs = variables.JWKS_MAX_STALE_SECONDS * 1_000;
   const ttlMs = variables.FINISHED_RUN_TTL_SECONDS * 1_000;
-  const reader = await createReader({ settings: variables, keys: [findKey(0)] });
-  const { issuer, database } = reader;
+  const { issuer, database, restart } = await createReader({ settings: variables, keys: [findKey(0)] });
   cacheIs = "working";
-  const start = (): Isolate => ({ app: reader.restart().app, cached: new Map(), lastFetch: undefined });
+  const start = (): Isolate => ({ reader: restart(), cached: new Map(), lastFetch: undefined });
   const isolates: [Isolate, Isolate] = [start(), start()];
 
   const ids = [await insertRun(), await insertRun(), crypto.randomUUID()] as const;
@@ -185,12 +183,9 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const tag = isConditional ? heldTags.get(`${reader} ${run}`) : undefined;
     const cached = isolate.cached.get(run);
     const begunMs = Date.now();
-    const response = await isolate.app.fetch(`/api/crew-runs/${ids[run]}`, {
-      headers: { ...bearer(text), ...(tag !== undefined && { "if-none-match": tag }) },
-    });
-    const body = await response.text();
+    const condition = tag === undefined ? {} : { "if-none-match": tag };
+    const { status, headers, body } = await isolate.reader.read(ids[run], { token: text, headers: condition });
     const endedMs = Date.now();
-    const { status, headers } = response;
 
     const was = (agoMs: number, isSo: (world: World) => boolean) => states.was(begunMs - agoMs, endedMs, isSo);
     const hasKey = (world: World) => world.keys.includes(key);
@@ -259,7 +254,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const [queriesBefore = 0, fetchesBefore = 0] = await count();
     const begunMs = Date.now();
     const budgets = await Promise.all(all.map((each) => ask(isolate, each, isFaulty || isDatabaseDown ? 3 : 1)));
-    await isolate.app.settle();
+    await isolate.reader.app.settle();
     const [queries = 0, fetches = 0] = await count();
     if (isFaulty) await database.heal();
 
