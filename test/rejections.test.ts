@@ -13,6 +13,8 @@ const readWith = (token: string) => read(undefined, { token });
 const readSigned = async (claims = {}, header = {}) => readWith(await issuer.sign(claims, { header }));
 const replace = async (part: RegExp, text: string) => readWith((await issuer.sign()).replace(part, text));
 
+const PREFLIGHT = { origin: "https://app.example.com", "access-control-request-method": "GET" };
+
 const REJECTIONS: { [name in FaultName]?: () => Promise<ReadResult> } = {
   wrong_issuer: () => readSigned({ iss: `${issuer.variables.JWT_ISSUER}/` }),
   wrong_audience: () => readSigned({ aud: "https://other.example.com" }),
@@ -31,12 +33,7 @@ const REJECTIONS: { [name in FaultName]?: () => Promise<ReadResult> } = {
   insufficient_scope: () => readSigned({ scope: undefined }),
   run_not_found: async () => read(await insertRun({ owner_id: "stranger" })),
   invalid_run_id: () => read("no-uuid"),
-  unlisted_origin: () =>
-    read(undefined, {
-      as: "nobody",
-      method: "OPTIONS",
-      headers: { origin: "https://app.example.com", "access-control-request-method": "GET" },
-    }),
+  unlisted_origin: () => read(undefined, { as: "nobody", method: "OPTIONS", headers: PREFLIGHT }),
   rate_limited: () => reader.restart({ RATE_LIMITER: { limit: async () => ({ success: false }) } }).read(),
   misconfigured: () => reader.restart({ JWKS_URL: "http://issuer.example.com/jwks" }).read(),
 };

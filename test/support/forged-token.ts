@@ -5,25 +5,15 @@ import type { SigningKey } from "./signing.ts";
 const SHA: Record<string, string> = { "256": "SHA-256", "384": "SHA-384", "512": "SHA-512" };
 
 /** base64url without padding: of a text's UTF-8, of bytes as they are, of anything else's JSON. */
-export function encode(value: unknown): string {
-  return toBase64url(toBytes(value));
-}
+export const encode = (value: unknown): string => toBase64url(toBytes(value));
 
-export function toBase64url(bytes: Uint8Array): string {
-  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
-}
+export const toBase64url = (bytes: Uint8Array): string => bytes.toBase64({ alphabet: "base64url", omitPadding: true });
 
-export function fromBase64url(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(Uint8Array.fromBase64(text, { alphabet: "base64url" }));
-}
+export const fromBase64url = (text: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(Uint8Array.fromBase64(text, { alphabet: "base64url" }));
 
 /** A signed token. The signature is right for `algorithm` and the key, whatever the header says. */
-export async function forge(
-  header: unknown,
-  payload: unknown,
-  key: SigningKey,
-  algorithm: string = key.algorithm,
-): Promise<string> {
+export async function forge(header: unknown, payload: unknown, key: SigningKey, algorithm = key.algorithm) {
   const input = `${encode(header)}.${encode(payload)}`;
   return keepSecret(`${input}.${toBase64url(await signText(input, key, algorithm))}`);
 }
@@ -46,10 +36,8 @@ export async function forgeHmac(header: unknown, payload: unknown, secret: Uint8
 
 /** The same token with its header's, payload's or signature's text replaced. */
 export function replacePart(token: string, index: 0 | 1 | 2, replace: (part: string) => string): string {
-  return token
-    .split(".")
-    .map((part, at) => (at === index ? replace(part) : part))
-    .join(".");
+  const parts = token.split(".");
+  return parts.map((part, at) => (at === index ? replace(part) : part)).join(".");
 }
 
 function toBytes(value: unknown): Uint8Array<ArrayBuffer> {

@@ -12,14 +12,8 @@ export interface SigningKey {
 /** Makes a key pair. `jwk` members given here replace those of the published key; undefined removes one. */
 export async function makeKey(algorithm: string, members: Record<string, unknown> = {}): Promise<SigningKey> {
   const { privateKey, publicKey } = await generateKeyPair(algorithm, { extractable: true });
-  const published = {
-    ...(await exportJWK(publicKey)),
-    kid: crypto.randomUUID(),
-    alg: algorithm,
-    use: "sig",
-    ...members,
-  };
-  return { algorithm, privateKey, jwk: JSON.parse(JSON.stringify(published)) };
+  const jwk = { ...(await exportJWK(publicKey)), kid: crypto.randomUUID(), alg: algorithm, use: "sig", ...members };
+  return { algorithm, privateKey, jwk: JSON.parse(JSON.stringify(jwk)) };
 }
 
 /** A JSON Web Key Set; anything may be among the keys. */

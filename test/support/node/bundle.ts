@@ -14,11 +14,8 @@ export interface Bundle {
 }
 
 export function describeBundle(directory: string, modules: string[]): Bundle {
-  const { compatibility_date: compatibilityDate = "", compatibility_flags: compatibilityFlags } = readConfig({
-    config: CONFIG_PATH,
-    env: "",
-  });
-  return { directory, modules, compatibilityDate, compatibilityFlags };
+  const { compatibility_date: date = "", compatibility_flags: flags } = readConfig({ config: CONFIG_PATH, env: "" });
+  return { directory, modules, compatibilityDate: date, compatibilityFlags: flags };
 }
 
 /** Bundles the product into a folder, which is emptied first. `gzipBytes` is the size of the upload. */
