@@ -4,6 +4,7 @@
 import { beforeEach, describe, expect, inject, test, vi } from "vitest";
 import { controlClock, hangFetches } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
+import { untilReceived } from "../support/fault-proxy-protocol.ts";
 import { type Reader, createReader } from "../support/reader.ts";
 import { expectNothingOfRun } from "../support/refusal.ts";
 import { makeKey } from "../support/signing.ts";
@@ -146,6 +147,53 @@ test.each<Row>([
     }
   },
 );
+
+test("requests that wait for the issuer because of their tokens cost one fetch, and delay no other", async () => {
+  clock.simulate();
+  const good = await sign("old");
+  expect(await statusOf(good)).toBe(404);
+  await age(10, "hanging", "old");
+  const headers = Array.from({ length: 50 }, (_, index) => [{}, { kid: `made-up-${index}` }]).flat();
+  const tokens = await Promise.all(headers.map((header) => sign("forged", header)));
+  const startedMs = Date.now();
+  const waiting = Promise.all(tokens.map((token) => statusOf(token)));
+  expect([await statusOf(good), Date.now()]).toEqual([404, startedMs]);
+  expect(new Set(await waiting)).toEqual(new Set([503]));
+  expect(countFetches()).toBe(2);
+});
+
+test("a response waits for the refetch of stale keys until a second after the refetch's start", async () => {
+  clock.simulate();
+  const token = await sign("old");
+  expect(await statusOf(token)).toBe(404);
+  await age(600, "hanging", "old");
+  const elapsed = [0, 400, 1_500].map(async (delayMs) => {
+    await scheduler.wait(delayMs);
+    const startedMs = Date.now();
+    expect(await statusOf(token)).toBe(404);
+    return Date.now() - startedMs;
+  });
+  expect(await Promise.all(elapsed)).toEqual([1_000, 600, 0]);
+});
+
+test.each([
+  ["the isolate", false],
+  ["its data center", true],
+])("stale keys that %s has and an unfinished run are fetched together: one round trip", async (_, isCold) => {
+  await reader.read();
+  await reader.app.settle();
+  const { issuer, database, read } = isCold ? reader.restart() : reader;
+  const before = await Promise.all([issuer.proxy.received(), database.received()]);
+  clock.advance(1_200);
+  for (const proxy of [issuer.proxy, database]) await proxy.fail({ kind: "hold" });
+  const reading = read(UNFINISHED);
+  // Neither has a response yet.
+  await untilReceived(issuer.proxy, before[0] + 1);
+  await untilReceived(database, before[1] + 1);
+  for (const proxy of [issuer.proxy, database]) await proxy.heal();
+  const { status, fetches } = await reading;
+  expect([status, fetches]).toEqual([200, 1]);
+});
 
 test("a refetch in the background outlives the request that started it", async () => {
   clock.simulate();
