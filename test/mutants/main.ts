@@ -55,6 +55,7 @@ function tryAll(copy: string): void {
   const unchanged = runTests(copy, namedPaths);
   if (unchanged.verdict !== "passed") throw new Error(`the tests fail without a change: ${unchanged.detail}`);
   const listed: string[] = [];
+  const startedMs = Date.now();
   for (const [index, { file, from, to, paths }] of chosen.entries()) {
     const path = join(copy, file);
     const source = readFileSync(path, "utf8");
@@ -68,7 +69,9 @@ function tryAll(copy: string): void {
     const outcome = describe(named.verdict, all?.verdict);
     const line = `${outcome}: ${file}: ${from.trim()} → ${to.trim()}`;
     if (outcome !== "noticed") listed.push(`${line}\n  ${all?.detail ?? named.detail}`);
-    console.log(`${index + 1}/${chosen.length} ${line}`);
+    const done = index + 1;
+    const leftMinutes = Math.ceil(((Date.now() - startedMs) / 60_000 / done) * (chosen.length - done));
+    console.log(`${done}/${chosen.length}, ${leftMinutes} min left: ${line}`);
   }
   console.log(`\n${chosen.length - listed.length} of ${chosen.length} changes were noticed by the tests named`);
   if (listed.length > 0) {

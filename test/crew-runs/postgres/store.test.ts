@@ -14,23 +14,19 @@ import { keepSecret } from "../../support/secrets.ts";
 const clock = controlClock();
 beforeEach(() => clock.simulate());
 
-const { variables } = inject("localStack");
+const { variables, ownerDatabaseUrl } = inject("localStack");
 
 interface Statement {
   query: string;
   params: readonly string[];
 }
 
-/** The endpoint's reply to a statement: real words of Postgres. */
-async function ask(statement: Statement) {
+/** The endpoint's reply to a statement, or to several that are one transaction: real words of Postgres. */
+async function ask(payload: Statement | { queries: Statement[] }, databaseUrl = variables.DATABASE_URL) {
   const response = await fetch(variables.NEON_FETCH_ENDPOINT, {
     method: "POST",
-    headers: {
-      "neon-connection-string": variables.DATABASE_URL,
-      "neon-raw-text-output": "true",
-      "neon-array-mode": "true",
-    },
-    body: JSON.stringify(statement),
+    headers: { "neon-connection-string": databaseUrl, "neon-raw-text-output": "true", "neon-array-mode": "true" },
+    body: JSON.stringify(payload),
   });
   return { status: response.status, text: await response.text() };
 }
@@ -68,15 +64,25 @@ describe("the statement", () => {
     }
   });
 
-  /** Reads a run in a table with other columns: the statement finds rows of this name in place of the table. */
+  /** Reads a run in an adopted table: a view with these columns in place of the table. */
   async function readThrough(columns: Record<string, string>): Promise<ReadResult> {
     const names =
       "id correlation_id owner_id status created_at crew_type crew_config task_input result error started_at completed_at";
-    const rows = names.split(" ").map((name) => `${columns[name] ?? name} as ${name}`);
+    const view = names.split(" ").map((name) => `${columns[name] ?? name} as ${name}`);
     const id = await insertRun({ status: "completed", result: "done" });
     const [statement] = await catchStatements(id);
-    const query = `with crew_runs as (select ${rows.join()} from public.crew_runs) ${statement?.query}`;
-    return (await createReader({ database: await ask({ query, params: statement?.params ?? [] }) })).read(id);
+    if (statement === undefined) throw new Error("the Worker sent no statement");
+    const run = (query: string) => ({ query, params: [] });
+    const queries = [
+      run("create schema adopted"),
+      run(`create view adopted.crew_runs as select ${view.join()} from crew_runs`),
+      run("set local search_path = adopted"),
+      statement,
+      run("drop schema adopted cascade"),
+    ];
+    const { text } = await ask({ queries }, ownerDatabaseUrl);
+    const { results } = JSON.parse(text) as { results: object[] };
+    return (await createReader({ database: { text: JSON.stringify(results[3]) } })).read(id);
   }
 
   test.each([
