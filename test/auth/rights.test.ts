@@ -61,7 +61,7 @@ describe("another user's run is shown to a reader with the admin right and to no
 });
 
 describe("rights in claims that the operator chose", () => {
-  const RIGHTS_CLAIMS = "realm_access.roles, cognito:groups, o.per, a.b.c, roles";
+  const RIGHTS_CLAIMS = "realm_access.roles, cognito:groups, o.per, a.b.c, roles, list.0";
 
   test.each<Row>([
     ["on a path", 200, { realm_access: { roles: ["user", ADMIN] } }],
@@ -74,9 +74,10 @@ describe("rights in claims that the operator chose", () => {
     ["beyond the path", 404, { realm_access: { roles: { x: [ADMIN] } }, a: { b: { c: { d: [ADMIN] } } } }],
     ["on a path through a text", 404, { a: "b.c", o: "per" }],
     ["on a path through a list", 404, { a: [{ b: { c: ADMIN } }], realm_access: [{ roles: [ADMIN] }] }],
+    ["at a place in a list", 404, { list: [ADMIN] }],
     ["on a path whose last step is dotted", 404, { a: { "b.c": [ADMIN] } }],
     ["on a path that ends with null", 404, { realm_access: null, o: { per: null }, a: { b: null } }],
-    ["on a path, if a claim has the path's name", 404, { "o.per": ["read"], o: { per: [ADMIN] } }],
+    ["on a path, if a claim has the path's name", 404, { "o.per": "", o: { per: [ADMIN] } }],
     // A name in an object counts by its value.
     ...[false, null, 1, "true", [], ["x"]].map((value): Row => [
       `as a name for ${JSON.stringify(value)}`,
