@@ -9,7 +9,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { listenOnLoopback } from "../../dev/loopback.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
-const FREE_PORTS = ["--port", "0", "--sql-port", "0", "--issuer-port", "0"];
+const COMMAND = "npm run --silent dev -- --port 0 --sql-port 0 --issuer-port 0".split(" ");
 
 test("the lines that it prints work, and Ctrl-C leaves nothing behind", async () => {
   const dev = startDev();
@@ -68,8 +68,7 @@ test("a taken port is one line and an exit code of 1, before anything starts", a
 function startDev(...flags: string[]) {
   // All its processes inherit this.
   const mark = `STARTED_BY=${crypto.randomUUID()}`;
-  const command = [mark, "npm", "run", "--silent", "dev", "--", ...FREE_PORTS, ...flags];
-  const child = spawn("env", command, { cwd: ROOT, detached: true });
+  const child = spawn("env", [mark, ...COMMAND, ...flags], { cwd: ROOT, detached: true });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
   const exitCode = once(child, "close").then(([code]: (number | null)[]) => code);

@@ -26,10 +26,8 @@ const fillIn = (text: string) =>
     .replace(/^# (?=routes = |workers_dev = |region = )/gm, "")
     .replace(/^# limits = .*$/m, "limits={cpu_ms=1000}")
     .replace(/^mode = .*\n/m, "")
-    .replace('JWT_ISSUER = ""', 'JWT_ISSUER = "https://issuer.example.com/"')
-    .replace('JWT_AUDIENCE = ""', 'JWT_AUDIENCE = "https://api.example.com"')
-    .replace('JWKS_URL = ""', 'JWKS_URL = "https://issuer.example.com/jwks"')
-    .replace(/^(RIGHTS_CLAIMS|ADMIN_SCOPE|REQUIRED_SCOPE) = .*/gm, '$1 = "other"');
+    .replace(/^(JWT_ISSUER|JWKS_URL) = .*/gm, '$1 = "https://issuer.example.com/"')
+    .replace(/^(JWT_AUDIENCE|RIGHTS_CLAIMS|ADMIN_SCOPE|REQUIRED_SCOPE) = .*/gm, '$1 = "other"');
 
 beforeAll(async () => {
   folder = await copyProject();

@@ -13,10 +13,9 @@ async function readBlocks(path: string): Promise<string[]> {
   return [...(await read(path)).matchAll(/^ *```sql\n(.*?)^ *```$/gms)].map(([, sql = ""]) => sql);
 }
 
-async function runAs(database: Database, role: string, sql: string): Promise<void> {
-  await database.exec(`set session authorization ${role}`);
+async function runAsOwner(database: Database, sql: string): Promise<void> {
   try {
-    await database.exec(sql);
+    await database.exec(`set session authorization ${OWNER_ROLE}; ${sql}`);
   } finally {
     // A failure in the middle of a transaction has left it open.
     await database.exec("rollback; reset session authorization");
@@ -26,7 +25,6 @@ async function runAs(database: Database, role: string, sql: string): Promise<voi
 test("schema.sql adds the constraints that are missing, or stops at a row that breaks one and changes nothing", async () => {
   const database = await startDatabase();
   onTestFinished(() => database.close());
-  const runAsOwner = (sql: string) => runAs(database, OWNER_ROLE, sql);
   const countConstraints = async () =>
     (await database.query("select from pg_constraint where convalidated")).rows.length;
   const all = await countConstraints();
@@ -34,14 +32,15 @@ test("schema.sql adds the constraints that are missing, or stops at a row that b
   const blocks = await readBlocks("docs/writing-runs.md");
   await insertRunBy(database);
   await runAsOwner(
+    database,
     `alter table crew_runs drop constraint crew_runs_status_known, drop constraint crew_runs_owner_id_length;
      update crew_runs set status = 'unheard-of'`,
   );
-  await expect(runAsOwner(schema)).rejects.toThrow("crew_runs_status_known");
+  await expect(runAsOwner(database, schema)).rejects.toThrow("crew_runs_status_known");
   expect(await countConstraints()).toBe(all - 2);
-  await runAsOwner("update crew_runs set status = 'pending'");
-  await runAsOwner(blocks.find((block) => block.includes("not valid")) ?? "");
-  await runAsOwner(schema);
+  await runAsOwner(database, "update crew_runs set status = 'pending'");
+  await runAsOwner(database, blocks.find((block) => block.includes("not valid")) ?? "");
+  await runAsOwner(database, schema);
   expect(await countConstraints()).toBe(all);
 });
 
@@ -58,7 +57,7 @@ beforeAll(async () => {
   await database.exec(`drop table crew_runs; drop owned by ${READER_ROLE}; drop role ${READER_ROLE}`);
   token = await localStack.authorizationServer.fetchToken("owner");
   expect(blocks).toHaveLength(6);
-  for (const block of blocks.slice(0, 4)) await runAs(database, OWNER_ROLE, block);
+  for (const block of blocks.slice(0, 4)) await runAsOwner(database, block);
   await database.exec(
     `insert into app.users (auth_subject) values ('owner'), ('stranger');
      insert into app.executions values
@@ -130,7 +129,7 @@ test("the page's query finds what the Worker would refuse, and nothing else", as
 });
 
 test("a view in another schema works if the name is taken", async () => {
-  await runAs(database, OWNER_ROLE, blocks[5] ?? "");
+  await runAsOwner(database, blocks[5] ?? "");
   expect((await get(1)).status).toBe(200);
   await expectHealthy();
 });
