@@ -107,8 +107,7 @@ const SHORT_SAMPLES: Record<string, [complete: (code: string) => Program, output
     /"budget":"1250000.0","ticket":"9007199254740993"/,
   ],
   "get-run, Exact numbers, Python": [
-    (code) =>
-      python(`import io, json, os\nresponse = io.StringIO(os.environ["TEXT"])\n${code}print(run["task_input"])`),
+    (code) => python(`import io, json, os\nresponse = io.StringIO(os.environ["TEXT"])\n${code}print(run)`),
     /'budget': Decimal\('1250000.0'\), 'ticket': 9007199254740993/,
   ],
   "get-run, Exact numbers, Go": [

@@ -19,9 +19,8 @@ let token = "";
 /** Values on the page, and their replacements here. */
 let replacements: [documented: string, local: string][] = [];
 
-const DOCS = join(import.meta.dirname, "../../docs");
-const guide = await readFile(join(DOCS, "deploy.md"), "utf8");
-const operations = await readFile(join(DOCS, "operations.md"), "utf8");
+const guide = await readFile(`${import.meta.dirname}/../../docs/deploy.md`, "utf8");
+const operations = await readFile(`${import.meta.dirname}/../../docs/operations.md`, "utf8");
 
 const CONFIG = "wrangler.production.toml";
 const edit = (name: string, change: (text: string) => string) => editFile(join(folder, name), change);

@@ -1,7 +1,6 @@
 // The documents as a deployment serves them: files with their headers, beside the Worker's routes.
 import { beforeAll, expect, test } from "vitest";
 import { type LocalStack, startLocalStack } from "../../dev/local-stack.ts";
-import failures from "../../docs/data/failures.json" with { type: "json" };
 import { PAGES, addressOf } from "../../docs/pages.ts";
 
 const NAMES = Object.keys(PAGES);
@@ -95,9 +94,4 @@ test("Markdown for programs is named by its page and in llms.txt, and has no hos
     expect(markdown, name).not.toMatch(/api\.example\.com|<!--/);
     if (markdown.includes("https://HOST")) expect(markdown, name).toContain("`HOST` stands for the host of this file.");
   }
-});
-
-test("each code of an error has an anchor, to which Try it leads", async () => {
-  const page = await read("/docs/errors");
-  for (const code of Object.keys(failures)) expect(page).toContain(`<a id="${code}"></a>`);
 });
