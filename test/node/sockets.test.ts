@@ -9,22 +9,24 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { insertRun, updateRun } from "../support/database.ts";
-import { openDatabaseProxy, openFaultProxy } from "../support/fault-proxy.ts";
-import { fetchToken } from "../support/issuer.ts";
+import { openDatabaseProxy } from "../support/fault-proxy.ts";
+import { type TestIssuer, openIssuer } from "../support/issuer.ts";
 import { type Bundle, bundleProduct } from "../support/node/bundle.ts";
 import { type Workerd, startWorkerd } from "../support/node/workerd.ts";
 import { FINISH } from "../support/runs.ts";
+import { makeKey } from "../support/signing.ts";
 
-const { variables: stackVariables } = inject("localStack");
 let directory: string;
 let bundle: Bundle;
+let issuer: TestIssuer;
 let token: string;
 const workers: Workerd[] = [];
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "crew-run-reader-"));
   bundle = await bundleProduct(directory);
-  token = await fetchToken("owner");
+  issuer = await openIssuer([await makeKey("ES256")]);
+  token = await issuer.sign();
 });
 
 afterAll(async () => {
@@ -32,9 +34,10 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-/** Starts a Worker that has no keys yet. `variables` are settings in addition to the local stack's or in their place. */
-async function startWorker(variables: Record<string, string>): Promise<string> {
-  const worker = await startWorkerd({ bundle, variables: { ...stackVariables, ...variables } });
+/** Starts a Worker that has no keys yet, with these settings. */
+async function startWorker(settings: Record<string, string>): Promise<string> {
+  const variables = { ...inject("localStack").variables, ...issuer.variables, ...settings };
+  const worker = await startWorkerd({ bundle, variables });
   workers.push(worker);
   return worker.origin;
 }
@@ -60,16 +63,16 @@ async function readAndLeave(url: string, headers: Record<string, string>, afterM
 }
 
 test("a client that leaves while it fetches the keys delays no other request and costs no other fetch", async () => {
-  const keys = await openFaultProxy(stackVariables.JWKS_URL);
-  const url = (await startWorker({ JWKS_URL: keys.url })) + (await addRun("running"));
+  const url = (await startWorker({})) + (await addRun("running"));
   const headers = { authorization: `Bearer ${token}` };
-  await keys.fail({ kind: "delay", milliseconds: 700 });
+  const before = await issuer.proxy.received();
+  await issuer.proxy.fail({ kind: "delay", milliseconds: 700, times: 1 });
   const leaving = readAndLeave(url, headers, 300);
   await sleep(200);
   const responses = await Promise.all(Array.from({ length: 50 }, () => fetch(url, { headers })));
   await leaving;
   for (const { status } of responses) expect(status).toBe(200);
-  expect(await keys.received()).toBe(1);
+  expect(await issuer.proxy.received()).toBe(before + 1);
 });
 
 test("a wait ends with its client, and others go on", async () => {

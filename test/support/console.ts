@@ -21,9 +21,8 @@ export function checkConsole(): void {
       lines.push({ method, text, log: text.startsWith("{") ? JSON.parse(text) : {} });
     };
   }
-  const { variables, ownerDatabaseUrl, clients } = inject("localStack");
+  const { variables, ownerDatabaseUrl } = inject("localStack");
   for (const url of [variables.DATABASE_URL, ownerDatabaseUrl]) keepSecret(new URL(url).password);
-  for (const { secret } of Object.values(clients)) keepSecret(secret);
   afterEach(({ task }) => {
     const fresh = lines.slice(checked);
     checked = lines.length;

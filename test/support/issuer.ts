@@ -1,28 +1,9 @@
-// Issuers: the local stack's authorization server for real tokens, and issuers that a test controls, for tokens that no honest
-// issuer would sign and for keys that come and go.
+// Issuers that a test controls, for tokens that no honest issuer would sign and for keys that come and go.
 import { inject } from "vitest";
 import { openFaultProxy } from "./fault-proxy.ts";
-import { keepSecret } from "./secrets.ts";
 import { type SigningKey, formatKeySet, signToken } from "./signing.ts";
 
 export type User = "owner" | "stranger" | "admin";
-
-const tokens: { [user in User]?: Promise<string> } = {};
-
-/** A real access token from the local stack's authorization server, by client credentials; fetched once. */
-export const fetchToken = (user: User): Promise<string> => (tokens[user] ??= requestToken(user));
-
-async function requestToken(user: User): Promise<string> {
-  const { tokenEndpoint, clients } = inject("localStack");
-  const { id, secret } = clients[user];
-  const response = await fetch(tokenEndpoint, {
-    method: "POST",
-    headers: { authorization: `Basic ${btoa(`${id}:${secret}`)}` },
-    body: new URLSearchParams({ grant_type: "client_credentials" }),
-  });
-  const { access_token } = (await response.json()) as { access_token: string };
-  return keepSecret(access_token);
-}
 
 export type TestIssuer = Awaited<ReturnType<typeof openIssuer>>;
 

@@ -6,9 +6,6 @@ export interface LocalStackAddresses {
   variables: Record<"DATABASE_URL" | "NEON_FETCH_ENDPOINT" | "JWT_ISSUER" | "JWT_AUDIENCE" | "JWKS_URL", string>;
   /** A connection string of the role that owns the table: it may write. */
   ownerDatabaseUrl: string;
-  tokenEndpoint: string;
-  /** For the client credentials grant. */
-  clients: Record<"owner" | "stranger" | "admin", { id: string; secret: string }>;
   /** The server that fault proxies are opened at. */
   faultProxyServer: string;
 }

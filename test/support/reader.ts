@@ -1,12 +1,12 @@
 // The fixture of most tests: a Worker under test with its own issuer and database, and a client that reads runs.
 import { expect, inject } from "vitest";
+import { createApp } from "../../src/app.ts";
 import { listLogLines } from "./console.ts";
-import { countFetches } from "./counted-fetches.ts";
+import { countFetches, nameProxy } from "./counted-fetches.ts";
 import { openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, Upstream } from "./fault-proxy-protocol.ts";
 import { type TestIssuer, type User, openIssuer } from "./issuer.ts";
 import { type SigningKey, makeKey } from "./signing.ts";
-import { type TestApp, createTestApp } from "./test-app.ts";
 
 export interface ReadResult {
   status: number;
@@ -32,7 +32,10 @@ interface ReadOptions {
 }
 
 export interface Reader {
-  app: TestApp;
+  app: {
+    /** Waits for what the requests so far left to be finished later. */
+    settle(): Promise<void>;
+  };
   issuer: TestIssuer;
   /** In front of the local stack's database, or in its place. */
   database: FaultProxy;
@@ -43,7 +46,7 @@ export interface Reader {
 }
 
 interface ReaderOptions {
-  /** In addition to the local stack's, or in their place. */
+  /** In addition to the local stack's, or in their place; one that is undefined is left out. */
   settings?: object;
   /** Those that the issuer publishes; tokens are signed by the first. One ES256 key by default. */
   keys?: readonly SigningKey[];
@@ -60,7 +63,13 @@ export async function createReader({ settings = {}, keys, database }: ReaderOpti
 }
 
 function startReader(issuer: TestIssuer, database: FaultProxy, settings: object): Reader {
-  const app = createTestApp({ ...issuer.variables, NEON_FETCH_ENDPOINT: database.url, ...settings });
+  const variables = { ...inject("localStack").variables, ...issuer.variables, NEON_FETCH_ENDPOINT: database.url };
+  const all = Object.entries(nameProxy({ ...variables, ...settings }));
+  const unfinished = new Set<Promise<unknown>>();
+  const app = createApp(Object.fromEntries(all.filter(([, value]) => value !== undefined)), (work) => {
+    unfinished.add(work);
+    void work.finally(() => unfinished.delete(work));
+  });
   const tokens: { [user in User]?: Promise<string> } = {};
 
   function tokenOf(sub: User): Promise<string> {
@@ -69,12 +78,13 @@ function startReader(issuer: TestIssuer, database: FaultProxy, settings: object)
   }
 
   async function read(target: string = crypto.randomUUID(), options: ReadOptions = {}): Promise<ReadResult> {
-    const { as = "owner", method = "GET", origin, signal } = options;
+    const { as = "owner", method = "GET", origin = "https://api.test", signal } = options;
     const token = options.token ?? (as === "nobody" ? undefined : await tokenOf(as));
     const headers = { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...options.headers };
     const path = target.startsWith("/") ? target : `/api/crew-runs/${target}`;
     const [queries, fetches] = [countFetches(database.url), countFetches(issuer.proxy.url)];
-    const response = await app.fetch(path, { method, headers, ...(signal && { signal }) }, origin);
+    const request = new Request(`${origin}${path}`, { method, headers, ...(signal && { signal }) });
+    const response = await app.fetch(request);
     const body = await response.text();
     const [log, ...more] = listLogLines(response.headers.get("x-request-id"));
     expect(more).toEqual([]);
@@ -84,8 +94,11 @@ function startReader(issuer: TestIssuer, database: FaultProxy, settings: object)
     return { status, headers: received, body, log, ...sent };
   }
 
+  const settle = async () => {
+    while (unfinished.size > 0) await Promise.all(unfinished);
+  };
   return {
-    app,
+    app: { settle },
     issuer,
     database,
     read,

@@ -11,9 +11,8 @@ export default async function setup({ vitest, provide }: TestProject): Promise<(
   execFileSync(process.execPath, ["docs/build.ts"], { cwd: `${import.meta.dirname}/../../..` });
   const stack = await startUpstreams();
   const proxies = await startFaultProxyServer();
-  const { variables, ownerDatabaseUrl, authorizationServer } = stack;
-  const { tokenEndpoint, clients } = authorizationServer;
-  provide("localStack", { variables, ownerDatabaseUrl, tokenEndpoint, clients, faultProxyServer: proxies.url });
+  const { variables, ownerDatabaseUrl } = stack;
+  provide("localStack", { variables, ownerDatabaseUrl, faultProxyServer: proxies.url });
   return async () => {
     await proxies.close();
     await stack.close();
