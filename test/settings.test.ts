@@ -1,5 +1,5 @@
-// Which settings are taken, and as what. With one that is missing or malformed the API is closed, the log says which and why,
-// and never the value.
+// Which settings are taken, and as what. If one is missing or malformed, the API is closed, and the log says which and why, but
+// never the value.
 import { expect, test } from "vitest";
 import { SIGNATURE_ALGORITHMS, SettingsSchema, readSettings } from "../src/settings.ts";
 import { expectFault } from "./support/documented-fault.ts";
