@@ -148,19 +148,26 @@ test.each<Row>([
   },
 );
 
-test("requests that wait for the issuer because of their tokens cost one fetch, and delay no other", async () => {
-  clock.simulate();
-  const good = await sign("old");
-  expect(await statusOf(good)).toBe(404);
-  await age(10, "hanging", "old");
-  const headers = Array.from({ length: 50 }, (_, index) => [{}, { kid: `made-up-${index}` }]).flat();
-  const tokens = await Promise.all(headers.map((header) => sign("forged", header)));
-  const startedMs = Date.now();
-  const waiting = Promise.all(tokens.map((token) => statusOf(token)));
-  expect([await statusOf(good), Date.now()]).toEqual([404, startedMs]);
-  expect(new Set(await waiting)).toEqual(new Set([503]));
-  expect(countFetches()).toBe(2);
-});
+test.each([
+  ["up", 401],
+  ["down", 503],
+  ["hanging", 503],
+] as const)(
+  "a hundred forged tokens at once cost one fetch of an issuer that is %s, and delay no other",
+  async (issuer, status) => {
+    clock.simulate();
+    const good = await sign("old");
+    expect(await statusOf(good)).toBe(404);
+    await age(10, issuer, "old");
+    const headers = Array.from({ length: 100 }, (_, index) => (index < 50 ? {} : { kid: `made-up-${index}` }));
+    const tokens = await Promise.all(headers.map((header) => sign("forged", header)));
+    const startedMs = Date.now();
+    const waiting = Promise.all(tokens.map((token) => statusOf(token)));
+    expect([await statusOf(good), Date.now()]).toEqual([404, startedMs]);
+    expect(new Set(await waiting)).toEqual(new Set([status]));
+    expect(countFetches()).toBe(2);
+  },
+);
 
 test("a response waits for the refetch of stale keys until a second after the refetch's start", async () => {
   clock.simulate();

@@ -73,6 +73,7 @@ describe("with a stand-in for the binding, in simulated time,", () => {
 
   test.each([
     ["fails lets the read pass, and the log says so", () => Promise.reject(new Error("out of order")), 200, "failed"],
+    ["hangs lets the read pass, and the log says so", () => new Promise<never>(() => {}), 200, "failed"],
     ["takes 300 ms is waited for", () => scheduler.wait(300).then(() => ({ success: false })), 429, undefined],
   ])("a limiter that %s", async (_, limit, expected, logged) => {
     const { id, read } = await setUp(limit);

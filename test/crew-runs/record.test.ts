@@ -124,12 +124,15 @@ test.each([
   },
 );
 
-test("the log names eight of the broken fields, and counts the others", async () => {
-  const agents = Array.from({ length: 3 }, () => ({ role: 1 }));
+test.each([
+  [3, 1],
+  [500, 1_492],
+])("the log names eight of the broken fields of %i agents, and counts %i more", async (count, more) => {
+  const agents = Array.from({ length: count }, () => ({ role: 1 }));
   const { log } = await readRow({ crew_config: JSON.stringify({ agents, tasks: [] }) });
   expect(log).toMatchObject({ status: 500, code: "invalid_record" });
   expect(log["why"]).toContain("crew_config.agents.0.role");
-  expect(log["why"]).toMatch(/^([^,]+, ){8}and 1 more$/);
+  expect(log["why"]).toMatch(new RegExp(`^([^,]+, ){8}and ${more} more$`));
 });
 
 test("the tag changes with any change of the body, and with nothing else", async () => {

@@ -13,7 +13,13 @@ const reply = (status: number, text: string): Fault => ({ kind: "status", status
 const sqlError = (code: string, message: string) => reply(400, JSON.stringify({ message, code, severity: "FATAL" }));
 
 /** These are tried three times. */
-const TRANSIENT = ["connection_lost", "database_timeout", "endpoint_error", "invalid_reply", "server_busy"];
+const TRANSIENT: readonly FaultName[] = [
+  "connection_lost",
+  "database_timeout",
+  "endpoint_error",
+  "invalid_reply",
+  "server_busy",
+];
 
 const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[] = [
   ["a connection that is refused", "connection_lost", { kind: "refuse" }],
@@ -24,6 +30,12 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
   ["a body that trickles", "database_timeout", { kind: "trickle", bytes: 10, intervalMs: 100 }],
   ["a 500 without a body", "endpoint_error", reply(500, "")],
   ["a 502 in HTML", "endpoint_error", reply(502, "<h1>Bad gateway</h1>")],
+  ["a 429", "endpoint_error", reply(429, "slow down")],
+  [
+    "a compute that is waking up",
+    "endpoint_error",
+    reply(500, `{"message":"Couldn't connect to compute node","code":null}`),
+  ],
   ["the control plane's failure", "endpoint_error", reply(400, `{"message":"Control plane request failed","code":""}`)],
   ["a 200 in HTML", "invalid_reply", reply(200, "<h1>Welcome</h1>")],
   ["a 400 in HTML", "invalid_reply", reply(400, "<h1>Bad request</h1>")],
@@ -32,14 +44,35 @@ const CASES: readonly (readonly [what: string, name: FaultName, fault: Fault])[]
   ["JSON of another shape", "invalid_reply", reply(200, `{"rows":{}}`)],
   ["half of the JSON", "invalid_reply", { kind: "truncated" }],
   ["a reply of 17 MB", "reply_too_large", { kind: "huge-body", megabytes: 17 }],
-  ["a reply beyond the endpoint's own limit", "reply_too_large", reply(507, `{"message":"too large","code":""}`)],
+  [
+    "a reply beyond the endpoint's own limit",
+    "reply_too_large",
+    reply(507, `{"message":"response is too large","code":""}`),
+  ],
   ["too many connections", "server_busy", sqlError("53300", "sorry, too many clients already")],
   ["a server that starts", "server_busy", sqlError("57P03", "the database system is starting up")],
+  ["a server that stops", "server_busy", sqlError("57P01", "terminating connection")],
+  ["a serialisation failure", "server_busy", sqlError("40001", "canceling statement due to conflict with recovery")],
+  ["a lock that is not available", "server_busy", sqlError("55P03", "canceling statement due to lock timeout")],
+  ["an error of the system", "server_busy", sqlError("58030", "could not read file")],
+  ["an internal error", "server_busy", sqlError("XX000", "unexpected data beyond EOF")],
   ["a redirect", "refused", { kind: "redirect", location: "http://127.0.0.1:9/" }],
-  ["the proxy's refusal", "wrong_password", reply(400, `{"message":"password authentication failed","code":""}`)],
-  ["Neon's used-up allowance", "quota_exhausted", reply(402, `{"message":"exceeded the quota","code":""}`)],
+  [
+    "the proxy's refusal",
+    "wrong_password",
+    reply(400, `{"message":"password authentication failed for user 'r'","code":""}`),
+  ],
+  [
+    "Neon's used-up allowance",
+    "quota_exhausted",
+    reply(402, `{"message":"exceeded the data transfer quota","code":""}`),
+  ],
   ["a statement time-out", "statement_timeout", sqlError("57014", "canceling statement due to statement timeout")],
-  ["a value that Postgres cannot write", "invalid_value", sqlError("22P02", 'invalid syntax: "A VALUE"')],
+  [
+    "a value that Postgres cannot write",
+    "invalid_value",
+    sqlError("22P02", 'invalid syntax for type json: "SECRET TEXT"'),
+  ],
   ["an endpoint that doesn't exist", "endpoint_missing", reply(404, "")],
   ["a missing table", "table_missing", sqlError("42P01", `relation "crew_runs" does not exist`)],
 ];
@@ -108,9 +141,23 @@ describe.concurrent("a fault of the database:", () => {
   });
 });
 
-test("each documented fault of the database is among these, or in a test of deadlines, waits or Postgres's own errors", () => {
+test("six records of 14 MB at once: some are refused, and the next one is read", async () => {
+  const { database, read } = await createReader();
+  const id = await insertRun();
+  await database.fail({ kind: "huge-body", megabytes: 14 });
+  const results = await Promise.all(Array.from({ length: 6 }, () => read(id)));
+  const refused = results.filter(({ log }) => log["code"] === "overloaded");
+  expect(refused.length).toBeGreaterThan(2);
+  for (const result of refused) {
+    expectFault("overloaded", result);
+    expect(result.log["why"]).toContain("under way");
+  }
+  await database.heal();
+  expect((await read(id)).status).toBe(200);
+});
+
+test("each documented fault of the database is among these, or in a test of waits or of Postgres's own errors", () => {
   const elsewhere = [
-    "overloaded",
     "recovers_during_wait",
     "fails_to_end_of_wait",
     "refuses_during_wait",
@@ -121,6 +168,6 @@ test("each documented fault of the database is among these, or in a test of dead
     "sql_error",
     "invalid_record",
   ];
-  const shown = [...CASES.map(([, name]) => name), "transient_recovered", ...elsewhere];
+  const shown = [...CASES.map(([, name]) => name), "transient_recovered", "overloaded", ...elsewhere];
   expect([...new Set(shown)].toSorted()).toEqual(listFaults("database", "rows"));
 });
