@@ -131,6 +131,9 @@ describe("all attempts together", () => {
     expect(new Set(pauses).size).toBeGreaterThan(30);
     const sumOf = (remainder: number) => pauses.reduce((sum, ms, index) => sum + (index % 2 === remainder ? ms : 0), 0);
     expect(sumOf(1)).toBeGreaterThan(sumOf(0));
+    // Long enough to help a database, and short enough for a reader who waits.
+    expect(Math.min(...pauses)).toBeGreaterThan(40);
+    expect(Math.max(...pauses)).toBeLessThan(1_000);
   });
 
   test("are three though the password can't be percent-decoded", async () => {
