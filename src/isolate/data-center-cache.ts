@@ -54,7 +54,7 @@ export function createDataCenterCache(): DataCenterCache {
       const entry = new Response(body, { headers });
       entry.headers.set("cache-control", `max-age=${Math.floor(maxAgeSeconds)}`);
       const written = open().then((cache) => cache.put(addressOf(origin, path), entry));
-      // The next read of the run or of the key set writes it again.
+      // The next read of the run or of the key set writes it again. Without an origin the address is no URL, and the write fails.
       await written.catch(() => {});
     },
   };

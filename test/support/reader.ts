@@ -3,7 +3,7 @@ import { expect, inject } from "vitest";
 import { createApp } from "../../src/app.ts";
 import { listLogLines } from "./console.ts";
 import { countFetches, nameProxy } from "./counted-fetches.ts";
-import { openFaultProxy } from "./fault-proxy.ts";
+import { openDatabaseProxy, openFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy, Upstream } from "./fault-proxy-protocol.ts";
 import { type TestIssuer, type User, openIssuer } from "./issuer.ts";
 import { type SigningKey, makeKey } from "./signing.ts";
@@ -58,7 +58,7 @@ let defaultKey: Promise<SigningKey> | undefined;
 
 export async function createReader({ settings = {}, keys, database }: ReaderOptions = {}): Promise<Reader> {
   const issuer = await openIssuer(keys ?? [await (defaultKey ??= makeKey("ES256"))]);
-  const proxy = await openFaultProxy(database ?? inject("localStack").variables.NEON_FETCH_ENDPOINT);
+  const proxy = await (database === undefined ? openDatabaseProxy() : openFaultProxy(database));
   return startReader(issuer, proxy, settings);
 }
 
