@@ -11,8 +11,6 @@ const LOOKUP_TIMEOUT_MS = 400;
 const BODY_TIMEOUT_MS = 400;
 /** After a lookup that failed or was slow, there is none for this long: otherwise every request would pay for it. */
 const PAUSE_MS = 60_000;
-/** Entries that were slow or couldn't be parsed are skipped for as long; so many are remembered. */
-const MAX_BAD_ENTRIES = 1_000;
 
 export interface DataCenterCache {
   /**
@@ -26,26 +24,19 @@ export interface DataCenterCache {
 
 export function createDataCenterCache(): DataCenterCache {
   let failedMs = Number.NEGATIVE_INFINITY;
-  /** By address: when it was bad. */
-  const badEntries = new Map<string, number>();
   // Asynchronous, so that a platform without the cache rejects and doesn't throw.
   const open = async () => caches.open(CACHE_NAME);
   const addressOf = (origin: string, path: string) => `${origin}/.crew-runs/${path}`;
 
   return {
     async read(origin, path, parse) {
-      const address = addressOf(origin, path);
-      const isPaused = isRecent(failedMs, PAUSE_MS) || isRecent(badEntries.get(address) ?? NaN, PAUSE_MS);
-      if (origin === "" || isPaused) return undefined;
-      const lookup = open().then((cache) => cache.match(address));
+      if (origin === "" || isRecent(failedMs, PAUSE_MS)) return undefined;
+      const lookup = open().then((cache) => cache.match(addressOf(origin, path)));
       const entry = await within(LOOKUP_TIMEOUT_MS, lookup).catch(() => void (failedMs = Date.now()));
-      if (entry === undefined) return undefined;
       try {
-        return parse(entry.headers, await within(BODY_TIMEOUT_MS, entry.bytes()));
+        return entry && parse(entry.headers, await within(BODY_TIMEOUT_MS, entry.bytes()));
       } catch {
-        // A miss of this entry alone, whether it is slow or can't be parsed.
-        if (badEntries.size >= MAX_BAD_ENTRIES) badEntries.clear();
-        badEntries.set(address, Date.now());
+        // A miss of this entry alone, whether it is slow or can't be parsed: the read that follows replaces it.
         return undefined;
       }
     },

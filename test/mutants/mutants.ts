@@ -160,9 +160,8 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
   ],
   "src/isolate/clock.ts": [["nowMs >= sinceMs && ", "", "auth/key-set auth/authenticator"]],
   "src/isolate/data-center-cache.ts": [
-    ["badEntries.set(address, Date.now());", "failedMs = Date.now();", "isolate/data-center-cache"],
-    ["isRecent(failedMs, PAUSE_MS) || ", "", "isolate/data-center-cache"],
-    [" || isRecent(badEntries.get(address) ?? NaN, PAUSE_MS)", "", "isolate/data-center-cache"],
+    ["        return undefined;", "        failedMs = Date.now();", "isolate/data-center-cache"],
+    [" || isRecent(failedMs, PAUSE_MS)", "", "isolate/data-center-cache"],
     ["BODY_TIMEOUT_MS = 400", "BODY_TIMEOUT_MS = 40_000", "isolate/data-center-cache deadlines"],
   ],
   "src/isolate/single-flight.ts": [
