@@ -5,46 +5,52 @@ import * as z from "zod/mini";
 import { Failure } from "../failure.ts";
 import type { Reader } from "../request.ts";
 
+// One schema of each kind serves all fields: an isolate makes each when it starts.
+const text = z.string();
+const textOrNull = z.nullable(text);
+const texts = z._default(z.array(text), []);
+const flag = z._default(z.boolean(), false);
+
 export const AgentConfig = z.object({
-  role: z.string(),
-  goal: z.string(),
-  backstory: z.string(),
-  id: z._default(z.nullable(z.string()), null),
-  verbose: z._default(z.boolean(), false),
-  allow_delegation: z._default(z.boolean(), false),
-  tools: z._default(z.array(z.string()), []),
+  role: text,
+  goal: text,
+  backstory: text,
+  id: z._default(textOrNull, null),
+  verbose: flag,
+  allow_delegation: flag,
+  tools: texts,
   use_default_mcps: z._default(z.boolean(), true),
 });
 
 export const TaskConfig = z.object({
-  description: z.string(),
+  description: text,
   agent_index: z._default(z.int(), 0),
-  expected_output: z._default(z.string(), ""),
-  tools: z._default(z.array(z.string()), []),
+  expected_output: z._default(text, ""),
+  tools: texts,
 });
 
 export const CrewConfig = z.object({
   agents: z.array(AgentConfig),
   tasks: z.array(TaskConfig),
-  id: z._default(z.nullable(z.string()), null),
-  verbose: z._default(z.boolean(), false),
-  process: z._default(z.string(), "sequential"),
+  id: z._default(textOrNull, null),
+  verbose: flag,
+  process: z._default(text, "sequential"),
 });
 
 /** RFC 3339 in UTC with all six digits of Postgres's microseconds. */
-const timestamp = z.iso.datetime({ precision: 6 });
+const timestamp = z.stringFormat("date-time", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
 
 export const CrewRun = z.object({
-  id: z.string(),
-  correlation_id: z.string(),
-  owner_id: z.string(),
+  id: text,
+  correlation_id: text,
+  owner_id: text,
   status: z.enum(["pending", "running", "completed", "failed"]),
   created_at: timestamp,
-  crew_type: z.nullable(z.string()),
+  crew_type: textOrNull,
   crew_config: z.nullable(CrewConfig),
-  task_input: z.nullable(z.record(z.string(), z.unknown())),
-  result: z.nullable(z.string()),
-  error: z.nullable(z.string()),
+  task_input: z.nullable(z.record(text, z.unknown())),
+  result: textOrNull,
+  error: textOrNull,
   started_at: z.nullable(timestamp),
   completed_at: z.nullable(timestamp),
 });
@@ -58,21 +64,15 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** A timestamp by `to_json`: trailing zeros are cut; an era, an infinity and a year of five digits don't match. */
-const STORED_TIME = /^"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?"$/;
-const storedTime = z.pipe(
-  z.string().check(z.regex(STORED_TIME)),
-  z.transform((text) => text.replace(STORED_TIME, (_, second, digits = "") => `${second}.${digits.padEnd(6, "0")}Z`)),
-);
+/** A time by `to_json`, which cuts trailing zeros. An era, an infinity and a year of five digits become what the schema rejects. */
+function readTime(json: unknown): unknown {
+  if (typeof json !== "string") return json;
+  const [second, digits = ""] = json.slice(1, -1).split(".");
+  return `${second}.${digits.padEnd(6, "0")}Z`;
+}
 
-/** The record as the statement yields it: each value as its text. A JSON column may hold JSON's null for SQL's. */
-const StoredRun = z.extend(CrewRun, {
-  created_at: storedTime,
-  crew_config: z.nullable(z.pipe(z.pipe(z.string(), z.transform(parseJson)), z.nullable(CrewConfig))),
-  task_input: z.nullable(z.string().check(z.regex(/^(?:\{|null$)/))),
-  started_at: z.nullable(storedTime),
-  completed_at: z.nullable(storedTime),
-});
+/** `task_input` stays the text that Postgres holds. A JSON column may hold JSON's null for SQL's. */
+const StoredRun = z.extend(CrewRun, { task_input: z.nullable(text.check(z.regex(/^(?:\{|null$)/))) });
 
 /** A run that was read and checked, ready to send. */
 export interface Run {
@@ -102,7 +102,10 @@ const MAX_NAMED_FIELDS = 8;
  * dropped. `readMs` is when the read began. Fails with `invalid_record`, naming the fields that don't fit, never their values.
  */
 export function makeRun(row: Record<string, unknown>, readMs: number): Promise<Run> {
-  const parsed = z.safeParse(StoredRun, row);
+  // Each value arrives as its text.
+  const values: typeof row = { ...row, crew_config: parseJson(String(row["crew_config"])) };
+  for (const name of ["created_at", "started_at", "completed_at"]) values[name] = readTime(row[name]);
+  const parsed = z.safeParse(StoredRun, values);
   if (!parsed.success) {
     const { issues } = parsed.error;
     const fields = issues.slice(0, MAX_NAMED_FIELDS).map((issue) => `${issue.path.join(".")} (${issue.code})`);

@@ -11,18 +11,18 @@ export async function readText(response: Response, count: (bytes: number) => voi
   const { headers } = response;
   // No length is believed of a compressed or a chunked body (RFC 9112 §6.3).
   const isEncoded = headers.has("content-encoding") || headers.has("transfer-encoding");
-  const declared = isEncoded ? undefined : /^\d{1,15}$/.exec(headers.get("content-length") ?? "")?.[0];
+  const declared = isEncoded ? 0 : Number(headers.get("content-length"));
   let reader: ReadableStreamBYOBReader | undefined;
   try {
-    if (declared !== undefined) count(Number(declared));
+    if (declared > 0) count(declared);
     // The usual case, at a fifth less CPU per request.
-    if (Number(declared) <= PIECE_BYTES) return await response.text();
+    if (declared > 0 && declared <= PIECE_BYTES) return await response.text();
     const decoder = new TextDecoder();
     let text = "";
     reader = response.body?.getReader({ mode: "byob" });
     let piece = await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(PIECE_BYTES));
     while (piece?.value !== undefined) {
-      if (declared === undefined) count(piece.value.byteLength);
+      if (!(declared > 0)) count(piece.value.byteLength);
       text += decoder.decode(piece.value, { stream: true });
       piece = piece.done ? undefined : await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(piece.value.buffer));
     }
