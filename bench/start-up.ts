@@ -1,6 +1,7 @@
 // The CPU time of a Worker before it is warm, against the minimal Worker: at start (until the first response, which needs nothing
 // from upstream), in the first read of a run, and both together. The start of an empty Worker is subtracted. The starts are
-// interleaved. Also the size of the bundle.
+// interleaved, each with an empty data-center cache; this Worker also starts with what its own first read has left there. Also the
+// size of the bundle.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bundle } from "../test/support/node/bundle.ts";
 import { readCpuMicroseconds } from "./cpu-time.ts";
@@ -38,29 +39,43 @@ const KINDS = [
 
 export const startUp: Part = {
   describe: "CPU time at start and in the first read, and the bundle's size",
-  seconds: (options) => countRounds(options, ROUNDS) * (2.5 + options.against.length),
+  seconds: (options) => countRounds(options, ROUNDS) * (4 + options.against.length),
   async measure(stack, options, advance) {
-    const run = await stack.addRun(FINISHED_RUN);
+    const [run, otherRun] = [await stack.addRun(FINISHED_RUN), await stack.addRun(FINISHED_RUN)];
     const empty = await stack.bundle("empty");
     const bundles = [stack.product, await stack.bundle("minimal"), ...stack.others];
     const costs: Cost[][] = bundles.map(() => []);
+    const later: Record<"keys" | "run", number[]> = { keys: [], run: [] };
     const rounds = countRounds(options, ROUNDS);
     for (let round = 0; round < rounds; round++) {
       const { start: base } = await startOnce(stack, empty);
       const turns = [...bundles.entries()];
       for (const [index, bundle] of round % 2 === 0 ? turns : turns.toReversed()) {
+        stack.upstream.emptyCache();
         const { start, read } = await startOnce(stack, bundle, run);
         costs[index]?.push({ start: start - base, read });
+        if (bundle !== stack.product) continue;
+        later.run.push((await startOnce(stack, bundle, run)).read);
+        later.keys.push((await startOnce(stack, bundle, otherRun)).read);
       }
       advance((round + 1) / rounds);
     }
-    return describe(costs, stack);
+    const minimal = costs[1]?.map(({ read }) => read) ?? [];
+    const describeLater = (what: string, own: number[]) =>
+      describeRatio(`CPU: ${what}, against the minimal Worker`, { own, base: minimal, format, target: undefined });
+    return [
+      ...describe(costs, stack),
+      describeLater("first read of a cold isolate, the keys in the data center", later.keys),
+      describeLater("first read of a cold isolate, keys and run in the data center", later.run),
+      describeCount("bundle, minified, gzip, KB", Math.round(stack.product.gzipBytes / 102.4) / 10, 80),
+    ];
   },
 };
 
+const format = (milliseconds: number) => `${milliseconds.toFixed(1)} ms`;
+
 function describe([own = [], minimal = [], ...others]: Cost[][], stack: BenchStack): Line[] {
-  const format = (milliseconds: number) => `${milliseconds.toFixed(1)} ms`;
-  const lines = KINDS.flatMap(({ what, label, target, of }) => {
+  return KINDS.flatMap(({ what, label, target, of }) => {
     const compare = (name: string, costs: readonly Cost[], limit: number) =>
       describeRatio(`CPU: ${what}, against ${name}`, {
         own: own.map(of),
@@ -75,13 +90,10 @@ function describe([own = [], minimal = [], ...others]: Cost[][], stack: BenchSta
       ...others.map((costs, index) => compare(stack.others[index]?.name ?? "", costs, 1)),
     ];
   });
-  const kilobytes = Math.round(stack.product.gzipBytes / 102.4) / 10;
-  return [...lines, describeCount("bundle, minified, gzip, KB", kilobytes, 80)];
 }
 
 /** Without `run` nothing is read. */
 async function startOnce(stack: BenchStack, bundle: Bundle, run?: string): Promise<Cost> {
-  stack.upstream.emptyCache();
   const worker = await stack.start(bundle);
   const readMilliseconds = () => readCpuMicroseconds(worker.pid) / 1_000;
   try {
