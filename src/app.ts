@@ -1,5 +1,6 @@
 // Maps paths to their handlers, and makes a response of every failure.
 import type { Context } from "hono";
+// Its router takes a slash at the end of a path for none, as docs/get-run.md promises.
 import { Hono } from "hono/tiny";
 import { getCrewRun } from "./crew-runs/route.ts";
 import { Failure, type FailureCode, respondWithFailure, toFailure } from "./failure.ts";

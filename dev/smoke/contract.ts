@@ -41,7 +41,7 @@ export function listChecks({ origin, token, runIds = [], strangerToken }: SmokeT
 }
 
 const pathOf = (id: string) => `/api/crew-runs/${id}`;
-const isFinal = ({ json }: Received) => json["status"] === "completed" || json["status"] === "failed";
+const isFinished = ({ json }: Received) => json["status"] === "completed" || json["status"] === "failed";
 /** A tag turns weak if something on the way compresses the response. */
 const readTag = ({ headers }: Received) => headers.get("etag")?.replace(/^W\//, "");
 
@@ -120,7 +120,7 @@ function checkRun(session: Session, runId: string, token: string): Checks {
       const { headers, json } = response;
       expect("id", json["id"], runId.toLowerCase());
       expect("the number of its fields", Object.keys(json).length, 12);
-      expect("Cache-Control", headers.get("cache-control"), isFinal(response) ? /^private, / : "private, no-cache");
+      expect("Cache-Control", headers.get("cache-control"), isFinished(response) ? /^private, / : "private, no-cache");
       expect("Vary", headers.get("vary"), /authorization/i);
       await session.expectRefusal("run_not_found", pathOf(randomUUID()), { token });
     },
@@ -133,7 +133,7 @@ function checkRun(session: Session, runId: string, token: string): Checks {
     },
     async [`${name} can be waited for, unless MAX_WAIT_SECONDS is 0`]() {
       const response = await session.read(path, { token, headers: { prefer: "wait=1" } });
-      expect("Preference-Applied", response.headers.get("preference-applied"), isFinal(response) ? null : "wait=1");
+      expect("Preference-Applied", response.headers.get("preference-applied"), isFinished(response) ? null : "wait=1");
     },
   };
 }
@@ -144,7 +144,7 @@ const checkLayers = (session: Session, runIds: readonly string[], token: string)
     const read = (id: string) => session.read(pathOf(id), { token });
     for (const id of runIds) {
       const first = await read(id);
-      if (!isFinal(first)) continue;
+      if (!isFinished(first)) continue;
       // The Worker writes the copy after its response.
       await setTimeout(COPY_PAUSE_MS);
       const copies: Received[] = [];

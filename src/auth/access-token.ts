@@ -1,5 +1,6 @@
 // The policy: which JWT is an access token for this API, and what it grants. Keys and clock are passed in; only the signature
-// check is asynchronous. The checks that need no key come first, so that a bad token costs no key fetch.
+// asynchronous. The checks that need no key come first, so that a bad token costs no key fetch; jwtVerify of jose would check the
+// signature before the claims.
 // Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §2.1 and §3.
 import { type JWTVerifyGetKey, base64url, compactVerify, errors } from "jose";
 import { Failure, type TokenProblem, refuseToken } from "../failure.ts";
@@ -42,7 +43,7 @@ type Members = Record<string, unknown>;
  * `not_authenticated`, or with `invalid_token` if it doesn't have the form of a JWT.
  */
 export function readBearerToken(authorization: string): { text: string; header: Members; claims: Members } {
-  // Linear in the header: `.*` and a `$` behind the blanks would backtrack over all of them if a line separator follows.
+  // The scheme alone: one pattern for scheme and token could backtrack over a long run of blanks.
   const [scheme] = /^bearer(?: +|$)/i.exec(authorization) ?? [];
   const text = authorization.slice(scheme?.length);
   if (scheme === undefined || text === "") throw new Failure("not_authenticated");
@@ -159,7 +160,7 @@ const isObject = (value: unknown): value is Members =>
 const isShortText = (value: unknown, maxLength: number): value is string =>
   typeof value === "string" && value.length <= maxLength;
 
-/** A lone surrogate or a NUL would change or break on its way to Postgres. */
+/** Without control characters and lone surrogates: a NUL and surrogates would break or change on their way to Postgres. */
 const isSubject = (value: unknown): value is string =>
   isShortText(value, MAX_SUBJECT_LENGTH) && value !== "" && value.isWellFormed() && !/\p{Cc}/u.test(value);
 

@@ -61,7 +61,6 @@ export function createAuthenticator(settings: Settings, getKeys: GetKeys): Authe
   }
 
   async function verify(authorization: string, request: RequestScope): Promise<VerifiedToken> {
-    // The checks that need no key come first: a bad token costs no key fetch.
     const token = inspectToken(authorization, settings, Date.now() / 1_000);
     let keys = await getKeys("check", request);
     let verdict = await verifySignature(token, keys);

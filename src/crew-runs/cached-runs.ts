@@ -64,15 +64,12 @@ export function createCachedRuns(
   async function add(run: Run, reader: Reader, origin: string): Promise<FoundRun> {
     if (ttlMs === 0) return { run };
     const path = await pathOf(run.id, reader);
-    if (!run.isFinal) {
+    if (!run.isFinished) {
       if (unfinished.size >= MAX_UNFINISHED) unfinished.clear();
       unfinished.add(path);
       return { run };
     }
     unfinished.delete(path);
-    // A slow read must not replace a newer state by an older one.
-    const known = memory.get(run.id);
-    if (known !== undefined && isRecent(known.readMs, ttlMs) && known.readMs > run.readMs) return { run };
     memory.set(run);
     waitUntil(store(run, origin));
     return { run };

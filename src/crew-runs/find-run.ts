@@ -36,8 +36,8 @@ export type FindRun = (query: Query) => Promise<FoundRun>;
 const waitLeftMs = ({ request, waitMs }: Query) => timeLeftMs(request, waitMs);
 
 /** Whether a client that waits should get this state of the run. */
-const isNews = ({ isFinal, etag }: Run, { ifNoneMatch }: Query) =>
-  isFinal || (ifNoneMatch !== undefined && !matches(ifNoneMatch, etag));
+const isNews = ({ isFinished, etag }: Run, { ifNoneMatch }: Query) =>
+  isFinished || (ifNoneMatch !== undefined && !matches(ifNoneMatch, etag));
 
 export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rateLimiter?: RateLimit): FindRun {
   return findRun;
@@ -49,7 +49,7 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
     if (cached !== undefined) return cached;
     request.notes.cache = "miss";
     if (!(await isWithinLimit(query))) throw new Failure("rate_limited");
-    const first = await (query.waitMs > 0 ? poll(query, true) : read(query, true));
+    const first = await read(query);
     if (first !== undefined && (isNews(first.run, query) || waitLeftMs(query) === 0)) return first;
     // Not awaited here: a suspended function keeps its variables, and this one has a record of megabytes.
     return waitForNews(query);
@@ -57,58 +57,54 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
 
   /** Polls until there is news or the wait is over; returns the run as it is then. Holds no record meanwhile. */
   async function waitForNews(query: Query): Promise<FoundRun> {
-    const { signal, notes } = query.request;
+    const { id, reader, request } = query;
+    const pause = (ms: number) => scheduler.wait(ms, request.signal && { signal: request.signal });
     const waitStartedMs = Date.now();
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * PAUSE_GROWTH)) {
-      await scheduler.wait(Math.min(pauseMs, waitLeftMs(query)), signal && { signal });
+      await pause(Math.min(pauseMs, waitLeftMs(query)));
       const isLast = waitLeftMs(query) === 0;
-      const found = await poll(query, isLast);
-      notes.waited_ms = Date.now() - waitStartedMs;
+      // Another wait for the same run may have found it finished.
+      const found = cachedRuns.findInMemory(id, reader) ?? (await (isLast ? read(query) : poll(query)));
+      request.notes.waited_ms = Date.now() - waitStartedMs;
       if (found !== undefined) return { ...found, hasWaited: true };
-      // Random, so that the polls of a crowd don't meet again.
-      if (isLast) await scheduler.wait(ROOM_PAUSE_MS * (0.5 + 0.5 * Math.random()), signal && { signal });
+      // Random, so that the reads of a crowd don't meet again.
+      if (isLast) await pause(ROOM_PAUSE_MS * (0.5 + 0.5 * Math.random()));
     }
   }
 
-  /**
-   * Looks once for news, for a client that waits. A whole poll is uncounted and returns the run as it is. Undefined if there is no
-   * news, or if the fault should pass before the wait is over; after a whole poll, only if this isolate had no room for the reply.
-   */
-  async function poll(query: Query, isWhole: boolean): Promise<FoundRun | undefined> {
-    const { id, reader, request } = query;
-    // Another wait for the same run may have found it finished.
-    const cached = cachedRuns.findInMemory(id, reader);
-    if (cached !== undefined) return cached;
-    if (!isWhole && !(await isWithinLimit(query))) return undefined;
+  /** Looks once for news, in one attempt. Undefined if there is none, or if the fault should pass before the wait is over. */
+  async function poll(query: Query): Promise<FoundRun | undefined> {
+    const { id, reader, ifNoneMatch, request } = query;
+    if (!(await isWithinLimit(query))) return undefined;
+    // If only its end is news, an unfinished run stays in the database.
+    const find = ifNoneMatch === undefined ? store.findFinished : store.find;
     try {
-      const found = await read(query, isWhole);
-      return isWhole || (found && isNews(found.run, query)) ? found : undefined;
+      const run = await find(id, reader, request, 1);
+      return run && isNews(run, query) ? await cachedRuns.add(run, reader, request.readOrigin()) : undefined;
     } catch (error) {
-      const isTransient =
-        error instanceof Failure && (isWhole ? error.code === "overloaded" : error.details.isTransient);
-      if (isTransient && timeLeftMs(request) > (isWhole ? ROOM_PAUSE_MS : 0)) return undefined;
+      if (error instanceof Failure && error.details.isTransient && timeLeftMs(request) > 0) return undefined;
       throw error;
     }
   }
 
   /**
-   * Reads the run from the database, and if that fails, from the data center: another isolate may have cached it. A read that isn't
-   * whole is one attempt and no more, and leaves an unfinished run in the database if only its end is news: undefined.
+   * Reads the run as it is, uncounted: from the database, or in an outage from the data center, where another isolate may have
+   * cached it. Undefined if this isolate has no room for the reply and the client waits, so that a later read may find room.
    */
-  async function read({ id, reader, ifNoneMatch, request }: Query, isWhole: boolean): Promise<FoundRun | undefined> {
-    const find = isWhole || ifNoneMatch !== undefined ? store.find : store.findFinished;
+  async function read({ id, reader, waitMs, request }: Query): Promise<FoundRun | undefined> {
     const origin = request.readOrigin();
     try {
-      const run = await find(id, reader, request, isWhole ? undefined : 1);
-      if (run !== undefined) return await cachedRuns.add(run, reader, origin);
+      const run = await store.find(id, reader, request);
+      if (run === undefined) throw new Failure("run_not_found");
+      return await cachedRuns.add(run, reader, origin);
     } catch (error) {
-      const isOutage = error instanceof Failure && error.code === "database_unavailable";
-      const found = isWhole && isOutage ? await cachedRuns.findShared(id, reader, origin, true) : undefined;
-      if (found === undefined) throw error;
+      const code = error instanceof Failure ? error.code : undefined;
+      const isOutage = code === "database_unavailable";
+      const found = isOutage ? await cachedRuns.findShared(id, reader, origin, true) : undefined;
+      const mayWait = code === "overloaded" && waitMs > 0 && timeLeftMs(request) > ROOM_PAUSE_MS;
+      if (found === undefined && !mayWait) throw error;
       return found;
     }
-    if (find === store.find) throw new Failure("run_not_found");
-    return undefined;
   }
 
   /** Counts a query before it reaches the database. If the limiter fails or hangs, it passes: it is a brake, not a gate. */

@@ -5,7 +5,7 @@ import * as z from "zod/mini";
 import { Failure } from "../failure.ts";
 import type { Reader } from "../request.ts";
 
-// One schema of each kind serves all fields: an isolate makes each when it starts.
+// Shared by fields, because to make a schema costs time when the isolate starts.
 const text = z.string();
 const textOrNull = z.nullable(text);
 const texts = z._default(z.array(text), []);
@@ -79,7 +79,7 @@ export interface Run {
   id: string;
   ownerId: string;
   /** `completed` and `failed` are final. */
-  isFinal: boolean;
+  isFinished: boolean;
   createdMs: number;
   /** A strong tag, with its quotes: it changes exactly when the body does (RFC 9110 §8.8.3). */
   etag: string;
@@ -117,8 +117,8 @@ export function makeRun(row: Record<string, unknown>, readMs: number): Promise<R
   const [head, tail] = [JSON.stringify(first).slice(0, -1), JSON.stringify(last).slice(1)];
   const body = encoder.encode(`${head},"task_input":${task_input ?? "null"},${tail}`);
   const { id, owner_id: ownerId, status, created_at } = first;
-  const isFinal = status === "completed" || status === "failed";
-  const run = { id, ownerId, isFinal, createdMs: Date.parse(created_at), readMs, body };
+  const isFinished = status === "completed" || status === "failed";
+  const run = { id, ownerId, isFinished, createdMs: Date.parse(created_at), readMs, body };
   // Not an async function: it would hold row and strings, several times the body's size, until the digest is made.
   return crypto.subtle.digest("SHA-256", body).then((digest) => {
     return { ...run, etag: `"${base64url.encode(new Uint8Array(digest, 0, TAG_BYTES))}"` };

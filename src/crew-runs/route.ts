@@ -11,7 +11,9 @@ import { readRunId } from "./run-id.ts";
 /** The cache that a response comes from, as the detail of `Cache-Status` (RFC 9211). */
 const CACHE_DETAILS = { isolate: "isolate", data_center: "data-center" };
 
-export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, findRun }: Service): Promise<Response> {
+type RunContext = Context<AppEnv, "/api/crew-runs/:run_id">;
+
+export async function getCrewRun(c: RunContext, { settings, authenticate, findRun }: Service): Promise<Response> {
   const request = c.get("request");
   request.timeoutMs = settings.REQUEST_TIMEOUT_MS;
   const access = await authenticate(c.req.header("authorization") ?? "", request);
@@ -19,7 +21,7 @@ export async function getCrewRun(c: Context<AppEnv>, { settings, authenticate, f
   const lifeSeconds = Math.floor((access.expiresMs - Date.now()) / 1_000) - 1;
   const preferred = readWaitSeconds(c.req.header("prefer")) ?? 0;
   const waitSeconds = Math.max(0, Math.min(preferred, settings.MAX_WAIT_SECONDS, lifeSeconds));
-  const input = c.req.param("run_id") ?? "";
+  const input = c.req.param("run_id");
   const id = readRunId(input);
   // A withdrawn key begins no wait, and is a 401 rather than a 403 or a 422.
   if (waitSeconds > 0 || !access.hasRequiredScope || id === undefined) await access.confirm();
@@ -53,7 +55,7 @@ function respondWithRun({ run, layer, hasWaited }: FoundRun, query: Query, ttlSe
   const { ifNoneMatch, waitMs, request } = query;
   if (layer !== undefined) Object.assign(request.notes, { cache: "hit", cache_layer: layer });
   const isSame = matches(ifNoneMatch, run.etag);
-  const isCacheable = run.isFinal && ttlSeconds > 0;
+  const isCacheable = run.isFinished && ttlSeconds > 0;
   // Handed over at once: each `Headers.set` crosses into the runtime.
   const headers: Record<string, string> = { etag: run.etag };
   if (!isSame) headers["content-type"] = "application/json";
@@ -62,7 +64,7 @@ function respondWithRun({ run, layer, hasWaited }: FoundRun, query: Query, ttlSe
   headers["cache-status"] = layer === undefined ? miss : `crew-runs; hit; detail=${CACHE_DETAILS[layer]}`;
   // One life for all copies of a finished run: the time in our caches counts as age at the client (RFC 9111 §4.2.3).
   if (layer !== undefined) headers["age"] = String(Math.max(0, Math.floor((Date.now() - run.readMs) / 1_000)));
-  if (!run.isFinal) {
+  if (!run.isFinished) {
     const wasWholeWait = hasWaited === true && timeLeftMs(request, waitMs) === 0;
     headers["retry-after"] = String(wasWholeWait ? 0 : suggestRetrySeconds(run.createdMs));
   }

@@ -2,7 +2,6 @@
 // An unlisted origin gets the same response without a grant. Credentials in the sense of CORS are never allowed: the token is in
 // a header. hono/cors would respond to every OPTIONS request with 204; here, only a preflight of a listed origin is one.
 import type { MiddlewareHandler } from "hono";
-import { createMiddleware } from "hono/factory";
 import type { AppEnv } from "../request.ts";
 
 const EXPOSED_HEADERS =
@@ -13,8 +12,9 @@ const ALLOWED_HEADERS =
   "If-Modified-Since, Pragma, X-Requested-With";
 
 /** `origins` are those that are granted. */
-export const grantOrigins = (origins: readonly string[]): MiddlewareHandler<AppEnv> =>
-  createMiddleware<AppEnv>(async (c, next) => {
+export const grantOrigins =
+  (origins: readonly string[]): MiddlewareHandler<AppEnv> =>
+  async (c, next) => {
     const origin = c.req.header("origin") ?? "";
     const isListed = origins.includes(origin);
     if (isListed && c.req.method === "OPTIONS" && c.req.header("access-control-request-method") !== undefined) {
@@ -28,4 +28,4 @@ export const grantOrigins = (origins: readonly string[]): MiddlewareHandler<AppE
     if (!isListed) return;
     c.res.headers.set("access-control-allow-origin", origin);
     c.res.headers.set("access-control-expose-headers", EXPOSED_HEADERS);
-  });
+  };

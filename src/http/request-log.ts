@@ -1,7 +1,6 @@
 // Begins and ends a request: its id and origin, the headers that every response has, and its one log line.
 // Knows nothing of tokens, runs or failures.
 import type { MiddlewareHandler } from "hono";
-import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
 import type { AppEnv, Notes, WaitUntil } from "../request.ts";
 
@@ -10,8 +9,9 @@ const SAFE_REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
 /** `version` is the deployment's. */
-export const logRequests = (version: string | undefined, waitUntil: WaitUntil): MiddlewareHandler<AppEnv> =>
-  createMiddleware<AppEnv>(async (c, next) => {
+export const logRequests =
+  (version: string | undefined, waitUntil: WaitUntil): MiddlewareHandler<AppEnv> =>
+  async (c, next) => {
     const startedMs = Date.now();
     const given = c.req.header("x-request-id");
     const id = given !== undefined && SAFE_REQUEST_ID.test(given) ? given : crypto.randomUUID();
@@ -47,7 +47,7 @@ export const logRequests = (version: string | undefined, waitUntil: WaitUntil): 
       ...notes,
     });
     console[status >= 500 ? "error" : "log"](line);
-  });
+  };
 
 /** Lower-case names whose last label begins with a letter, none in Punycode: the URL parser leaves them as they are. */
 const USUAL = /^https?:\/\/(?:(?!xn--)[a-z0-9-]+\.)*(?!xn--)[a-z][a-z0-9-]*(?=[/?#]|$)/;

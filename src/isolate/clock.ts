@@ -2,9 +2,10 @@
 
 /**
  * Whether `sinceMs` is less than `spanMs` ago. A moment in the future isn't: a clock that jumps back must not lengthen any
- * bound. All values are milliseconds, `sinceMs` and `nowMs` since the epoch.
+ * bound. Both values are milliseconds, `sinceMs` since the epoch.
  */
-export function isRecent(sinceMs: number, spanMs: number, nowMs = Date.now()): boolean {
+export function isRecent(sinceMs: number, spanMs: number): boolean {
+  const nowMs = Date.now();
   return nowMs >= sinceMs && nowMs - sinceMs < spanMs;
 }
 

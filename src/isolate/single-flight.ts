@@ -5,7 +5,7 @@ import { isRecent } from "./clock.ts";
 
 export class SingleFlight {
   readonly #timeoutMs: number;
-  /** The task under way, and those that await its end; also of requests that were cut off, so they go with it. */
+  /** The task under way, and the callers to wake at its end. Those whose requests were cut off are dropped with it. */
   #flight: { startedMs: number; waiting: (() => void)[] } | undefined;
 
   /** A task counts as cut off `timeoutMs` after its start, because its request may have ended without a word. */

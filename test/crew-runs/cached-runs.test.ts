@@ -9,7 +9,6 @@ import { readSettings } from "../../src/settings.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun, updateRun } from "../support/database.ts";
 import { expectFault } from "../support/documented-fault.ts";
-import { untilHeld } from "../support/fault-proxy-protocol.ts";
 import { type Reader, createReader } from "../support/reader.ts";
 
 const clock = controlClock();
@@ -210,31 +209,14 @@ test("entries of the data-center cache live as long as runs do, in a cache of th
   }
 });
 
-test("a slow read does not put an older state of a finished run over a newer one", async () => {
-  const { app, database, read } = await createMinuteReader();
-  const id = await insertRun({ status: "completed", result: "first" });
-  const resultOf = async (as: "owner" | "admin") => JSON.parse((await read(id, { as })).body).result;
-  await read();
-  // The database's reply to the first reader is held. Meanwhile the run is corrected, and another reader gets it.
-  await database.fail({ kind: "hold-response", times: 1 });
-  const slow = resultOf("owner");
-  await untilHeld(database);
-  await updateRun(id, "result = 'corrected'");
-  expect(await resultOf("admin")).toBe("corrected");
-  await database.heal();
-  expect(await slow).toBe("first");
-  expect(await resultOf("admin")).toBe("corrected");
-  await app.settle();
-});
-
 describe("the caches by themselves", () => {
   const ORIGIN = "https://api.test";
   const local = readSettings({ ...inject("localStack").variables });
   if (!local.ok) throw new Error("the local stack's settings are refused");
   const reader = { subject: "owner", isAdmin: false };
   const about = { ownerId: "owner", createdMs: 0, etag: `"x"` };
-  const makeRun = (isFinal = true, bytes = 1): Run => {
-    return { ...about, id: crypto.randomUUID(), isFinal, readMs: Date.now(), body: new Uint8Array(bytes) };
+  const makeRun = (isFinished = true, bytes = 1): Run => {
+    return { ...about, id: crypto.randomUUID(), isFinished, readMs: Date.now(), body: new Uint8Array(bytes) };
   };
   const left: Promise<unknown>[] = [];
   const create = (cache: DataCenterCache, changes = {}) =>
@@ -292,21 +274,10 @@ describe("the caches by themselves", () => {
     expect([first, second, third].map(find)).toEqual([first, undefined, third]);
   });
 
-  test.each([
-    ["of the same millisecond", 0],
-    ["after the clock has jumped back", 60_000],
-  ])("beside a cached run, another read %s replaces it", async (_, aheadMs) => {
-    const { add, find } = createEmpty();
-    const run = makeRun();
-    await add({ ...run, readMs: run.readMs + aheadMs });
-    await add(run);
-    expect(find(run)).toBe(run);
-  });
-
   test("a run that was seen unfinished is looked up in the data center once it was read finished", async () => {
     const { add, countLookups } = createEmpty();
     const finished = makeRun(true, 2_097_153);
-    for (const isFinal of [false, true]) await add({ ...finished, isFinal });
+    for (const isFinished of [false, true]) await add({ ...finished, isFinished });
     expect(await countLookups(finished)).toBe(1);
   });
 

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { fetchWithinBudget } from "../../src/crew-runs/postgres/reply-budget.ts";
 import { describe, expect, inject, test, vi } from "vitest";
-import { StateHistory, type Version, canSee, check, isFinal, nextVersion, writeVersion } from "./state-history.ts";
+import { StateHistory, type Version, canSee, check, isFinished, nextVersion, writeVersion } from "./state-history.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
@@ -231,8 +231,11 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
       if (version === undefined) throw new Error("the answer is no state of the row");
       check(record.id === ids[run] && record.status === version.status, "the answer is a state of the row");
       check(canSee(version, reader), "nobody reads what is not theirs");
-      check(headers.has("retry-after") === !isFinal(version), "an unfinished run is to be asked for again, no other");
-      if (!isFinal(version)) {
+      check(
+        headers.has("retry-after") === !isFinished(version),
+        "an unfinished run is to be asked for again, no other",
+      );
+      if (!isFinished(version)) {
         check(version === current && !isDatabaseDown, "an unfinished run is never older than the request");
         return attempts;
       }
@@ -271,7 +274,7 @@ async function begin(variables: Settings): Promise<(step: Step) => Promise<void>
     const { now } = states;
     const row = now.rows[run];
     // A finished run does not go on; a deleted one does not come back.
-    if (row === undefined || (what === "running" && isFinal(row))) return;
+    if (row === undefined || (what === "running" && isFinished(row))) return;
     const version = nextVersion(versions, row, what);
     await states.change({ ...now, rows: now.rows.with(run, version) }, () => writeVersion(ids[run] ?? "", version));
   }

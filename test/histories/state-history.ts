@@ -11,7 +11,7 @@ export interface Version {
   status: "pending" | "running" | "completed" | "failed";
 }
 
-export const isFinal = ({ status }: Version): boolean => status === "completed" || status === "failed";
+export const isFinished = ({ status }: Version): boolean => status === "completed" || status === "failed";
 
 export const canSee = (version: Version, reader: User): boolean => reader === "admin" || version.owner === reader;
 

@@ -3,7 +3,7 @@
 // Time is simulated. A failed test prints its seed and the shortest history that fails.
 import fc from "fast-check";
 import { describe, inject, test } from "vitest";
-import { StateHistory, type Version, canSee, check, isFinal, nextVersion, writeVersion } from "./state-history.ts";
+import { StateHistory, type Version, canSee, check, isFinished, nextVersion, writeVersion } from "./state-history.ts";
 import { controlClock } from "../support/clock.ts";
 import { insertRun } from "../support/database.ts";
 import type { Fault } from "../support/fault-proxy-protocol.ts";
@@ -84,7 +84,7 @@ async function play({ read }: Reader, scene: Scene): Promise<number> {
   async function change({ afterMs, what }: Scene["changes"][number]): Promise<void> {
     await pause(afterMs);
     const row = states.now;
-    if (row === undefined || isFinal(row)) return;
+    if (row === undefined || isFinished(row)) return;
     const version = nextVersion(versions, row, what);
     await states.change(version, () => writeVersion(id, version));
   }
@@ -116,7 +116,7 @@ async function play({ read }: Reader, scene: Scene): Promise<number> {
     check(version !== undefined && canSee(version, reader), "nobody reads what is not theirs");
     check(states.was(begunMs, endedMs, isSo), "the run is never older than the request");
     check(status === 304 || !hasTag || headers.get("etag") !== tag, "a 200 brings another tag than the client holds");
-    if (version !== undefined && isFinal(version)) {
+    if (version !== undefined && isFinished(version)) {
       check(!headers.has("retry-after"), "a finished run is not to be asked for again");
     } else if (!hasTag || status === 304) {
       check(endedMs >= endMs && headers.get("retry-after") === "0", "an unfinished run is waited for to the end");
