@@ -1,9 +1,12 @@
 // Which keys of a published JSON Web Key Set (RFC 7517 §5) may verify a signature. Pure.
-// jose finds a token's key among them by `kid`, `alg`, `use`, `key_ops` and curve; this file checks what jose doesn't.
+// jose finds a token's key among them by `kid`, `alg` and curve. It would only fail at the first token if a key is no key, and a
+// set of such keys must not replace good ones.
 import { type JWK, base64url } from "jose";
 
-/** RFC 7518 §3.3 demands 2048 bits, which jose checks. This ceiling bounds what one check can cost. */
-const MAX_RSA_BYTES = 1_024;
+/** RFC 7518 §3.3 demands 2048 bits. The ceiling bounds what one check can cost. */
+const RSA_BYTES = { min: 256, max: 1_024 };
+/** The characters of a coordinate, by curve (RFC 7518 §6.2.1, RFC 8037 §2). */
+const COORDINATE_LENGTHS: Record<string, number> = { "P-256": 43, "P-384": 64, "P-521": 88, Ed25519: 43 };
 
 /**
  * Returns the usable keys of a key set's text; a key that breaks a rule is skipped. `algorithms` are those allowed, in order of
@@ -25,24 +28,28 @@ function readKey(key: Partial<JWK> | null, allowed: readonly string[]): object |
   // Anyone can sign with a private key that is published.
   if (typeof key !== "object" || key === null || "d" in key || (key.use ?? "sig") !== "sig") return undefined;
   if (key.kid !== undefined && typeof key.kid !== "string") return undefined;
-  const { kty, kid, alg, key_ops, crv, x, y, n, e } = key;
-  const used = { kty, ...(kid !== undefined && { kid }), ...(key_ops !== undefined && { key_ops }) };
+  const { kty, kid, alg, key_ops, crv = "", x, y, n, e } = key;
+  if (![key_ops ?? "verify"].flat().includes("verify")) return undefined;
+  const used = { kty, ...(kid !== undefined && { kid }) };
   if (kty === "RSA") {
     const algorithm = alg ?? allowed.find((name) => /^[RP]S/.test(name)) ?? "";
     return isSoundRsa(n, e) && allowed.includes(algorithm) ? { ...used, alg: algorithm, n, e } : undefined;
   }
-  if (kty === "EC") return alg === undefined || allowed.includes(alg) ? { ...used, alg, crv, x, y } : undefined;
+  const isLong = (coordinate: unknown) => String(coordinate).length === COORDINATE_LENGTHS[crv];
+  const isAllowed = alg === undefined || allowed.includes(alg);
+  if (kty === "EC") return isAllowed && isLong(x) && isLong(y) ? { ...used, alg, crv, x, y } : undefined;
   // One algorithm with two names (RFC 9864 §2.2): the key does not choose between them, the token does.
   const isEd25519 = kty === "OKP" && crv === "Ed25519" && [undefined, "EdDSA", "Ed25519"].includes(alg);
-  return isEd25519 ? { ...used, crv, x } : undefined;
+  return isEd25519 && isLong(x) ? { ...used, crv, x } : undefined;
 }
 
 /** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */
 function isSoundRsa(n: unknown, e: unknown): boolean {
   try {
-    const [modulus, exponent] = [n, e].map((part) => base64url.decode(String(part)));
-    const value = exponent?.reduce((sum, byte) => sum * 256 + byte, 0) ?? 0;
-    return modulus !== undefined && modulus.length <= MAX_RSA_BYTES && value > 1 && value < 2 ** 32 && value % 2 === 1;
+    const { length } = base64url.decode(String(n));
+    const exponent = base64url.decode(String(e)).reduce((sum, byte) => sum * 256 + byte, 0);
+    const isLong = length >= RSA_BYTES.min && length <= RSA_BYTES.max;
+    return isLong && exponent > 1 && exponent < 2 ** 32 && exponent % 2 === 1;
   } catch {
     return false;
   }

@@ -205,7 +205,7 @@ refuses("a key of the set that is not for this", [
   ["another one of the issuer's", KEY, () => signGood({}, { kid: "ec384" })],
   ["a key for encryption", KEY, () => signGood({}, {}, strange.enc)],
   ["a key for wrapping keys", KEY, () => signGood({}, {}, strange.wrap)],
-  ["an RSA key of 1024 bits", SIGNATURE, () => signGood({}, {}, strange.small)],
+  ["an RSA key of 1024 bits", KEY, () => signGood({}, {}, strange.small)],
   ["a key without an id, given one", KEY, () => signGood({}, { kid: "nameless" }, strange.nameless)],
 ]);
 
