@@ -55,19 +55,23 @@ export const CrewRun = z.object({
   completed_at: z.nullable(timestamp),
 });
 
-/** Invalid JSON becomes undefined, which the schema rejects. */
-function parseJson(text: string): unknown {
+/** zod makes an issue of each broken item: a config of more characters could use up the isolate's memory. */
+const MAX_CONFIG_LENGTH = 524_288;
+
+/** A longer config and invalid JSON become undefined, which the schema rejects. */
+function parseConfig(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return text.length > MAX_CONFIG_LENGTH ? undefined : JSON.parse(text);
   } catch {
     return undefined;
   }
 }
 
-/** A time by `to_json`, which cuts trailing zeros. An era, an infinity and a year of five digits become what the schema rejects. */
-function readTime(json: unknown): unknown {
-  if (typeof json !== "string") return json;
-  const [second, digits = ""] = json.slice(1, -1).split(".");
+/** A time by `to_json`, which cuts trailing zeros. Of an era, an infinity or a year of five digits it makes what the schema rejects. */
+const STORED_TIME = /^"([^".]*)(?:\.(\d*))?"$/;
+
+function readTime(json: string): string {
+  const [, second, digits = ""] = STORED_TIME.exec(json) ?? [];
   return `${second}.${digits.padEnd(6, "0")}Z`;
 }
 
@@ -103,8 +107,9 @@ const MAX_NAMED_FIELDS = 8;
  */
 export function makeRun(row: Record<string, unknown>, readMs: number): Promise<Run> {
   // Each value arrives as its text.
-  const values: typeof row = { ...row, crew_config: parseJson(String(row["crew_config"])) };
-  for (const name of ["created_at", "started_at", "completed_at"]) values[name] = readTime(row[name]);
+  const values: typeof row = { ...row, crew_config: parseConfig(String(row["crew_config"])) };
+  for (const name of ["created_at", "started_at", "completed_at"])
+    values[name] = row[name] && readTime(String(row[name]));
   const parsed = z.safeParse(StoredRun, values);
   if (!parsed.success) {
     const { issues } = parsed.error;

@@ -103,6 +103,8 @@ test.each([
   ["created_at", { created_at: '["2026-03-01T10:00:00"' }],
   ["created_at", { created_at: '"2026-03-01T10:00:00.1234567"' }],
   ["created_at", { created_at: '"2026-03-01T10:00:00"]' }],
+  ["created_at", { created_at: '"2026-03-01T10:00:00.5.9"' }],
+  ["created_at", { created_at: "x2026-03-01T10:00:00x" }],
   ["started_at", { started_at: '"0044-03-15T00:00:00 BC"' }],
   ["completed_at", { completed_at: '"infinity"' }],
   ["task_input", { task_input: `["${SECRET}"]` }],
@@ -133,6 +135,12 @@ test.each([
   expect(log).toMatchObject({ status: 500, code: "invalid_record" });
   expect(log["why"]).toContain("crew_config.agents.0.role");
   expect(log["why"]).toMatch(new RegExp(`^([^,]+, ){8}and ${more} more$`));
+});
+
+test("a config whose faults could use up the isolate's memory is not checked: one above 512 KB", async () => {
+  const { log, queries } = await readRow({ crew_config: `{"agents":[${"{},".repeat(200_000)}{}],"tasks":[]}` });
+  expect(log).toMatchObject({ status: 500, code: "invalid_record", why: "crew_config (invalid_type)" });
+  expect(queries).toBe(1);
 });
 
 test("the tag changes with any change of the body, and with nothing else", async () => {
