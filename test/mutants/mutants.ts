@@ -36,7 +36,10 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
   ],
   "src/auth/json-web-key-set.ts": [
     ['"d" in key || ', "", "auth/json-web-key-set"],
-    ["value > 1", "value > 0", "auth/json-web-key-set"],
+    ["exponent > 1", "exponent > 0", "auth/json-web-key-set"],
+    ["min: 256", "min: 128", "auth/json-web-key-set"],
+    ["isLong(x) && isLong(y)", "isLong(x)", "auth/json-web-key-set"],
+    ['.flat().includes("verify")', ".flat().length", "auth/json-web-key-set"],
     ["{ ...used, alg, crv, x, y }", "{ ...used, crv, x, y }", "auth/json-web-key-set"],
   ],
   "src/auth/key-set.ts": [
@@ -108,6 +111,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
   "src/crew-runs/record.ts": [
     ["reader.isAdmin || run.ownerId", "true || run.ownerId", "crew-runs/cached-runs"],
     ['digits.padEnd(6, "0")', "digits", "crew-runs/record"],
+    ["MAX_CONFIG_LENGTH = 524_288", "MAX_CONFIG_LENGTH = 5_242_880", "crew-runs/record"],
     ["issues.slice(0, MAX_NAMED_FIELDS)", "issues", "crew-runs/record"],
     ["others > 0", "others > 1", "crew-runs/record"],
   ],
