@@ -50,6 +50,8 @@ const ownEndpoint = neonConfig.fetchEndpoint;
 export async function* checkDatabase(settings: Settings, config: ConfigFile): AsyncGenerator<Finding> {
   neonConfig.fetchEndpoint = settings.NEON_FETCH_ENDPOINT ?? ownEndpoint;
   const sql = neon(settings.DATABASE_URL);
+  // The remedies are statements for this role, which may be a second one: docs/operations.md#change-the-password.
+  const { username: role } = new URL(settings.DATABASE_URL);
   const query: Query = (text) => sql.query(text, [], { fetchOptions: { signal: AbortSignal.timeout(TIMEOUT_MS) } });
   try {
     const startedMs = Date.now();
@@ -57,8 +59,8 @@ export async function* checkDatabase(settings: Settings, config: ConfigFile): As
     const elapsedMs = Date.now() - startedMs;
     yield ok(`PostgreSQL ${String(server?.["version"])} accepts ${String(server?.["role"])} after ${elapsedMs} ms`);
     yield* checkPlacement(settings, config);
-    yield* await checkTable(query);
-    const rights = await checkRights(query);
+    yield* await checkTable(query, role);
+    const rights = await checkRights(query, role);
     yield rights;
     if (rights.mark === "ok") yield await checkTimeout(query, settings);
   } catch (error) {
@@ -69,6 +71,7 @@ export async function* checkDatabase(settings: Settings, config: ConfigFile): As
 
 /** Distinguishes a missing response, a response of something else, and Postgres's rejection. */
 function explainFailure(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: Settings): Finding {
+  const { username: role } = new URL(DATABASE_URL);
   const { sourceError } = error instanceof NeonDbError ? error : {};
   // A driver's or a server's message may echo its input.
   const reason = listSecrets(DATABASE_URL)
@@ -81,7 +84,7 @@ function explainFailure(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: S
   }
   if (/password|authenticat/i.test(reason)) {
     const remedy = `DATABASE_URL must contain the role's password, percent-encoded. The owner of the database can set a new one:
-alter role crew_runs_reader login password '…'`;
+alter role ${role} login password '…'`;
     return bad(`the database rejects the role: ${reason}`, remedy);
   }
   const remedy = `Check the database's name at the end of DATABASE_URL, its host (or NEON_FETCH_ENDPOINT), and in Neon's console whether
@@ -102,33 +105,33 @@ function checkPlacement({ DATABASE_URL }: Settings, { name: file, placement }: C
 }
 
 /** Checks that crew_runs, a table or a view, has the columns of schema.sql, in lossless types. */
-async function checkTable(query: Query): Promise<Finding[]> {
+async function checkTable(query: Query, role: string): Promise<Finding[]> {
   const columns = await query(COLUMNS);
   const [first] = columns;
   if (first === undefined) {
-    const remedy = `The owner applies schema.sql: psql "$OWNER_DATABASE_URL" -f schema.sql
-If crew_runs is in another schema: grant usage on schema … to crew_runs_reader; alter role crew_runs_reader set search_path = …
+    const remedy = `The owner applies schema.sql: psql "$OWNER_DATABASE_URL" -v ON_ERROR_STOP=1 -f schema.sql
+If crew_runs is in another schema: grant usage on schema … to ${role}; alter role ${role} set search_path = …
 If your table has another name: docs/adopting-a-table.md`;
     return [bad("the role finds no crew_runs", remedy)];
   }
   const findings = (await readDeclaredColumns()).flatMap(([name, type]) => {
     const found = columns.find((column) => column["name"] === name);
     if (found === undefined) {
-      return bad(`the column ${name} is missing`, "Apply schema.sql again, or add the column to the view.");
+      return bad(`the column ${name} is missing`, "Apply schema.sql again, or add the column at the end of the view.");
     }
     if (FITTING_TYPES[type]?.test(String(found["type"])) === false) {
       const remedy = "Alter it, or put a view with a cast before the table: docs/adopting-a-table.md";
       return bad(`the column ${name} is ${String(found["type"])}, not ${type}`, remedy);
     }
     if (found["isReadable"] !== true) {
-      return bad(`the role can't read the column ${name}`, "grant select on crew_runs to crew_runs_reader");
+      return bad(`the role can't read the column ${name}`, `grant select on crew_runs to ${role}`);
     }
     return [];
   });
   if (findings.length === 0) findings.push(ok(`${String(first["relation"])} has every column in its type`));
   if (first["hasRowSecurity"] === true) {
     const remedy = `A run that no policy shows to the role is a 404. To show all:
-create policy crew_runs_reader on crew_runs for select to crew_runs_reader using (true)`;
+create policy ${role} on crew_runs for select to ${role} using (true)`;
     findings.push(hint("row-level security is on", remedy));
   }
   return findings;
@@ -141,7 +144,7 @@ async function readDeclaredColumns(): Promise<[name: string, type: string][]> {
   return [...columns].map(([, name = "", type = ""]) => [name, type]);
 }
 
-async function checkRights(query: Query): Promise<Finding> {
+async function checkRights(query: Query, role: string): Promise<Finding> {
   const list = async (text: string) => (await query(text)).map(({ name }) => String(name)).join(", ");
   const powers = await list(POWERS);
   if (powers !== "") {
@@ -151,8 +154,8 @@ those of Neon's console or API are members of neon_superuser.`;
   }
   const writable = await list(WRITABLE);
   if (writable === "") return ok("the role can write nothing");
-  const remedy = `DATABASE_URL must be that of crew_runs_reader, which schema.sql creates. If it is, revoke the right as the owner:
-revoke insert, update, delete, truncate on … from public, crew_runs_reader (or: revoke create on schema …)`;
+  const remedy = `DATABASE_URL must be that of crew_runs_reader, which schema.sql creates, or of a role like it. If it is, as the owner:
+revoke insert, update, delete, truncate on … from public, ${role} (or: revoke create on schema …)`;
   return bad(`the role can write ${writable}`, remedy);
 }
 

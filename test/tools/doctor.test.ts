@@ -72,7 +72,7 @@ function serve(text: string): string {
 
 const set = (settings: Record<string, string>): Change => ({ settings });
 const edit = (from: string, to: string): Change => ({ edit: [from, to] });
-const at = (part: "password" | "pathname" | "hostname", value: string): Record<string, string> => ({
+const at = (part: "username" | "password" | "pathname" | "hostname", value: string): Record<string, string> => ({
   DATABASE_URL: Object.assign(new URL(DATABASE_URL), { [part]: value }).href,
 });
 const keysAt = (url: string): Change => ({ settings: { JWKS_URL: url }, withoutMetadata: true });
@@ -130,6 +130,7 @@ test.for<[findings: RegExp | RegExp[], change: Change]>([
   // The database.
   // A lone % can't be percent-decoded.
   [/^✗ the database rejects the role.*: password auth/, set(at("password", "wrong-50%"))],
+  [/^✗ the database rejects[^]*\n +alter role reader_2 login password '…'$/, set(at("username", "reader_2"))],
   [/^✗ the database returns an error.*"elsewhere" does not exist/, set(at("pathname", "/elsewhere"))],
   [/^✗ the database returns an error.*isn't JSON/, set({ NEON_FETCH_ENDPOINT: serve("<html>") })],
   [/^✗ the database doesn't respond.*: .*ECONNREFUSED/, set({ NEON_FETCH_ENDPOINT: "http://127.0.0.1:2" })],
