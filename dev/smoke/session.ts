@@ -53,7 +53,7 @@ export class Session {
   /** Expects a 200 with that Content-Type, by default JSON. */
   async read(path: string, request: Request = {}, type = /^application\/json/): Promise<Received> {
     const response = await this.send(path, request);
-    expect(`the status of ${path}`, response.status, 200);
+    expectStatus(`the status of ${path}`, response, 200);
     expect(`Content-Type of ${path}`, response.headers.get("content-type"), type);
     return response;
   }
@@ -62,19 +62,24 @@ export class Session {
   async expectRefusal(code: keyof typeof REFUSALS, path: string, request: Request = {}): Promise<Received> {
     const response = await this.send(path, request);
     const [status, detail] = REFUSALS[code];
-    expect("the status", response.status, status);
+    expectStatus("the status", response, status);
     expect("the body", response.json, { detail, code, request_id: response.headers.get("x-request-id") });
     expect("Cache-Control", response.headers.get("cache-control"), "no-store");
     return response;
   }
 }
 
+/** If the response is an error, the message has what its log line is found by. */
+function expectStatus(name: string, { status, json: { code, request_id: id } }: Received, expected: number): void {
+  expect(name, status, expected, code === undefined ? "" : ` (${String(code)}, request_id ${String(id)})`);
+}
+
 /** Throws unless `actual` equals what is expected, or matches the expected pattern. */
-export function expect(name: string, actual: unknown, expected: unknown): void {
+export function expect(name: string, actual: unknown, expected: unknown, note = ""): void {
   const isPattern = expected instanceof RegExp;
   if (isPattern ? typeof actual === "string" && expected.test(actual) : isDeepStrictEqual(actual, expected)) return;
   const shown = JSON.stringify(actual)?.slice(0, MAX_SHOWN_LENGTH);
-  throw new Error(`${name} is ${shown}, not ${isPattern ? expected : JSON.stringify(expected)}`);
+  throw new Error(`${name} is ${shown}, not ${isPattern ? expected : JSON.stringify(expected)}${note}`);
 }
 
 /** The JSON object in a text; an empty one if there is none. */

@@ -29,10 +29,12 @@ async function examine(target: string, body: string, status = 200, layer = "hit;
 }
 
 const FINISHED = `{"status":"failed"}`;
+const REJECTED = `{"code":"invalid_token","request_id":"r-1"}`;
 
 test.for<[finding: RegExp, ...Parameters<typeof examine>]>([
   [/^✗ \/ready .*: misconfigured: .*\n– not checked: everything else/m, "/ready", `{"settings":"misconfigured"}`, 503],
   [/^✗ \/ready .*: \{"key_set":"unavailable"\}$/m, "/ready", `{"key_set":"unavailable"}`, 503],
+  [/^✗ run .*: the status of .* is 401, not 200 \(invalid_token, request_id r-1\)$/m, RUN, REJECTED, 401],
   [/^✓ \/ready .*: database not_checked$/m, "/ready", `{"status":"ready","database":"not_checked"}`],
   [/^✗ .*names this deployment.*: resource is/m, METADATA, `{"resource":"https://other.example.com"}`],
   // The audience is spelled so.
