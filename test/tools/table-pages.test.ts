@@ -1,5 +1,6 @@
-// docs/writing-runs.md and docs/adopting-a-table.md by their own SQL: each statement runs as it stands on the page, on real
-// Postgres, as the owner of the table; and the Worker reads the result. Leaves the transitions of a run to test/tools/python.
+// docs/writing-runs.md, docs/adopting-a-table.md and the deletion in docs/operations.md by their own SQL: each statement runs as it
+// stands on the page, on real Postgres, as the owner of the table; and the Worker reads the result. Leaves the transitions of a run
+// to test/tools/python.
 import { readFile } from "node:fs/promises";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Database, OWNER_ROLE, READER_ROLE, startDatabase } from "../../dev/database.ts";
@@ -42,6 +43,25 @@ test("schema.sql adds the constraints that are missing, or stops at a row that b
   await runAsOwner(database, blocks.find((block) => block.includes("not valid")) ?? "");
   await runAsOwner(database, schema);
   expect(await countConstraints()).toBe(all);
+});
+
+test("old runs are found by the index of docs/operations.md; the others and unfinished ones stay", async () => {
+  const database = await startDatabase();
+  onTestFinished(() => database.close());
+  const [, index = "", deletion = ""] = await readBlocks("docs/operations.md");
+  await database.exec(`set session authorization ${OWNER_ROLE}`);
+  await database.exec(index);
+  const insertAged = (status: string, days: number, end: string) =>
+    database.exec(`insert into crew_runs (id, correlation_id, owner_id, status, created_at, completed_at)
+      select gen_random_uuid(), '${status} ${days}', 'owner', '${status}', time, ${end} from (select now() - interval '${days} days') as t (time)`);
+  await insertAged("failed", 91, "time");
+  await insertAged("failed", 89, "time");
+  await insertAged("running", 91, "null");
+  await database.exec("set enable_seqscan = off");
+  expect(JSON.stringify((await database.query(`explain ${deletion}`)).rows)).toMatch(/crew_runs_completed_at/);
+  await database.exec(deletion);
+  const { rows } = await database.query("select correlation_id as name from crew_runs order by 1");
+  expect(rows).toEqual([{ name: "failed 89" }, { name: "running 91" }]);
 });
 
 // docs/adopting-a-table.md, whose blocks are executed in their order.
