@@ -18,7 +18,8 @@ function withStorage<T>(use: (storage: Storage) => T): T | null {
 choose(withStorage((storage) => storage.getItem(KEY)));
 
 for (const input of inputs) {
-  input.addEventListener("change", () => {
+  // Unlike a change, a click may also be on the language that is already shown.
+  input.addEventListener("click", () => {
     const { top } = input.getBoundingClientRect();
     choose(input.value);
     withStorage((storage) => storage.setItem(KEY, input.value));

@@ -53,6 +53,25 @@ test("the samples work as they stand on the page: a program's with its host, and
   expect(status).toBe("completed");
 });
 
+test("a state shows its example beside the text, which stays where it is, and adds no step to the way back", async () => {
+  const page = await open("/docs");
+  for (const state of ["pending", "running", "failed"]) {
+    await page.locator(".states").getByRole("link", { name: state }).click();
+    expect(await page.locator("#runs pre:visible").textContent()).toContain(`"status": "${state}"`);
+    expect(page.url()).toBe(`${stack.url}/docs#runs-${state}`);
+    expect(await page.evaluate(() => scrollY)).toBe(0);
+  }
+  await page.goBack();
+  expect(page.url()).toBe("about:blank");
+});
+
+test("a language is kept for the next page, even if the reader chooses the one that is shown", async () => {
+  const page = await open("/docs");
+  await chooseTab(page, "curl");
+  await page.goto(`${stack.url}/docs/polling`);
+  expect(await page.getByLabel("curl", { exact: true }).first().isChecked()).toBe(true);
+});
+
 test("on a phone, a reader finds an example and a section, chooses a language once, and copies code", async () => {
   const page = await open("/docs#runs-failed", { viewport: NARROW });
   const example = page.locator("#runs pre:visible code");
