@@ -50,16 +50,21 @@ async function send(): Promise<void> {
   const { exchange } = state;
   const previous =
     exchange.kind === "sending" ? exchange.previous : exchange.kind === "response" ? exchange : undefined;
-  const request = describeRequest(state.form);
+  const form = readForm();
+  const request = describeRequest(form);
   underWay?.abort();
   const mine = (underWay = new AbortController());
   writeAddress();
-  update({ exchange: { kind: "sending", request, sentMs: performance.now(), previous } });
+  update({ form, exchange: { kind: "sending", request, sentMs: performance.now(), previous } });
   const panel = find("#response");
   if (panel.getBoundingClientRect().top > innerHeight / 2) panel.scrollIntoView();
   const ended = await fetchRun(request, mine.signal);
   // A later request has taken its place, or it was canceled.
-  if (!mine.signal.aborted) update({ exchange: ended });
+  if (mine.signal.aborted) return;
+  update({ exchange: ended });
+  // Another run is read from its beginning.
+  if (request.path !== previous?.request.path)
+    for (const part of [panel, ...panel.querySelectorAll("pre")]) part.scrollTop = 0;
 }
 
 /** The button that was pressed may go, so the focus moves to the panel. */
@@ -94,8 +99,14 @@ async function logIn(): Promise<void> {
   await issuers.leaveForIssuer(issuer, { client_id, scope, parameters, run_id }, state.form.token !== "");
 }
 
+/** The tag is that of another run, or of a response that is gone. */
+function forgetTag(): void {
+  Object.assign(field("tag"), { value: "", checked: false });
+}
+
 function forget(): void {
   underWay?.abort();
+  forgetTag();
   update({ exchange: { kind: "idle" }, logIn: { text: "", isError: false } });
   setField("token", "");
 }
@@ -139,8 +150,7 @@ function listen(): void {
       void act();
     });
   on("#try", "input", () => update({ form: readForm() }));
-  // The tag belongs to another run.
-  field("run_id").addEventListener("input", () => Object.assign(field("tag"), { value: "", checked: false }));
+  field("run_id").addEventListener("input", forgetTag);
   field("run_id").addEventListener("change", writeAddress);
   on("#request-form", "submit", send);
   on("#log-in-form", "submit", async () => logIn().catch(complain));
@@ -157,8 +167,7 @@ function listen(): void {
   on("#again", "click", sendAgain);
   on("#again-with-tag", "click", () => {
     if (state.exchange.kind !== "response") return;
-    field("tag").checked = true;
-    setField("tag", state.exchange.headers.get("etag") ?? "");
+    Object.assign(field("tag"), { value: state.exchange.headers.get("etag") ?? "", checked: true });
     sendAgain();
   });
   on("#indent", "change", () => update({ isIndented: find<HTMLInputElement>("#indent").checked }));

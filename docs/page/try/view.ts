@@ -23,7 +23,8 @@ export function render({ form, isIndented, exchange, issuer, logIn }: State): vo
   const isSending = exchange.kind === "sending";
   const isStale = !isSending && JSON.stringify(sent) !== JSON.stringify(request);
   const response = exchange.kind === "response" ? exchange : undefined;
-  // While a request is under way, the response before it stays, dimmed, so that nothing moves.
+  // While a request is under way, the response before it stays, dimmed, and what was said of it keeps its place, unseen, so that
+  // nothing moves.
   const shown = isSending ? exchange.previous : response;
   const current = isStale ? undefined : response;
   const programs = writePrograms(request);
@@ -31,6 +32,7 @@ export function render({ form, isIndented, exchange, issuer, logIn }: State): vo
   const isUsable = session !== undefined && (session.secondsLeft ?? 1) > 0;
   const where = session === undefined && issuer !== "" ? `at ${new URL(issuer).host}` : "";
   const problem = current && readProblem(current);
+  const etag = current?.headers.get("etag") ?? null;
   const nextStep = current === undefined ? "" : describeNextStep(current, performance.now());
   const result = describe(exchange);
   const headers = [...(shown?.headers ?? [])].map((header) => header.join(": ")).join("\n");
@@ -54,15 +56,18 @@ export function render({ form, isIndented, exchange, issuer, logIn }: State): vo
   put("#result", result);
   put("#progress", isSending ? `${Math.floor((performance.now() - exchange.sentMs) / 1_000)}\u00A0s` : "");
   find("#cancel").hidden = !isSending;
-  put("#code", problem?.code ?? "");
-  find<HTMLAnchorElement>("#code").href = `/docs/errors#${problem?.code}`;
-  put("#advice", problem === undefined ? nextStep : `: ${problem.detail}. ${nextStep}`.trimEnd());
-  find("#log-in-again").hidden = current?.status !== 401;
-  put("#log-in-again", "Authorization" in sent.headers ? "Log in again" : "Log in");
-  find("#again").hidden = isStale || isSending || exchange.kind === "idle" || current?.status === 401;
-  find("#again-with-tag").hidden = !current?.headers.has("etag");
-  find("#sent").hidden = !isStale || exchange.kind === "idle";
-  put("#sent-curl", writePrograms(sent)["curl"] ?? "");
+  if (!isSending) {
+    put("#code", problem?.code ?? "");
+    find<HTMLAnchorElement>("#code").href = `/docs/errors#${problem?.code}`;
+    put("#advice", problem === undefined ? nextStep : `: ${problem.detail}. ${nextStep}`.trimEnd());
+    find("#log-in-again").hidden = current?.status !== 401;
+    put("#log-in-again", "Authorization" in sent.headers ? "Log in again" : "Log in");
+    find("#again").hidden = isStale || exchange.kind === "idle" || current?.status === 401;
+    // A request that has this tag already is sent again by the button before.
+    find("#again-with-tag").hidden = etag === null || etag === sent.headers["If-None-Match"];
+    find("#sent").hidden = !isStale || response === undefined;
+    put("#sent-curl", writePrograms(sent)["curl"] ?? "");
+  }
   find("#headers-part").hidden = shown === undefined;
   put("#headers-of-response", headers);
   find("#body-part").hidden = !shown?.text;

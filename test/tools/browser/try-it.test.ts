@@ -1,7 +1,7 @@
 // *Try it* in Chromium, against the local stack: what it shows is so, whatever the reader, the network or the issuer does.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { Page, Route } from "playwright-core";
+import type { Locator, Page, Route } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { EXAMPLE_ROWS, SEEDED_RUNS } from "../../../dev/seeded-runs.ts";
 import { cleanToken, describeSession, readSession } from "../../../docs/page/try/session.ts";
@@ -282,9 +282,37 @@ describe("a response", () => {
     expect(await program(page).innerText()).toMatch(/If-None-Match: "[\w-]+"/);
     expect(await body(page).isVisible()).toBe(false);
     await expectAccessible(page, "304");
+    expect(await button(page, "Send again").isVisible()).toBe(true);
+    expect(await button(page, "Send again with this ETag").isVisible()).toBe(false);
     // The tag is not sent for another run.
     expect(await send(page, FOREIGN)).toMatch(/^200/);
     expect(await program(page).innerText()).not.toContain("If-None-Match");
+    // Nor once the copy is gone.
+    await button(page, "Send again with this ETag").click();
+    await button(page, "Log out").click();
+    await tokenField(page).fill(await fetchToken("admin"));
+    expect(await send(page)).toMatch(/^200/);
+  });
+
+  test("stays in place until the next one comes; that of another run is shown from its beginning", async () => {
+    const page = await openAsOwner();
+    const measureTop = async (part: Locator) => (await part.boundingBox())?.y ?? NaN;
+    const findTop = async () => (await measureTop(body(page))) - (await measureTop(panel(page)));
+    await send(page, OWN);
+    const top = await findTop();
+    for (const name of ["Send", "Send again with this ETag"]) {
+      await page.route("**/api/**", () => {}, { times: 1 });
+      await button(page, name).click();
+      await page.locator("#response[data-state=sending]").waitFor();
+      expect(await findTop()).toBe(top);
+      await send(page);
+    }
+    await send(page, EXACT);
+    await send(page, OWN);
+    await panel(page).evaluate((element) => (element.scrollTop = 100));
+    expect(await panel(page).evaluate(({ scrollTop }) => scrollTop)).toBe(100);
+    await send(page, EXACT);
+    expect(await panel(page).evaluate(({ scrollTop }) => scrollTop)).toBe(0);
   });
 
   test("that is an error, or doesn't come, takes the earlier one's place, and says what to do", async () => {
