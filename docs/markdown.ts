@@ -90,8 +90,11 @@ export function createRenderer(addressOf: (page: string) => string) {
       code: (token) => renderFences([token]),
       table({ header, rows }) {
         const heads = header.map(({ tokens }) => this.parser.parseInline(tokens));
+        const names = header.map(({ tokens }) => escapeHtml(this.parser.parseInline(tokens, this.parser.textRenderer)));
         const body = rows.map((cells) => {
-          const row = cells.map(({ tokens }) => `<td>${this.parser.parseInline(tokens)}</td>`);
+          const row = cells.map(
+            ({ tokens }, index) => `<td data-head="${names[index]}">${this.parser.parseInline(tokens)}</td>`,
+          );
           return `<tr>${row.join("")}</tr>`;
         });
         const head = heads.map((html) => `<th>${html}</th>`).join("");

@@ -32,8 +32,13 @@ test("without JavaScript everything but Try it is there, tabs work, and the samp
   await page.getByText("The form needs JavaScript").waitFor();
   await page.getByText("https://api.example.com stands for the host of this page.").waitFor();
   expect(await page.locator("#try").isVisible()).toBe(false);
+  expect(await page.getByText("Log in, or paste").isVisible()).toBe(false);
   await chooseTab(page, "Python");
   await page.getByText("urllib.request.urlopen").waitFor();
+  await page.setViewportSize(NARROW);
+  await page.locator("#rail").getByRole("link", { name: "Parameters" }).click();
+  // A click fails if something covers the heading.
+  await page.getByRole("heading", { name: "Parameters" }).click();
 });
 
 test("the samples work as they stand on the page: a program's with its host, and the loop of Polling in a browser", async () => {
