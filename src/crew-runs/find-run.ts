@@ -82,7 +82,7 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
       const run = await find(id, reader, request, 1);
       return run && isNews(run, query) ? await cachedRuns.add(run, reader, request.readOrigin()) : undefined;
     } catch (error) {
-      if (error instanceof Failure && error.details.isTransient && timeLeftMs(request) > 0) return undefined;
+      if (error instanceof Failure && error.details.isTransient) return undefined;
       throw error;
     }
   }

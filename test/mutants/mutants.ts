@@ -78,7 +78,6 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
       "crew-runs/postgres/store",
     ],
     ["&& error.details.isTransient", "&& !error.details.isTransient", "crew-runs/long-polls"],
-    ["isTransient && timeLeftMs(request) > 0", "isTransient", "deadlines"],
     ["await find(id, reader, request, 1)", "await find(id, reader, request)", "crew-runs/long-polls"],
     ["isOutage ? await", "!isOutage ? await", "crew-runs/cached-runs"],
     ["isLast ? read(query) : poll(query)", "poll(query)", "crew-runs/long-polls"],
