@@ -1,6 +1,6 @@
 // Which keys of a published JSON Web Key Set (RFC 7517 §5) may verify a signature. Pure.
-// jose finds a token's key among them by `kid`, `alg` and curve. It would only fail at the first token if a key is no key, and a
-// set of such keys must not replace good ones.
+// jose finds a token's key among them by `kid`, `alg` and curve. A key that can't be used would
+// only fail at the first token, and a set of such keys must not replace good ones.
 import { type JWK, base64url } from "jose";
 
 /** RFC 7518 §3.3 demands 2048 bits. The ceiling bounds what one check can cost. */
