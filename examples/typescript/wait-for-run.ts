@@ -28,14 +28,16 @@ export async function waitForRun(
     if (isLast) return { status, text };
     if (Date.now() < endMs) last = status === 200 ? "200" : `${status} ${text}`;
     const pauseMs = Math.min(pauseSeconds * 1000, endMs - Date.now());
-    await within(pauseMs, signal, (end) => new Promise((resolve) => end.addEventListener("abort", resolve)));
+    await within(pauseMs, signal, () => new Promise(() => {})).catch(() => {});
   }
   const message = `The run isn't finished after ${timeoutSeconds} s. Last response: ${last}`;
   throw new DOMException(message, "TimeoutError");
 }
 
 async function send(url: string, token: string, endMs: number, signal: AbortSignal | undefined) {
-  const request = new Request(url, { headers: { authorization: `Bearer ${token}`, prefer: "wait=30" } });
+  const headers = { authorization: `Bearer ${token}`, prefer: "wait=30" };
+  // Another page isn't the run: a redirect ends the wait.
+  const request = new Request(url, { headers, redirect: "manual" });
   try {
     return await within(Math.min(REQUEST_MS, endMs - Date.now()), signal, async (end) => {
       const response = await fetch(request, { signal: end });
@@ -43,23 +45,30 @@ async function send(url: string, token: string, endMs: number, signal: AbortSign
       const text = await response.text();
       const retryAfter = headers.get("retry-after");
       const pauseSeconds = /^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) : PAUSE_SECONDS;
-      return { status, text, isLast: retryAfter === null && status <= 500, pauseSeconds };
+      const isProxys = status > 500 || status === 429 || status === 408;
+      return { status, text, isLast: retryAfter === null && !isProxys, pauseSeconds };
     });
   } catch (error) {
     return { status: 0, text: String(error), isLast: false, pauseSeconds: PAUSE_SECONDS };
   }
 }
 
-/** Gives what is started a signal that ends it, after a time or when the outer one is aborted. */
+/**
+ * Gives what is started a signal that ends it, after a time or when the outer one is aborted. It isn't waited for: Node's fetch
+ * doesn't end while it decompresses what isn't compressed.
+ */
 async function within<T>(ms: number, outer: AbortSignal | undefined, start: (end: AbortSignal) => Promise<T>) {
   const controller = new AbortController();
   const abort = () => controller.abort();
+  const aborted = new Promise<never>((_, reject) => {
+    controller.signal.addEventListener("abort", () => reject(controller.signal.reason));
+  });
   const timer = setTimeout(abort, ms);
   outer?.addEventListener("abort", abort);
   try {
     const started = start(controller.signal);
     if (outer?.aborted) abort();
-    return await started;
+    return await Promise.race([started, aborted]);
   } finally {
     clearTimeout(timer);
     outer?.removeEventListener("abort", abort);

@@ -195,6 +195,8 @@ const LOOPS: Record<string, [needs: string, complete: (loop: string) => Program,
   curl: ["curl", (loop) => sh(loop + CURL), /^$/],
 };
 
+const NOT_UTF_8 = Buffer.from("elsewhere \u{e9}", "latin1");
+
 /**
  * A server in front of the Worker: meets requests with these faults, one each, and passes the later ones on. `log` has what each
  * request got: the fault, or status and Retry-After.
@@ -203,7 +205,7 @@ async function openFront({ onTestFinished }: TestContext, faults: string[]) {
   const log: string[] = [];
   const left = [...faults];
   const server = createServer(async ({ url = "", headers, socket }, response) => {
-    const respond = (status: number, retryAfter?: string | null, body = "") => {
+    const respond = (status: number, retryAfter?: string | null, body: string | Buffer = "") => {
       if (retryAfter) response.setHeader("retry-after", retryAfter);
       response.writeHead(status).end(body);
     };
@@ -216,8 +218,14 @@ async function openFront({ onTestFinished }: TestContext, faults: string[]) {
       // Half of a finished run, as it seems.
       if (fault === "cut")
         return void response.writeHead(200, { "content-length": 9 }).write("{", () => socket.destroy());
+      if (fault === "no gzip") {
+        response.writeHead(503, { "content-encoding": "gzip", "retry-after": "60" }).flushHeaders();
+        return void setTimeout(() => response.end("This is no gzip."), 50);
+      }
       const [status, retryAfter] = fault.split(" ");
-      return fault === "hang" ? undefined : respond(Number(status), retryAfter);
+      // To another host, as it seems.
+      if (status === "302") response.setHeader("location", `http://localhost:${socket.localPort}${url}`);
+      return fault === "hang" ? undefined : respond(Number(status), retryAfter, NOT_UTF_8);
     }
     const { authorization = "", prefer = "" } = headers;
     const answer = await fetch(localStack.url + url, { headers: { authorization, prefer: String(prefer) } });
@@ -238,7 +246,9 @@ interface Situation {
   seconds?: number;
 }
 
-const TIME_IS_UP = /the run isn't finished.*last response: 503/i;
+/** Go ends a request whose response isn't gzip. */
+const TIME_IS_UP = /the run isn't finished.*last response: (503|0 gzip)/i;
+const TIME_IS_UP_AFTER_408 = /the run isn't finished.*last response: 408/i;
 const INVALID_TOKEN = /^401\n\{.*"code":"invalid_token"/;
 
 /** What ends the loop before the run is finished; what the requests get, the faults first; and what the program prints. */
@@ -249,6 +259,9 @@ const ENDS: [when: string, situation: Situation, log: string[], output: RegExp][
   ["without a token", { tokens: [] }, [], /no token|KeyError|^$/],
   ["when the time is up in a pause", { faults: ["503 60"], seconds: 6 }, ["503 60"], TIME_IS_UP],
   ["when the time is up in a request", { faults: ["503 1", "hang"], seconds: 6 }, ["503 1", "hang"], TIME_IS_UP],
+  ["on time if it can't decompress", { faults: ["503 1", "no gzip"], seconds: 5 }, ["503 1", "no gzip"], TIME_IS_UP],
+  ["later than a proxy's errors", { faults: ["429", "408"], seconds: 9 }, ["429", "408"], TIME_IS_UP_AFTER_408],
+  ["at a redirect", { faults: ["302"] }, ["302"], /^302\nelsewhere/],
 ];
 
 for (const [language, [needs, complete, canceled]] of Object.entries(LOOPS)) {
@@ -305,6 +318,16 @@ for (const [language, [needs, complete, canceled]] of Object.entries(LOOPS)) {
     });
   });
 }
+
+test.for(["JavaScript", "Python"])("a redirect to another host gets no token, in %s", async (language, context) => {
+  const { url, log } = await openFront(context, ["302"]);
+  const name = `get-run, Read a run, ${language}`;
+  const program = (SHORT_SAMPLES[name] ?? expect.fail())[0](findSample(name).replace("https://api.example.com", url));
+  const start = await install(program, folder);
+  const { ended } = await start({ TOKEN: token });
+  await ended;
+  expect(log).toEqual(["302", "401"]);
+});
 
 /** The receivers, which import the loop, by language. */
 const RECEIVERS: Record<string, (loop: string, receiver: string) => Program> = {

@@ -51,7 +51,8 @@ export function writePrograms({ path, headers }: RunRequest): Record<string, str
     "# Cloudflare blocks urllib's default User-Agent.",
     `request.add_header("User-Agent", "example-client/1.0")`,
     ...list(
-      `request.add_header("Authorization", "Bearer " + os.environ["TOKEN"])`,
+      // Not to the other host of a redirect.
+      `request.add_unredirected_header("Authorization", "Bearer " + os.environ["TOKEN"])`,
       (name, value) => `request.add_header(${quote(name)}, ${quote(value)})`,
     ),
     "try: response = urllib.request.urlopen(request)",
