@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 # All times are now(), so that they come from one clock, the database's. Each statement
 # but START can be repeated when a reply was lost: a second time it changes nothing.
+# When START is repeated, _write finds out whether the first one was committed.
 ACCEPT = """
 insert into crew_runs
   (id, correlation_id, owner_id, status, crew_type, crew_config, task_input)
@@ -73,13 +74,18 @@ GIVE_UP = """
 update crew_runs
 set status = 'failed', error = 'The run was abandoned.',
     completed_at = greatest(now(), started_at, created_at)
-where (status = 'running' and started_at < now() - %(limit)s::interval)
+where (status = 'running'
+       and coalesce(started_at, created_at) < now() - %(limit)s::interval)
    or (status = 'pending' and created_at < now() - %(pending_limit)s::interval)
 """
 
-# A server that is gone is noticed within half a minute, even while it owes a reply.
+# A server that is gone is noticed within half a minute, even while it owes a reply or,
+# by tcp_user_timeout, while it hasn't acknowledged what was sent.
 CONNECTION: dict[str, Any] = {"connect_timeout": 10, "keepalives_idle": 10}
 CONNECTION |= {"keepalives_interval": 5, "keepalives_count": 4}
+CONNECTION |= {"tcp_user_timeout": 30_000}
+# The database can't be reached, is locked, or is a replica during a failover.
+UNAVAILABLE = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 LONGEST_PAUSE_SECONDS = 30.0
 # For all but the end of a run: nothing is lost, and the caller can try again.
 SHORT_PATIENCE = timedelta(seconds=5)
@@ -161,7 +167,7 @@ class CrewRuns:
         can read the crew's goals, backstories and descriptions, unless include_config
         is False; without a crew there is none. A message that may be delivered twice needs a run_id: the second time
         changes nothing. Raises RunConflictError if that id has another owner or
-        correlation id, psycopg.OperationalError if the database can't be reached.
+        correlation id, and one of UNAVAILABLE if the database can't be reached.
         """
         run_id = run_id or uuid4()
         has_config = include_config and crew is not None
@@ -170,11 +176,11 @@ class CrewRuns:
             ACCEPT,
             SHORT_PATIENCE,
             id=run_id,
-            correlation_id=correlation_id,
+            correlation_id=storable(correlation_id),
             owner_id=owner_id,
-            crew_type=crew_type,
+            crew_type=storable(crew_type),
             crew_config=config,
-            task_input=None if inputs is None else Jsonb(storable(inputs)),
+            task_input=None if inputs is None else Jsonb(storable(inputs), strict_json),
         )
         if accepted == 0:
             raise RunConflictError(f"another run has the id {run_id}", run_id)
@@ -228,7 +234,7 @@ class CrewRuns:
         """Make a pending or running run failed; its owner can read the reason.
 
         To fail it again changes nothing. Raises RunLostError if it has ended otherwise,
-        psycopg.OperationalError if the database can't be reached.
+        and one of UNAVAILABLE if the database can't be reached.
         """
         if self._write(FAIL, self._patience, id=run_id, error=storable(reason)) == 0:
             raise RunLostError(f"run {run_id} had ended before it failed", run_id)
@@ -248,15 +254,26 @@ class CrewRuns:
     def _write(self, statement: str, patience: timedelta, **values: object) -> int:
         """Execute a statement in its own transaction; return the number of rows.
 
-        While the database can't be reached, it is repeated after growing pauses.
+        While the database can't be reached, it is repeated after growing pauses. If a
+        repetition finds nothing to change, the first one may have been committed and
+        only its reply lost: then the row is counted.
         """
         deadline = time.monotonic() + patience.total_seconds()
         pause_seconds = 0.5
+        transaction = None
         while True:
             try:
                 with psycopg.connect(self._database_url, **CONNECTION) as connection:
-                    return connection.execute(statement, values).rowcount
-            except psycopg.OperationalError as error:
+                    connection.execute("set local lock_timeout = '5s'")
+                    count = connection.execute(statement, values).rowcount
+                    if count > 0:
+                        query = "select pg_current_xact_id()::text"
+                        transaction = connection.execute(query).fetchone()[0]
+                    elif transaction is not None:
+                        query = "select (pg_xact_status(%s::xid8) = 'committed')::int"
+                        count = connection.execute(query, [transaction]).fetchone()[0]
+                return count
+            except UNAVAILABLE as error:
                 if time.monotonic() + pause_seconds > deadline:
                     raise
                 logger.warning("the database can't be reached: %s", error)
@@ -330,8 +347,9 @@ class Run:
         try:
             return await asyncio.shield(start)
         except asyncio.CancelledError as error:
-            await start
-            await self.__aexit__(None, error, None)
+            await asyncio.wait([start])
+            if start.exception() is None:
+                await self.__aexit__(None, error, None)
             raise
 
     async def __aexit__(self, *error: Any) -> None:
@@ -399,6 +417,11 @@ def originals(part: BaseAgent | Task, *names: str) -> dict[str, str]:
     """Return texts as they were before CrewAI's kickoff wrote the inputs into them."""
     kept = {name: getattr(part, f"_original_{name}", None) for name in names}
     return {n: getattr(part, n) if text is None else text for n, text in kept.items()}
+
+
+def strict_json(value: Any) -> str:
+    """Raises ValueError for NaN and infinity, which JSON can't express."""
+    return json.dumps(value, allow_nan=False)
 
 
 def storable(value: Any) -> Any:

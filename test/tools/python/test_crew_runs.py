@@ -185,6 +185,30 @@ class CrewRunsTest(WithTable):
             runs.kickoff(run_id, Crew(mock.Mock(side_effect=TimeoutError)))
         self.assert_ended(run_id, error="Too slow.")
 
+    def test_a_start_whose_reply_is_lost_is_this_workers_if_it_was_committed(self) -> None:
+        commit = psycopg.Connection.commit
+
+        def lose_reply(connection: Any) -> None:
+            patch.stop()
+            if loser == "slower":
+                connection.rollback()
+                self.runs.start(run_id)
+            else:
+                commit(connection)
+            connection.close()
+            raise psycopg.OperationalError("the connection is lost")
+
+        for loser in (None, "slower", "late"):
+            run_id = self.accept()
+            if loser == "late":
+                self.runs.start(run_id)
+            patch = mock.patch.object(psycopg.Connection, "commit", lose_reply)
+            patch.start()
+            expected = self.assertRaises(RunLostError) if loser else nullcontext()
+            with self.subTest(loser=loser), self.assertLogs(crew_runs.logger, "WARNING"), expected:
+                self.runs.start(run_id)
+            self.assertEqual(self.find(run_id).status, "running")
+
     def test_each_transition_happens_once_and_only_in_its_state(self) -> None:
         transitions: dict[str, Callable[[UUID], None]] = {
             "start": self.runs.start,
@@ -229,29 +253,30 @@ class CrewRunsTest(WithTable):
         self.assert_ended(run_id, error="given up")
 
     def test_give_up_fails_only_runs_that_are_older_than_the_limit(self) -> None:
-        accepted = [self.accept() for _ in range(5)]
-        _, old_pending, running, old_running, completed = accepted
+        accepted = [self.accept() for _ in range(6)]
+        _, old_pending, running, old_running, completed, without_start = accepted
         for run_id in (running, old_running, completed):
             self.runs.start(run_id)
         self.runs.complete(completed, "done")
         earlier = "update crew_runs set {0} = {0} - interval '2 hours' where id = any(%s)"
         server.query(earlier.format("created_at"), accepted[1:])
         server.query(earlier.format("started_at"), [old_running, completed])
+        server.query("update crew_runs set status = 'running' where id = %s", without_start)
 
         limit = timedelta(hours=1)
-        for options, old_pending_status in (({}, "pending"), ({"pending_limit": limit}, "failed")):
-            self.assertEqual(self.runs.give_up(limit, **options), 1)
+        for options, count, old_pending_status in (({}, 2, "pending"), ({"pending_limit": limit}, 1, "failed")):
+            self.assertEqual(self.runs.give_up(limit, **options), count)
             statuses = [self.find(run_id).status for run_id in accepted]
-            self.assertEqual(statuses, ["pending", old_pending_status, "running", "failed", "completed"])
-        for run_id in (old_pending, old_running):
+            self.assertEqual(statuses, ["pending", old_pending_status, "running", "failed", "completed", "failed"])
+        for run_id in (old_pending, old_running, without_start):
             self.assertEqual(self.find(run_id).error, "The run was abandoned.")
 
-    def begin_outage(self) -> None:
-        server.query("alter role crew_runs_writer nologin")
+    def begin_outage(self, setting: str = "nologin") -> None:
+        server.query(f"alter role crew_runs_writer {setting}")
         self.addCleanup(self.end_outage)
 
     def end_outage(self) -> None:
-        server.query("alter role crew_runs_writer login")
+        server.query("alter role crew_runs_writer login; alter role crew_runs_writer reset all")
 
     def test_a_result_survives_an_outage_of_minutes_and_can_be_stored_after_a_longer_one(self) -> None:
         now_seconds, outage_seconds = 0.0, 500.0
@@ -263,19 +288,22 @@ class CrewRunsTest(WithTable):
                 self.end_outage()
 
         def answer(inputs: Any) -> str:
-            self.begin_outage()
+            # In a failover, the first server that answers may still be a replica.
+            self.begin_outage("set default_transaction_read_only = on" if inputs else "nologin")
             return "an hour's work"
 
         clock = SimpleNamespace(monotonic=lambda: now_seconds, sleep=sleep)
-        survived, stored_later = self.accept(), self.accept()
+        survived, failover, stored_later = self.accept(), self.accept(), self.accept()
         with self.assertLogs(crew_runs.logger, "WARNING"), mock.patch.object(crew_runs, "time", clock):
             self.runs.kickoff(survived, Crew(answer))
+            now_seconds = 0.0
+            self.runs.kickoff(failover, Crew(answer), {"city": "Brno"})
             outage_seconds = 10_000.0
             with self.assertRaises(crew_runs.ResultNotStoredError) as raised:
                 self.runs.kickoff(stored_later, Crew(answer))
         self.end_outage()
         self.runs.complete(raised.exception.run_id, raised.exception.output)
-        for run_id in (survived, stored_later):
+        for run_id in (survived, failover, stored_later):
             self.assert_ended(run_id, result="an hour's work")
 
     def test_an_error_of_the_crew_is_raised_though_its_run_cant_fail(self) -> None:
@@ -356,9 +384,10 @@ class CrewRunsTest(WithTable):
     def test_texts_that_postgres_refuses_are_stored_without_the_characters(self) -> None:
         inputs = {"no\0te": ["\0", ("\ud83d", "\ud83d\ude00", "\\u0000")], "n": 2**60}
         crew: Any = Crew(lambda inputs: "done\0 \ud83d\ude00 \udc00", agents=[Agent("Writ\0er")])
-        run_id = self.accept(crew, inputs)
+        run_id = self.accept(crew, inputs, correlation_id="re\0quest\ud83d")
         self.runs.kickoff(run_id, crew, inputs)
         run = self.find(run_id)
+        self.assertEqual(run.correlation_id, "request\ufffd")
         expected = {"note": ["", ["\ufffd", "\U0001f600", "\\u0000"]], "n": 2**60}
         self.assertEqual(run.task_input, expected)
         self.assertEqual(run.crew_config["agents"][0]["role"], "Writer")
@@ -370,6 +399,8 @@ class CrewRunsTest(WithTable):
         for run_id in self.accept(None), self.accept(Crew(), include_config=False):
             self.assertEqual(server.query(texts, run_id), [(None, None)])
         self.assertEqual(self.find(self.accept(Crew(), {})).task_input, {})
+        with self.assertRaises(ValueError):
+            self.accept(None, {"not in JSON": float("nan")})
 
     def test_crew_config_describes_agents_and_tasks(self) -> None:
         search = SimpleNamespace(name="web_search")
