@@ -10,6 +10,7 @@ object at each call. Install fastapi, uvicorn, httpx and "pyjwt[crypto]".
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 import signal
@@ -18,17 +19,18 @@ import threading
 import time
 from datetime import timedelta
 from typing import Annotated, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import psycopg
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 
 import webhooks
-from crew_runs import CrewRuns, RunLostError
+from crew_runs import UNAVAILABLE, CrewRuns, RunLostError
 from report_crew import make_crew
 
 API = os.environ["API"]  # Where clients read runs: https://api.example.com
@@ -62,7 +64,7 @@ def verify(bearer: Bearer) -> str:
         raise HTTPException(401, "An access token is missing.", challenge)
     try:
         known_keys = keys.get_signing_keys()
-    except (jwt.PyJWTError, ValueError) as error:
+    except (jwt.PyJWTError, OSError, http.client.HTTPException, ValueError) as error:
         raise HTTPException(503, "Try again.", {"Retry-After": "5"}) from error
     try:
         key_id = jwt.get_unverified_header(bearer.credentials).get("kid", "")
@@ -91,6 +93,13 @@ class Order(BaseModel):
     topic: str = Field(min_length=1, max_length=200)
 
 
+@app.exception_handler(RequestValidationError)
+def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+    """Respond without the input, because a response can't express NaN, for example."""
+    faults = [{name: fault[name] for name in ("loc", "msg")} for fault in error.errors()]
+    return JSONResponse({"detail": faults}, 422)
+
+
 @app.post("/reports", status_code=202)
 def accept(order: Order, owner_id: Annotated[str, Depends(verify)]) -> JSONResponse:
     """Accept a run. Its owner can read it at once, with the same access token."""
@@ -102,7 +111,7 @@ def accept(order: Order, owner_id: Annotated[str, Depends(verify)]) -> JSONRespo
             correlation_id=str(uuid4()),
             crew_type=CREW_TYPE,
         )
-    except psycopg.OperationalError as error:
+    except UNAVAILABLE as error:
         raise HTTPException(503, "Try again.", {"Retry-After": "5"}) from error
     headers = {"Location": f"{API}/api/crew-runs/{run_id}", "Retry-After": "2"}
     return JSONResponse({"id": str(run_id)}, 202, headers)
@@ -126,17 +135,47 @@ def keep_up() -> None:
         time.sleep(2)
 
 
+class Stop:
+    """Ends this worker: a crew at once, but never while its run is written."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self.may_interrupt = False
+
+    def __call__(self, *_: object) -> None:
+        self.is_wanted = True
+        if self.may_interrupt:
+            sys.exit(143)
+
+
+stop = Stop()
+
+
+def execute(run_id: UUID, inputs: dict[str, Any]) -> None:
+    """Execute a run. If the worker is stopped meanwhile, the run fails at once."""
+    crew = make_crew()
+    with runs.record(run_id) as run:
+        try:
+            stop.may_interrupt = True
+            if stop.is_wanted:
+                sys.exit(143)
+            output = crew.kickoff(inputs)
+        finally:
+            stop.may_interrupt = False
+        run.complete(output, crew)
+
+
 def work() -> None:
-    """Execute pending runs one after the other, forever.
+    """Execute pending runs one after the other, until the worker is stopped.
 
     Polling keeps a Neon compute awake. Use a queue's messages instead if that matters.
     """
-    while True:
+    while not stop.is_wanted:
         try:
             with psycopg.connect(DATABASE_URL, connect_timeout=10) as connection:
                 run = connection.execute(NEXT_PENDING, [CREW_TYPE]).fetchone()
             if run is not None:
-                runs.kickoff(run[0], make_crew(), run[1])
+                execute(*run)
                 continue
         except RunLostError as error:  # Another worker was faster, for example.
             logger.info("%s", error)
@@ -147,7 +186,7 @@ def work() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    # The run of a worker that is stopped fails at once. One that is killed is given up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # The run of a worker that is killed is given up.
+    signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=keep_up, daemon=True).start()
     work()

@@ -154,6 +154,13 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     expect(await read(location)).toMatchObject({ status: "completed", result: "# trams" });
   });
 
+  test("a topic that JSON can't express is the client's fault", async () => {
+    const headers = { "content-type": "application/json", authorization: `Bearer ${await sign()}` };
+    for (const body of [`{"topic":"\\ud800"}`, `{"topic":NaN}`]) {
+      expect((await fetch(`${backEnd}/reports`, { method: "POST", headers, body })).status).toBe(422);
+    }
+  });
+
   test("a missing or forged token starts no run", async () => {
     const { kid } = key.jwk;
     const exp = Math.floor(Date.now() / 1000) + 300;
@@ -198,6 +205,23 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     expect(await waitForStatus(trains.location, "completed")).toMatchObject({ result: "# trains" });
     expect(await waitForStatus(ships.location, "failed")).toMatchObject({ error: "The run was abandoned." });
     await waitForWebhooks(ships.id, 1);
+  });
+
+  test("a worker that is stopped while it stores a result stores it before it ends", async () => {
+    const { location, id, release } = await orderHeld("rockets");
+    const waiting = (type: string) => query(`select from pg_stat_activity where wait_event_type = '${type}'`);
+    const sleep = `select pg_sleep(3) from (select from crew_runs where id = '${id}' for update) as locked`;
+    // Begins now, not when it is awaited.
+    const locked = Promise.resolve(query(sleep));
+    await vi.waitFor(async () => expect(await waiting("Timeout")).toHaveLength(1), PATIENCE);
+    await release();
+    await vi.waitFor(async () => expect(await waiting("Lock")).toHaveLength(1), PATIENCE);
+    worker.kill("SIGTERM");
+    await once(worker, "exit", { signal: AbortSignal.timeout(PATIENCE.timeout) });
+    await locked;
+    expect(await read(location)).toMatchObject({ status: "completed", result: "# rockets" });
+    worker = startWorker();
+    await waitForWebhooks(id, 1);
   });
 
   test("a webhook that failed, or whose sender died, is sent again with its id until it is delivered", async () => {
