@@ -27,12 +27,16 @@ import psycopg
 
 # Never from a request: a user could make this program send requests to any address.
 URL = os.environ["WEBHOOK_URL"]
-KEY = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
+SECRET = os.environ["WEBHOOK_SECRET"].removeprefix("whsec_")
+KEY = base64.b64decode(SECRET, validate=True)
+if len(KEY) < 24:
+    raise ValueError("WEBHOOK_SECRET needs 24 bytes: whsec_ and their base64")
 
-# Takes one webhook that is due, and plans its next attempt in case this one fails.
+# Takes one webhook that is due, and plans its next attempt in case this one fails: later
+# than this one ends, so that no other worker sends the webhook meanwhile.
 TAKE = """
 insert into crew_run_webhooks as known (run_id, attempts, next_attempt_at)
-select id, 1, now() + interval '5 seconds' from crew_runs
+select id, 1, now() + interval '30 seconds' from crew_runs
 where status in ('completed', 'failed') and completed_at > now() - interval '3 days'
   and not exists (
     select from crew_run_webhooks where run_id = crew_runs.id
@@ -40,7 +44,7 @@ where status in ('completed', 'failed') and completed_at > now() - interval '3 d
 order by completed_at limit 1
 on conflict (run_id) do update
 set attempts = known.attempts + 1, next_attempt_at = now()
-  + least(interval '5 seconds' * 4 ^ known.attempts, interval '12 hours')
+  + least(interval '30 seconds' * 4 ^ known.attempts, interval '12 hours')
 where known.delivered_at is null and known.next_attempt_at <= now()
 returning run_id, (select completed_at from crew_runs where id = run_id)
 """
@@ -70,8 +74,11 @@ def send_next(database_url: str) -> bool:
         "webhook-timestamp": str(seconds),
         "webhook-signature": f"v1,{signature}",
     }
-    response = httpx.post(URL, content=body, headers=headers, timeout=15)
-    response.raise_for_status()  # A redirect is a failure, too.
+    # Without reading the response's body, which might never end.
+    with httpx.stream(
+        "POST", URL, content=body, headers=headers, timeout=15
+    ) as response:
+        response.raise_for_status()  # A redirect is a failure, too.
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(DELIVERED, [run_id])
     return True

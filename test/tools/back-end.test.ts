@@ -154,6 +154,14 @@ describe.skipIf(!isInstalled && !process.env["CI"])("examples/python/app.py, whi
     expect(await read(location)).toMatchObject({ status: "completed", result: "# trams" });
   });
 
+  test("a weak or misspelled secret signs no webhooks", () => {
+    for (const key of ["", Buffer.alloc(23).toString("base64"), "-_".repeat(16)]) {
+      const env = { ...environment, WEBHOOK_SECRET: `whsec_${key}` };
+      const { status, stderr } = spawnSync(PYTHON, ["-c", "import webhooks"], { cwd: ROOT, env, encoding: "utf8" });
+      expect({ key, status }, stderr).toEqual({ key, status: 1 });
+    }
+  });
+
   test("a topic that JSON can't express is the client's fault", async () => {
     const headers = { "content-type": "application/json", authorization: `Bearer ${await sign()}` };
     for (const body of [`{"topic":"\\ud800"}`, `{"topic":NaN}`]) {
