@@ -270,8 +270,9 @@ class CrewRuns:
                         query = "select pg_current_xact_id()::text"
                         transaction = connection.execute(query).fetchone()[0]
                     elif transaction is not None:
-                        query = "select (pg_xact_status(%s::xid8) = 'committed')::int"
-                        count = connection.execute(query, [transaction]).fetchone()[0]
+                        query = "select pg_xact_status(%s::xid8)"
+                        state = connection.execute(query, [transaction]).fetchone()[0]
+                        count = int(state == "committed")
                 return count
             except UNAVAILABLE as error:
                 if time.monotonic() + pause_seconds > deadline:

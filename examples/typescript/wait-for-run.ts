@@ -45,8 +45,8 @@ async function send(url: string, token: string, endMs: number, signal: AbortSign
       const text = await response.text();
       const retryAfter = headers.get("retry-after");
       const pauseSeconds = /^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) : PAUSE_SECONDS;
-      const isProxys = status > 500 || status === 429 || status === 408;
-      return { status, text, isLast: retryAfter === null && !isProxys, pauseSeconds };
+      const isTemporary = status > 500 || status === 429 || status === 408;
+      return { status, text, isLast: retryAfter === null && !isTemporary, pauseSeconds };
     });
   } catch (error) {
     return { status: 0, text: String(error), isLast: false, pauseSeconds: PAUSE_SECONDS };
