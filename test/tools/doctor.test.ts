@@ -131,6 +131,7 @@ test.for<[findings: RegExp | RegExp[], change: Change]>([
   // A lone % can't be percent-decoded.
   [/^✗ the database rejects the role.*: password auth/, set(at("password", "wrong-50%"))],
   [/^✗ the database rejects[^]*\n +alter role reader_2 login password '…'$/, set(at("username", "reader_2"))],
+  [/^✗ the database rejects[^]*\n +alter role "runs reader" login password '…'$/, set(at("username", "runs%20reader"))],
   [/^✗ the database returns an error.*"elsewhere" does not exist/, set(at("pathname", "/elsewhere"))],
   [/^✗ the database returns an error.*isn't JSON/, set({ NEON_FETCH_ENDPOINT: serve("<html>") })],
   [/^✗ the database doesn't respond.*: .*ECONNREFUSED/, set({ NEON_FETCH_ENDPOINT: "http://127.0.0.1:2" })],
