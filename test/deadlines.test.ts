@@ -110,6 +110,16 @@ test("a wait that is cut short by its token has as much less time", async () => 
   expect(await reading).toBeLessThanOrEqual(12_000);
 });
 
+test("a poll that takes the rest of its request's time is the last one", async () => {
+  const settings = { REQUEST_TIMEOUT_MS: 1_000, DATABASE_ATTEMPT_TIMEOUT_MS: 9_000 };
+  const reader = await createReader({ settings });
+  const reading = reader.read(await insertRun(), { headers: { prefer: "wait=5" } });
+  await scheduler.wait(300);
+  hangFetches("/sql", "silent");
+  expect(await elapsed(reading)).toBeLessThanOrEqual(6_000);
+  expect((await reading).log["db_attempts"]).toBe(2);
+});
+
 test.each([0, 0.5, 0.99])(
   "a wait without room for its replies fails within its time, after few: %f",
   async (chance) => {

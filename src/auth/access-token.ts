@@ -1,6 +1,6 @@
 // The policy: which JWT is an access token for this API, and what it grants. Keys and clock are passed in; only the signature
-// asynchronous. The checks that need no key come first, so that a bad token costs no key fetch; jwtVerify of jose would check the
-// signature before the claims.
+// check is asynchronous. The checks that need no key come first, so that a bad token costs no key fetch; jose's jwtVerify would
+// check the signature first.
 // Sources: RFC 9068 §4, RFC 8725 §3, RFC 7519 §4.1, RFC 7515 §4.1, RFC 6750 §2.1 and §3.
 import { type JWTVerifyGetKey, base64url, compactVerify, errors } from "jose";
 import { Failure, type TokenProblem, refuseToken } from "../failure.ts";

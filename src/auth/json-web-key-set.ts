@@ -5,7 +5,8 @@ import { type JWK, base64url } from "jose";
 
 /** RFC 7518 §3.3 demands 2048 bits. The ceiling bounds what one check can cost. */
 const RSA_BYTES = { min: 256, max: 1_024 };
-/** The characters of a coordinate, by curve (RFC 7518 §6.2.1, RFC 8037 §2). */
+/** The algorithm of a curve (RFC 7518 §3.4), and the characters of a coordinate (§6.2.1, RFC 8037 §2). */
+const EC_ALGORITHMS: Record<string, string> = { "P-256": "ES256", "P-384": "ES384", "P-521": "ES512" };
 const COORDINATE_LENGTHS: Record<string, number> = { "P-256": 43, "P-384": 64, "P-521": 88, Ed25519: 43 };
 
 /**
@@ -35,12 +36,15 @@ function readKey(key: Partial<JWK> | null, allowed: readonly string[]): object |
     const algorithm = alg ?? allowed.find((name) => /^[RP]S/.test(name)) ?? "";
     return isSoundRsa(n, e) && allowed.includes(algorithm) ? { ...used, alg: algorithm, n, e } : undefined;
   }
-  const isLong = (coordinate: unknown) => String(coordinate).length === COORDINATE_LENGTHS[crv];
-  const isAllowed = alg === undefined || allowed.includes(alg);
-  if (kty === "EC") return isAllowed && isLong(x) && isLong(y) ? { ...used, alg, crv, x, y } : undefined;
+  // Two more or less: some issuers leave out or add a leading zero byte, or add padding.
+  const isLong = (part: unknown) => Math.abs(String(part).length - (COORDINATE_LENGTHS[crv] ?? NaN)) <= 2;
+  const ofCurve = EC_ALGORITHMS[crv] ?? "";
+  const isEc = kty === "EC" && (alg ?? ofCurve) === ofCurve && allowed.includes(ofCurve);
+  if (isEc) return isLong(x) && isLong(y) ? { ...used, alg, crv, x, y } : undefined;
   // One algorithm with two names (RFC 9864 §2.2): the key does not choose between them, the token does.
-  const isEd25519 = kty === "OKP" && crv === "Ed25519" && [undefined, "EdDSA", "Ed25519"].includes(alg);
-  return isEd25519 && isLong(x) ? { ...used, crv, x } : undefined;
+  const names = ["EdDSA", "Ed25519"];
+  const isEd25519 = kty === "OKP" && crv === "Ed25519" && names.includes(alg ?? "EdDSA");
+  return isEd25519 && names.some((name) => allowed.includes(name)) && isLong(x) ? { ...used, crv, x } : undefined;
 }
 
 /** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */

@@ -80,9 +80,10 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
     const find = ifNoneMatch === undefined ? store.findFinished : store.find;
     try {
       const run = await find(id, reader, request, 1);
+      if (run === undefined && find === store.find) throw new Failure("run_not_found");
       return run && isNews(run, query) ? await cachedRuns.add(run, reader, request.readOrigin()) : undefined;
     } catch (error) {
-      if (error instanceof Failure && error.details.isTransient) return undefined;
+      if (error instanceof Failure && error.details.isTransient && timeLeftMs(request) > 0) return undefined;
       throw error;
     }
   }

@@ -4,10 +4,8 @@
  * Whether `sinceMs` is less than `spanMs` ago. A moment in the future isn't: a clock that jumps back must not lengthen any
  * bound. Both values are milliseconds, `sinceMs` since the epoch.
  */
-export function isRecent(sinceMs: number, spanMs: number): boolean {
-  const nowMs = Date.now();
-  return nowMs >= sinceMs && nowMs - sinceMs < spanMs;
-}
+export const isRecent = (sinceMs: number, spanMs: number): boolean =>
+  Date.now() >= sinceMs && Date.now() - sinceMs < spanMs;
 
 /** The result of `work`. Rejects after `milliseconds`; the work goes on. */
 export const within = async <T>(milliseconds: number, work: Promise<T>): Promise<T> =>

@@ -49,40 +49,36 @@ test("a key has one algorithm; an Ed25519 key under each of its names", () => {
   expect(of({ ...ED, alg: "ES256" })).toEqual([]);
   expect(of({ ...ED, crv: "X25519" })).toEqual([]);
   expect(of({ ...EC, alg: "ES256" })).toEqual(["ES256"]);
+  expect(of({ kty: "EC", crv: "P-384", x: coordinate(48), y: coordinate(48) })).toEqual([]);
   expect(of({ kty: "EC", crv: "P-384", x: coordinate(48), y: coordinate(48), alg: "ES384" })).toEqual([]);
 });
 
-const NO_KEYS = [null, 1, "x", [], {}, { kty: "RSA" }, { ...ED, kty: "oct", k: "AAAA" }, { ...ED, x: coordinate(31) }];
-const UNFIT = [
-  { key_ops: ["sign"] },
-  { crv: "secp256k1" },
-  { crv: "P-521" },
-  { x: undefined },
-  { y: coordinate(33) },
-  { d: "AAAA" },
-  { d: null },
-  { kid: 1 },
-  { alg: 256 },
-  { alg: "ES256" },
-];
+const NO_KEYS = [null, 1, "x", [], {}, { kty: "RSA" }, { ...ED, kty: "oct", k: "AAAA" }, { ...ED, x: coordinate(24) }];
+const UNFIT = [{ key_ops: ["sign"] }, { x: undefined }, { y: coordinate(24) }, { d: "AAAA" }, { d: null }, { kid: 1 }];
+const CURVES = ["secp256k1", "P-521"].map((crv) => ({ crv }));
+const ALGORITHMS = [256, "ES384", "RS256"].map((alg) => ({ alg }));
 const USES = ["enc", "tls", "SIG", "", ["sig"], 1].map((use) => ({ use }));
 
-test.each([...NO_KEYS, ...[...UNFIT, ...USES].map((members) => ({ ...EC, ...members }))])(
+test.each([...NO_KEYS, ...[...UNFIT, ...CURVES, ...ALGORITHMS, ...USES].map((members) => ({ ...EC, ...members }))])(
   "%j is skipped and spoils no other key",
   (key) => {
-    expect(readAmong(key, ["RS256"])).toEqual([]);
+    expect(readAmong(key, ["RS256", "ES256"])).toEqual([]);
   },
 );
 
+/** As some issuers write them: without or with a leading zero byte, or padded. */
+const SPELLINGS = [coordinate(31), coordinate(33), `${coordinate(32)}=`];
+
 test.each([
   EC,
+  ...SPELLINGS.map((x) => ({ ...EC, x })),
   { ...EC, use: "sig" },
   { ...EC, use: null },
   { ...EC, key_ops: null },
   { ...EC, key_ops: ["verify"], kid: "k" },
 ])("%j is usable, and what jose chooses by is kept", (key: object) => {
   const { use: _, key_ops: __, ...kept } = { use: "", key_ops: [""], ...key };
-  expect(readAmong(key, ["RS256"])).toEqual([kept]);
+  expect(readAmong(key, ["RS256", "ES256"])).toEqual([kept]);
 });
 
 test.each(["null", "[]", `{"keys":{}}`, `{"keys":[]}`, `{"keys":[{"kty":"oct"}]}`, "x"])(

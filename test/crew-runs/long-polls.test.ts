@@ -194,6 +194,16 @@ describe("during a wait", () => {
     expect(run.log["db_faults"]).toMatch(new RegExp(`^${fault}( ${fault})+$`));
   });
 
+  test("its run may get another owner: it ends with the 404 of the next poll", async () => {
+    const reader = await createReader();
+    const id = await insertRun();
+    const { headers } = await reader.read(id);
+    const waiting = wait(reader, id, "wait=20", headers.get("etag"));
+    await pause(300);
+    await updateRun(id, "owner_id = 'another'");
+    expect(await waiting).toMatchObject({ status: 404, queries: 2 });
+  });
+
   test("a database that fails to the end is a 503, after the attempts of any read and one lookup of a copy", async () => {
     const reader = await createReader();
     const id = await insertRun();

@@ -141,6 +141,8 @@ test("a config whose faults could use up the isolate's memory is not checked: on
   const { log, queries } = await readRow({ crew_config: `{"agents":[${"{},".repeat(200_000)}{}],"tasks":[]}` });
   expect(log).toMatchObject({ status: 500, code: "invalid_record", why: "crew_config (invalid_type)" });
   expect(queries).toBe(1);
+  const config = { agents: [], tasks: [{ description: "d".repeat(524_000) }] };
+  expect((await readRow({ crew_config: JSON.stringify(config) })).status).toBe(200);
 });
 
 test("the tag changes with any change of the body, and with nothing else", async () => {

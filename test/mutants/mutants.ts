@@ -39,6 +39,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
     ["exponent > 1", "exponent > 0", "auth/json-web-key-set"],
     ["min: 256", "min: 128", "auth/json-web-key-set"],
     ["isLong(x) && isLong(y)", "isLong(x)", "auth/json-web-key-set"],
+    ["allowed.includes(ofCurve)", "true", "auth/json-web-key-set"],
     ['.flat().includes("verify")', ".flat().length", "auth/json-web-key-set"],
     ["{ ...used, alg, crv, x, y }", "{ ...used, crv, x, y }", "auth/json-web-key-set"],
   ],
@@ -77,6 +78,8 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
       "ifNoneMatch === null ? store.findFinished :",
       "crew-runs/postgres/store",
     ],
+    ["isTransient && timeLeftMs(request) > 0", "isTransient", "deadlines"],
+    ["run === undefined && find === store.find", "false", "crew-runs/long-polls"],
     ["&& error.details.isTransient", "&& !error.details.isTransient", "crew-runs/long-polls"],
     ["await find(id, reader, request, 1)", "await find(id, reader, request)", "crew-runs/long-polls"],
     ["isOutage ? await", "!isOutage ? await", "crew-runs/cached-runs"],
@@ -163,7 +166,7 @@ export const MUTANTS: Record<string, readonly (readonly [from: string, to: strin
   "src/isolate/bounded-text.ts": [
     ["decoder.decode(piece.value, { stream: true })", "decoder.decode(piece.value)", "isolate/bounded-text"],
   ],
-  "src/isolate/clock.ts": [["nowMs >= sinceMs && ", "", "auth/key-set auth/authenticator"]],
+  "src/isolate/clock.ts": [["Date.now() >= sinceMs && ", "", "auth/key-set auth/authenticator"]],
   "src/isolate/data-center-cache.ts": [
     ["        return undefined;", "        failedMs = Date.now();", "isolate/data-center-cache"],
     [" || isRecent(failedMs, PAUSE_MS)", "", "isolate/data-center-cache"],
