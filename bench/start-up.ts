@@ -21,6 +21,9 @@ interface Cost {
   read: number;
 }
 
+/** Milliseconds of first reads, by what the data center has. */
+type LaterReads = Record<"the keys" | "keys and run", number[]>;
+
 const KINDS = [
   { what: "start, above an empty Worker", label: "a new isolate starts", target: 1, of: ({ start }: Cost) => start },
   {
@@ -45,7 +48,7 @@ export const startUp: Part = {
     const empty = await stack.bundle("empty");
     const bundles = [stack.product, await stack.bundle("minimal"), ...stack.others];
     const costs: Cost[][] = bundles.map(() => []);
-    const later: Record<"keys" | "run", number[]> = { keys: [], run: [] };
+    const later: LaterReads = { "the keys": [], "keys and run": [] };
     const rounds = countRounds(options, ROUNDS);
     for (let round = 0; round < rounds; round++) {
       const { start: base } = await startOnce(stack, empty);
@@ -55,27 +58,18 @@ export const startUp: Part = {
         const { start, read } = await startOnce(stack, bundle, run);
         costs[index]?.push({ start: start - base, read });
         if (bundle !== stack.product) continue;
-        later.run.push((await startOnce(stack, bundle, run)).read);
-        later.keys.push((await startOnce(stack, bundle, otherRun)).read);
+        later["keys and run"].push((await startOnce(stack, bundle, run)).read);
+        later["the keys"].push((await startOnce(stack, bundle, otherRun)).read);
       }
       advance((round + 1) / rounds);
     }
-    const minimal = costs[1]?.map(({ read }) => read) ?? [];
-    const describeLater = (what: string, own: number[]) =>
-      describeRatio(`CPU: ${what}, against the minimal Worker`, { own, base: minimal, format, target: undefined });
-    return [
-      ...describe(costs, stack),
-      describeLater("first read of a cold isolate, the keys in the data center", later.keys),
-      describeLater("first read of a cold isolate, keys and run in the data center", later.run),
-      describeCount("bundle, minified, gzip, KB", Math.round(stack.product.gzipBytes / 102.4) / 10, 80),
-    ];
+    return describe(costs, later, stack);
   },
 };
 
-const format = (milliseconds: number) => `${milliseconds.toFixed(1)} ms`;
-
-function describe([own = [], minimal = [], ...others]: Cost[][], stack: BenchStack): Line[] {
-  return KINDS.flatMap(({ what, label, target, of }) => {
+function describe([own = [], minimal = [], ...others]: Cost[][], later: LaterReads, stack: BenchStack): Line[] {
+  const format = (milliseconds: number) => `${milliseconds.toFixed(1)} ms`;
+  const lines = KINDS.flatMap(({ what, label, target, of }) => {
     const compare = (name: string, costs: readonly Cost[], limit: number) =>
       describeRatio(`CPU: ${what}, against ${name}`, {
         own: own.map(of),
@@ -90,6 +84,13 @@ function describe([own = [], minimal = [], ...others]: Cost[][], stack: BenchSta
       ...others.map((costs, index) => compare(stack.others[index]?.name ?? "", costs, 1)),
     ];
   });
+  const base = minimal.map(({ read }) => read);
+  const laterLines = Object.entries(later).map(([what, own]) => {
+    const name = `CPU: first read of a cold isolate, ${what} in the data center, against the minimal Worker`;
+    return describeRatio(name, { own, base, format, target: undefined });
+  });
+  const kilobytes = Math.round(stack.product.gzipBytes / 102.4) / 10;
+  return [...lines, ...laterLines, describeCount("bundle, minified, gzip, KB", kilobytes, 80)];
 }
 
 /** Without `run` nothing is read. */

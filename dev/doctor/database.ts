@@ -50,7 +50,7 @@ const ownEndpoint = neonConfig.fetchEndpoint;
 export async function* checkDatabase(settings: Settings, config: ConfigFile): AsyncGenerator<Finding> {
   neonConfig.fetchEndpoint = settings.NEON_FETCH_ENDPOINT ?? ownEndpoint;
   const sql = neon(settings.DATABASE_URL);
-  const role = quoteRole(settings);
+  const role = quoteRole(settings.DATABASE_URL);
   const query: Query = (text) => sql.query(text, [], { fetchOptions: { signal: AbortSignal.timeout(TIMEOUT_MS) } });
   try {
     const startedMs = Date.now();
@@ -69,14 +69,14 @@ export async function* checkDatabase(settings: Settings, config: ConfigFile): As
 }
 
 /** The role, as remedies write it. It may be a second one: docs/operations.md#change-the-password. */
-function quoteRole({ DATABASE_URL }: Pick<Settings, "DATABASE_URL">): string {
-  const name = decodeURIComponent(new URL(DATABASE_URL).username);
+function quoteRole(databaseUrl: string): string {
+  const name = decodeURIComponent(new URL(databaseUrl).username);
   return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }
 
 /** Distinguishes a missing response, a response of something else, and Postgres's rejection. */
 function explainFailure(error: unknown, { DATABASE_URL, NEON_FETCH_ENDPOINT }: Settings): Finding {
-  const role = quoteRole({ DATABASE_URL });
+  const role = quoteRole(DATABASE_URL);
   const { sourceError } = error instanceof NeonDbError ? error : {};
   // A driver's or a server's message may echo its input.
   const reason = listSecrets(DATABASE_URL)

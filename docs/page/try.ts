@@ -99,14 +99,14 @@ async function logIn(): Promise<void> {
   await issuers.leaveForIssuer(issuer, { client_id, scope, parameters, run_id }, state.form.token !== "");
 }
 
-/** The tag is that of another run, or of a response that is gone. */
-function forgetTag(): void {
-  Object.assign(field("tag"), { value: "", checked: false });
+/** To forget a tag, because it is that of another run or of a response that is gone, set it to "". */
+function setTag(value: string): void {
+  Object.assign(field("tag"), { value, checked: value !== "" });
 }
 
 function forget(): void {
   underWay?.abort();
-  forgetTag();
+  setTag("");
   update({ exchange: { kind: "idle" }, logIn: { text: "", isError: false } });
   setField("token", "");
 }
@@ -150,7 +150,7 @@ function listen(): void {
       void act();
     });
   on("#try", "input", () => update({ form: readForm() }));
-  field("run_id").addEventListener("input", forgetTag);
+  field("run_id").addEventListener("input", () => setTag(""));
   field("run_id").addEventListener("change", writeAddress);
   on("#request-form", "submit", send);
   on("#log-in-form", "submit", async () => logIn().catch(complain));
@@ -167,7 +167,7 @@ function listen(): void {
   on("#again", "click", sendAgain);
   on("#again-with-tag", "click", () => {
     if (state.exchange.kind !== "response") return;
-    Object.assign(field("tag"), { value: state.exchange.headers.get("etag") ?? "", checked: true });
+    setTag(state.exchange.headers.get("etag") ?? "");
     sendAgain();
   });
   on("#indent", "change", () => update({ isIndented: find<HTMLInputElement>("#indent").checked }));

@@ -37,14 +37,14 @@ function readKey(key: Partial<JWK> | null, allowed: readonly string[]): object |
     return isSoundRsa(n, e) && allowed.includes(algorithm) ? { ...used, alg: algorithm, n, e } : undefined;
   }
   // Two more or less: some issuers leave out or add a leading zero byte, or add padding.
-  const isLong = (part: unknown) => Math.abs(String(part).length - (COORDINATE_LENGTHS[crv] ?? NaN)) <= 2;
+  const hasLength = (part: unknown) => Math.abs(String(part).length - (COORDINATE_LENGTHS[crv] ?? NaN)) <= 2;
   const ofCurve = EC_ALGORITHMS[crv] ?? "";
   const isEc = kty === "EC" && (alg ?? ofCurve) === ofCurve && allowed.includes(ofCurve);
-  if (isEc) return isLong(x) && isLong(y) ? { ...used, alg, crv, x, y } : undefined;
+  if (isEc) return hasLength(x) && hasLength(y) ? { ...used, alg, crv, x, y } : undefined;
   // One algorithm with two names (RFC 9864 §2.2): the key does not choose between them, the token does.
   const names = ["EdDSA", "Ed25519"];
   const isEd25519 = kty === "OKP" && crv === "Ed25519" && names.includes(alg ?? "EdDSA");
-  return isEd25519 && names.some((name) => allowed.includes(name)) && isLong(x) ? { ...used, crv, x } : undefined;
+  return isEd25519 && names.some((name) => allowed.includes(name)) && hasLength(x) ? { ...used, crv, x } : undefined;
 }
 
 /** Modulus within bounds and odd exponent above 1: with exponent 1 every text is its own signature. */
@@ -52,8 +52,8 @@ function isSoundRsa(n: unknown, e: unknown): boolean {
   try {
     const { length } = base64url.decode(String(n));
     const exponent = base64url.decode(String(e)).reduce((sum, byte) => sum * 256 + byte, 0);
-    const isLong = length >= RSA_BYTES.min && length <= RSA_BYTES.max;
-    return isLong && exponent > 1 && exponent < 2 ** 32 && exponent % 2 === 1;
+    const hasLength = length >= RSA_BYTES.min && length <= RSA_BYTES.max;
+    return hasLength && exponent > 1 && exponent < 2 ** 32 && exponent % 2 === 1;
   } catch {
     return false;
   }

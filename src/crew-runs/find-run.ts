@@ -80,7 +80,7 @@ export function createRunFinder(store: CrewRunStore, cachedRuns: CachedRuns, rat
     const find = ifNoneMatch === undefined ? store.findFinished : store.find;
     try {
       const run = await find(id, reader, request, 1);
-      if (run === undefined && find === store.find) throw new Failure("run_not_found");
+      if (run === undefined && ifNoneMatch !== undefined) throw new Failure("run_not_found");
       return run && isNews(run, query) ? await cachedRuns.add(run, reader, request.readOrigin()) : undefined;
     } catch (error) {
       if (error instanceof Failure && error.details.isTransient && timeLeftMs(request) > 0) return undefined;

@@ -67,9 +67,10 @@ function parseConfig(text: string): unknown {
   }
 }
 
-/** A time by `to_json`, which cuts trailing zeros. Of an era, an infinity or a year of five digits it makes what the schema rejects. */
+/** A time by `to_json`: its second, and digits without trailing zeros. */
 const STORED_TIME = /^"([^".]*)(?:\.(\d*))?"$/;
 
+/** With six digits and in UTC. The schema rejects what comes of an era, of an infinity and of a year of five digits. */
 function readTime(json: string): string {
   const [, second, digits = ""] = STORED_TIME.exec(json) ?? [];
   return `${second}.${digits.padEnd(6, "0")}Z`;
@@ -108,8 +109,7 @@ const MAX_NAMED_FIELDS = 8;
 export function makeRun(row: Record<string, unknown>, readMs: number): Promise<Run> {
   // Each value arrives as its text.
   const values: typeof row = { ...row, crew_config: parseConfig(String(row["crew_config"])) };
-  for (const name of ["created_at", "started_at", "completed_at"])
-    values[name] = row[name] && readTime(String(row[name]));
+  for (const key of ["created_at", "started_at", "completed_at"]) values[key] = row[key] && readTime(String(row[key]));
   const parsed = z.safeParse(StoredRun, values);
   if (!parsed.success) {
     const { issues } = parsed.error;

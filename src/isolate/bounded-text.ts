@@ -12,17 +12,18 @@ export async function readText(response: Response, count: (bytes: number) => voi
   // No length is believed of a compressed or a chunked body (RFC 9112 §6.3).
   const isEncoded = headers.has("content-encoding") || headers.has("transfer-encoding");
   const declared = isEncoded ? 0 : Number(headers.get("content-length"));
+  const isDeclared = declared > 0;
   let reader: ReadableStreamBYOBReader | undefined;
   try {
-    if (declared > 0) count(declared);
+    if (isDeclared) count(declared);
     // The usual case, at a fifth less CPU per request.
-    if (declared > 0 && declared <= PIECE_BYTES) return await response.text();
+    if (isDeclared && declared <= PIECE_BYTES) return await response.text();
     const decoder = new TextDecoder();
     let text = "";
     reader = response.body?.getReader({ mode: "byob" });
     let piece = await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(PIECE_BYTES));
     while (piece?.value !== undefined) {
-      if (!(declared > 0)) count(piece.value.byteLength);
+      if (!isDeclared) count(piece.value.byteLength);
       text += decoder.decode(piece.value, { stream: true });
       piece = piece.done ? undefined : await reader?.readAtLeast(PIECE_BYTES, new Uint8Array(piece.value.buffer));
     }
